@@ -1,0 +1,1 @@
+"""The hands and eyes on a node: reads topology and counters, writes cpusets."""

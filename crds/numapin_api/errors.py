@@ -1,0 +1,71 @@
+"""The one exception tree of numapin; each leaf carries the condition reason it becomes.
+
+NumapinError
+├── CpuListError        InvalidCpuList      a cpulist that Linux would not print
+├── AnnotationError     InvalidAnnotation   a pod annotation that is not understood
+├── TopologyError       TopologyUnreadable  sysfs is missing, truncated or contradicts itself
+├── CgroupError         CgroupUnavailable   a cgroup can't be found, read or written
+├── SystemdError        SystemdRefused      PID 1 refused or could not be reached
+├── MoveError           PageMoveFailed      move_pages(2) failed for more than single pages
+├── CounterError        CountersUnavailable BPF can't be compiled, loaded or read
+└── ApiError            ApiUnavailable      the API server refused or could not be reached
+
+Messages name the field or file, the value found and what is allowed, because they are
+shown to users as they are.
+"""
+
+from typing import ClassVar
+
+
+class NumapinError(Exception):
+    """Base of all errors that numapin raises on purpose."""
+
+    reason: ClassVar[str] = "Failed"
+
+
+class CpuListError(NumapinError, ValueError):
+    """A string is not a Linux cpulist."""
+
+    reason: ClassVar[str] = "InvalidCpuList"
+
+
+class AnnotationError(NumapinError, ValueError):
+    """A pod annotation has a value that is not understood."""
+
+    reason: ClassVar[str] = "InvalidAnnotation"
+
+
+class TopologyError(NumapinError):
+    """The machine's topology can't be read, or contradicts itself."""
+
+    reason: ClassVar[str] = "TopologyUnreadable"
+
+
+class CgroupError(NumapinError):
+    """A cgroup can't be found, read or written, or belongs to somebody else."""
+
+    reason: ClassVar[str] = "CgroupUnavailable"
+
+
+class SystemdError(NumapinError):
+    """PID 1 refused a request or could not be reached."""
+
+    reason: ClassVar[str] = "SystemdRefused"
+
+
+class MoveError(NumapinError):
+    """Pages of a process could not be moved at all."""
+
+    reason: ClassVar[str] = "PageMoveFailed"
+
+
+class CounterError(NumapinError):
+    """Kernel counters can't be had, or stopped."""
+
+    reason: ClassVar[str] = "CountersUnavailable"
+
+
+class ApiError(NumapinError):
+    """The API server refused a request or could not be reached."""
+
+    reason: ClassVar[str] = "ApiUnavailable"

@@ -1,0 +1,150 @@
+"""NumaNode: what a node is made of and what its agent can do. All of it by the agent."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from numapin_api.base import Conditions, Resource, Wire
+from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.topology import NumaNode as NumaNodeValue
+from numapin_api.topology import Socket, Topology
+
+CpuList = Annotated[
+    str, Field(pattern=r"^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$", max_length=4096)
+]
+"""A Linux cpulist such as 0-3,8; may be empty."""
+
+Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
+"""How a signal is had, best first; ``none`` comes with a reason."""
+
+SIGNALS = ("numaMigrations", "hintFaults", "taskMigrations", "pinMoves")
+"""The signals that an agent reports, each with its level."""
+
+
+class SocketStatus(Wire):
+    """A physical package."""
+
+    id: int
+    cpus: CpuList
+    """Its online CPUs."""
+    nodes: list[int]
+    """NUMA nodes with at least one online CPU of this package."""
+
+
+class NumaNodeEntry(Wire):
+    """A NUMA node."""
+
+    id: int
+    cpus: CpuList
+    memory_bytes: Annotated[int, Field(ge=0)]
+    socket: int | None = None
+    """The socket that holds all its online CPUs; absent if there is none."""
+
+
+class TopologyStatus(Wire):
+    """Sockets, NUMA nodes and the distances between NUMA nodes."""
+
+    sockets: list[SocketStatus]
+    nodes: list[NumaNodeEntry]
+    distances: list[list[int]]
+
+    @classmethod
+    def of(cls, topology: Topology) -> "TopologyStatus":
+        """The wire form of a topology."""
+        return cls(
+            sockets=[
+                SocketStatus(id=s.id, cpus=str(s.cpus), nodes=list(s.nodes))
+                for s in topology.sockets
+            ],
+            nodes=[
+                NumaNodeEntry(
+                    id=n.id, cpus=str(n.cpus), memory_bytes=n.memory_bytes, socket=n.socket
+                )
+                for n in topology.nodes
+            ],
+            distances=[list(row) for row in topology.distances],
+        )
+
+    def value(self) -> Topology:
+        """The domain form of a topology.
+
+        Raises:
+            CpuListError: a cpulist is malformed.
+        """
+        return Topology(
+            sockets=tuple(
+                Socket(id=s.id, cpus=CpuSet.parse(s.cpus), nodes=NodeSet(s.nodes))
+                for s in self.sockets
+            ),
+            nodes=tuple(
+                NumaNodeValue(
+                    id=n.id, cpus=CpuSet.parse(n.cpus), memory_bytes=n.memory_bytes, socket=n.socket
+                )
+                for n in self.nodes
+            ),
+            distances=tuple(tuple(row) for row in self.distances),
+        )
+
+
+class NumaNodeUsage(Wire):
+    """Memory of a NUMA node that can still be had."""
+
+    id: int
+    memory_available_bytes: Annotated[int, Field(ge=0)]
+
+
+class Usage(Wire):
+    """Coarse use of the node; rewritten only when it moved by 5 % of the node."""
+
+    nodes: list[NumaNodeUsage] = []
+
+
+class Signal(Wire):
+    """A kernel signal and how it is had."""
+
+    name: str
+    level: Level
+    reason: str | None = None
+    """Why the level is ``none``, or lower than the best."""
+
+
+class Capabilities(Wire):
+    """What was really probed on this node."""
+
+    kernel: str
+    cgroup_version: Literal[1, 2]
+    cgroup_driver: Literal["systemd", "cgroupfs", "unknown"]
+    numa_balancing: bool
+    """Whether the kernel's NUMA balancing is on (kernel.numa_balancing)."""
+    signals: list[Signal] = []
+
+
+class Summary(Wire):
+    """For the printer columns."""
+
+    sockets: int
+    numa_nodes: int
+    cpus: CpuList
+
+
+class NumaNodeStatus(Wire):
+    """All by the agent, by server-side apply."""
+
+    topology: TopologyStatus | None = None
+    summary: Summary | None = None
+    usage: Usage | None = None
+    reserved_cpus: CpuList = ""
+    """CPUs that the kubelet keeps for the system; never given to pods."""
+    capabilities: Capabilities | None = None
+    agent_version: str | None = None
+    conditions: Conditions = []
+
+
+class NumaNode(Resource):
+    """What a node is made of and what its agent can do."""
+
+    KIND: ClassVar[str] = "NumaNode"
+    PLURAL: ClassVar[str] = "numanodes"
+    api_version: Literal["numapin.io/v1alpha1"] = "numapin.io/v1alpha1"
+    kind: Literal["NumaNode"] = "NumaNode"
+    status: NumaNodeStatus | None = None

@@ -1,0 +1,172 @@
+"""NumaPin: one pod's pin. Spec and verdict by the operator, status.observed by the agent."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from numapin_api.base import Conditions, Resource, Timestamp, Wire
+from numapin_api.node import CpuList
+from numapin_api.policy import Granularity, MemoryMode, Mode, Percent, Verification
+
+Verdict = Literal[
+    "Pending",
+    "Verified",
+    "Ineffective",
+    "Drifted",
+    "NoSignal",
+    "Conflict",
+    "Unplaceable",
+    "Invalid",
+    "Observing",
+]
+Evidence = Literal["Measured", "MeasuredPMU", "ByPlacement"]
+Phase = Literal["Waiting", "Baseline", "Moving", "Pinned", "Observing", "Unpinned", "Refused"]
+"""Where the agent is with a pin.
+
+Waiting: the pod's cgroup is not there yet. Baseline: counting before the pin. Moving: CPUs
+are set, far pages are being moved. Pinned: written and read back. Observing: mode Observe,
+nothing is written. Unpinned: given back. Refused: not written, ``problem`` says why.
+"""
+
+Bytes = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class NumaPinSpec(Wire):
+    """What the operator decided."""
+
+    pod_uid: Annotated[
+        str,
+        Field(
+            alias="podUID",
+            min_length=1,
+            max_length=64,
+            pattern=r"^[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?$",
+        ),
+    ]
+    node_name: Annotated[str, Field(min_length=1, max_length=253)]
+    policy: str
+    mode: Mode = "Enforce"
+    granularity: Granularity = "Socket"
+    socket: int | None = None
+    """Absent when the pod is not to be pinned: the conditions say why."""
+    cpus: CpuList | None = None
+    mems: CpuList | None = None
+    """Absent when only CPUs are pinned."""
+    memory: MemoryMode = "Strict"
+    memory_headroom: Percent = "10%"
+    verification: Verification = Verification()
+
+
+class CpusMems(Wire):
+    """A pair of cpuset.cpus and cpuset.mems."""
+
+    cpus: CpuList
+    mems: CpuList
+
+
+class Applied(CpusMems):
+    """What the agent wrote last, and when."""
+
+    time: Timestamp
+
+
+class Drift(CpusMems):
+    """What somebody else had set when the agent last found the cpuset changed."""
+
+    count: Count
+    time: Timestamp
+
+
+class ContainerEffective(CpusMems):
+    """cpuset.*.effective of one container."""
+
+    name: str
+
+
+class NodeBytes(Wire):
+    """Resident memory on a NUMA node."""
+
+    node: int
+    bytes: Bytes
+
+
+class Moving(Wire):
+    """Progress of moving a running pod's pages."""
+
+    bytes_done: Bytes
+    bytes_total: Bytes
+
+
+class Problem(Wire):
+    """Why the agent could not do, or not fully do, what the spec asks."""
+
+    reason: str
+    message: str
+
+
+class Counters(Wire):
+    """Kernel counters of a pod over a window."""
+
+    since: Timestamp
+    seconds: Annotated[float, Field(ge=0)]
+    migrated_pages: Count = 0
+    """Pages moved by NUMA balancing."""
+    cross_socket_migrated_pages: Count = 0
+    """Of those, pages that changed socket."""
+    migration_nanoseconds: Count = 0
+    """Time spent moving them."""
+    hint_fault_pages_local: Count = 0
+    hint_fault_pages_remote: Count = 0
+    cross_socket_task_migrations: Count = 0
+    moved_by_pin_pages: Count = 0
+    """Pages moved because of the pin itself, apart from NUMA balancing."""
+    cpu_nanoseconds: Count = 0
+    """CPU time the pod used in the window: tells an idle pod from a quiet one."""
+
+
+class Observed(Wire):
+    """What the agent did and measured."""
+
+    generation: int
+    """metadata.generation of the spec that this answers."""
+    phase: Phase
+    problem: Problem | None = None
+    applied: Applied | None = None
+    effective: CpusMems | None = None
+    """The kernel's own view of the pod's cgroup."""
+    containers: list[ContainerEffective] = []
+    drift: Drift | None = None
+    moving: Moving | None = None
+    memory: list[NodeBytes] = []
+    threads: Annotated[int | None, Field(ge=0)] = None
+    """Most threads in one process: hint-fault locality is valid only above 1."""
+    baseline: Counters | None = None
+    """The same counters before the pin, for pods that ran already."""
+    baseline_memory: list[NodeBytes] = []
+    counters: Counters | None = None
+    """Over the last whole verification window since the pin."""
+
+
+class NumaPinStatus(Wire):
+    """observed by the agent; everything else by the operator."""
+
+    observed_generation: int | None = None
+    observed: Observed | None = None
+    verdict: Verdict | None = None
+    evidence: Evidence | None = None
+    local_percent: Annotated[float | None, Field(ge=0, le=100)] = None
+    """Share of resident memory on the pin's NUMA nodes."""
+    cross_socket_pages_per_second: Annotated[float | None, Field(ge=0)] = None
+    conditions: Conditions = []
+
+
+class NumaPin(Resource):
+    """One pod's pin: where it goes, what the agent did, what the counters say."""
+
+    KIND: ClassVar[str] = "NumaPin"
+    PLURAL: ClassVar[str] = "numapins"
+    api_version: Literal["numapin.io/v1alpha1"] = "numapin.io/v1alpha1"
+    kind: Literal["NumaPin"] = "NumaPin"
+    spec: NumaPinSpec
+    status: NumaPinStatus | None = None

@@ -1,0 +1,145 @@
+"""NumaPolicy: which opted-in pods are pinned how, and what counts as proof. By the user."""
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from numapin_api.base import Conditions, Resource, Wire
+
+Mode = Literal["Enforce", "Observe"]
+Granularity = Literal["Socket", "NumaNode"]
+Strategy = Literal["Spread", "Pack", "FollowMemory"]
+OnUnplaceable = Literal["Skip", "CpuOnly"]
+MemoryMode = Literal["Strict", "Preferred", "None"]
+OnFailure = Literal["Warn", "Unpin"]
+Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]?)%$", max_length=3)]
+Window = Annotated[
+    str,
+    Field(
+        pattern=r"^[1-9][0-9]{0,3}(s|m)$",
+        max_length=5,
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "duration(self) >= duration('10s') && duration(self) <= duration('60m')",
+                    "message": "must be between 10s and 60m",
+                }
+            ]
+        },
+    ),
+]
+
+
+def percent(value: Percent) -> int:
+    """The number in ``10%``."""
+    return int(value.removesuffix("%"))
+
+
+def seconds(value: Window) -> int:
+    """The seconds in ``60s`` or ``5m``.
+
+    Raises:
+        ValueError: not of that form.
+    """
+    m = re.fullmatch(r"([1-9][0-9]{0,3})(s|m)", value)
+    if m is None:
+        raise ValueError(f"window {value!r} is not like 60s or 5m")
+    return int(m[1]) * (60 if m[2] == "m" else 1)
+
+
+class LabelSelectorRequirement(Wire):
+    """metav1.LabelSelectorRequirement."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] = []
+
+
+class LabelSelector(Wire):
+    """metav1.LabelSelector; empty matches everything."""
+
+    match_labels: dict[str, str] = {}
+    match_expressions: Annotated[
+        list[LabelSelectorRequirement],
+        Field(
+            max_length=64,
+            json_schema_extra={
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "self.all(e, e.operator in ['In', 'NotIn'] ? "
+                        "has(e.values) && size(e.values) > 0 : "
+                        "!has(e.values) || size(e.values) == 0)",
+                        "message": "In and NotIn need values; Exists and DoesNotExist take none",
+                    }
+                ]
+            },
+        ),
+    ] = []
+
+
+class Placement(Wire):
+    """How a socket is chosen."""
+
+    strategy: Strategy = "Spread"
+    """Spread: least loaded by requests. Pack: best fit. FollowMemory: where its memory is."""
+    on_unplaceable: OnUnplaceable = "Skip"
+    """When no socket has room: leave the pod alone, or pin its CPUs only."""
+
+
+class Verification(Wire):
+    """What the counters must show before a pin is called Verified."""
+
+    window: Window = "60s"
+    """How long the counters are watched."""
+    max_cross_socket_pages_per_second: Annotated[int, Field(ge=0)] = 10
+    """NUMA-balancing migrations between sockets that are still tolerated."""
+    min_local_percent: Annotated[int, Field(ge=0, le=100)] = 95
+    """Least share of resident memory on the socket, and of local hint faults where valid."""
+    on_failure: OnFailure = "Warn"
+    """What to do when verification fails."""
+
+
+class NumaPolicySpec(Wire):
+    """What the user asks for."""
+
+    priority: int = 0
+    """Of several policies that match a pod the highest priority wins, then the first name."""
+    pod_selector: LabelSelector = LabelSelector()
+    """Among pods with label numapin.io/pin=true; empty matches all of them."""
+    namespace_selector: LabelSelector = LabelSelector()
+    """Namespaces whose pods are meant; empty matches all."""
+    mode: Mode = "Enforce"
+    """Observe measures and advises, and never writes a cpuset."""
+    granularity: Granularity = "Socket"
+    """Pin to a socket, or to one NUMA node where a socket holds several (SNC, NPS)."""
+    placement: Placement = Placement()
+    memory: MemoryMode = "Strict"
+    """Strict sets cpuset.mems; Preferred only while there is room; None pins CPUs only."""
+    memory_headroom: Percent = "10%"
+    """Share of the target NUMA nodes' memory that is kept free."""
+    verification: Verification = Verification()
+
+
+class NumaPolicyStatus(Wire):
+    """Counts and acceptance, by the operator."""
+
+    observed_generation: int | None = None
+    matched: Annotated[int, Field(ge=0)] = 0
+    """Opted-in pods that this policy applies to."""
+    pinned: Annotated[int, Field(ge=0)] = 0
+    """Of those, pods that the agent has pinned."""
+    verified: Annotated[int, Field(ge=0)] = 0
+    """Of those, pods whose verdict is Verified."""
+    conditions: Conditions = []
+
+
+class NumaPolicy(Resource):
+    """Which opted-in pods are pinned how, and what counts as proof."""
+
+    KIND: ClassVar[str] = "NumaPolicy"
+    PLURAL: ClassVar[str] = "numapolicies"
+    api_version: Literal["numapin.io/v1alpha1"] = "numapin.io/v1alpha1"
+    kind: Literal["NumaPolicy"] = "NumaPolicy"
+    spec: NumaPolicySpec = NumaPolicySpec()
+    status: NumaPolicyStatus | None = None
