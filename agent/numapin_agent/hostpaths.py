@@ -1,0 +1,80 @@
+"""Where the host keeps what the agent reads and writes, below one relocatable root.
+
+The one place that spells ``sys/…``, ``proc/…`` and ``run/…``: a DaemonSet mounts the host's
+trees below ``/host``, tests write them below a temporary directory, dumps of other machines
+are unpacked somewhere. It deliberately touches no file: it only names them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class HostPaths:
+    """Every host path that numapin uses, below ``root``.
+
+    Attributes:
+        root: the directory that holds the host's ``sys``, ``proc`` and ``run``.
+    """
+
+    root: Path = Path("/")
+
+    @property
+    def cpu_dir(self) -> Path:
+        """The ``cpuN`` directories, ``online`` and ``possible``."""
+        return self.root / "sys/devices/system/cpu"
+
+    @property
+    def node_dir(self) -> Path:
+        """The ``nodeN`` directories; absent on kernels without NUMA."""
+        return self.root / "sys/devices/system/node"
+
+    @property
+    def proc(self) -> Path:
+        """procfs, as PID 1 of the host sees it."""
+        return self.root / "proc"
+
+    @property
+    def meminfo(self) -> Path:
+        """Memory of the whole machine."""
+        return self.proc / "meminfo"
+
+    @property
+    def vmstat(self) -> Path:
+        """The kernel's own counters of the whole machine."""
+        return self.proc / "vmstat"
+
+    @property
+    def kernel_release(self) -> Path:
+        """What ``uname -r`` prints."""
+        return self.proc / "sys/kernel/osrelease"
+
+    @property
+    def numa_balancing(self) -> Path:
+        """The kernel.numa_balancing sysctl; absent without CONFIG_NUMA_BALANCING."""
+        return self.proc / "sys/kernel/numa_balancing"
+
+    @property
+    def cgroup(self) -> Path:
+        """Where the cgroup hierarchies are mounted."""
+        return self.root / "sys/fs/cgroup"
+
+    @property
+    def dbus_socket(self) -> Path:
+        """The system bus, where PID 1 answers."""
+        return self.root / "run/dbus/system_bus_socket"
+
+    @property
+    def state_dir(self) -> Path:
+        """The agent's own files: gone after a reboot, just as the cgroups are."""
+        return self.root / "run/numapin"
+
+    @property
+    def btf(self) -> Path:
+        """Types of the running kernel."""
+        return self.root / "sys/kernel/btf/vmlinux"
+
+    @property
+    def tracefs(self) -> Path:
+        """tracefs at the mount point that systemd and kernels from 4.1 use."""
+        return self.root / "sys/kernel/tracing"
