@@ -4,10 +4,11 @@ pydantic is used at the edges only; planners and verdicts work on frozen datacla
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 Timestamp = Annotated[
     datetime,
@@ -38,6 +39,30 @@ class Wire(BaseModel):
     def wire(self) -> dict[str, Any]:
         """The JSON form that the API server takes: camelCase, without absent fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def cel(rule: str, message: str, *, field_path: str | None = None) -> JsonDict:
+    """A validation rule for ``json_schema_extra``, run by the API server.
+
+    Args:
+        rule: CEL, with ``self`` for the value and ``oldSelf`` for the one before.
+        message: what the user is told; the API server puts the field's path before it.
+        field_path: the field below this one that is to blame, like ``.cpus``.
+    """
+    found: JsonDict = {"rule": rule, "message": message}
+    return found if field_path is None else {**found, "fieldPath": field_path}
+
+
+def validations(*rules: JsonDict) -> JsonDict:
+    """The ``json_schema_extra`` of a field or model with these :func:`cel` rules."""
+    return {"x-kubernetes-validations": list(rules)}
+
+
+ATOMIC_MAP: Final[JsonDict] = {"x-kubernetes-map-type": "atomic"}
+"""For parts that one manager always writes whole.
+
+Server-side apply then keeps one entry in managedFields instead of one for each leaf.
+"""
 
 
 class OwnerReference(Wire):
@@ -83,10 +108,11 @@ class Condition(Wire):
 Conditions = Annotated[
     list[Condition],
     Field(
+        max_length=32,
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],
-        }
+        },
     ),
 ]
 
@@ -99,7 +125,7 @@ class Resource(Wire):
     metadata: ObjectMeta
 
     @classmethod
-    def read(cls, obj: Any) -> Self:
+    def read(cls, obj: object) -> Self:
         """Validate an object as the API server sent it.
 
         Raises:

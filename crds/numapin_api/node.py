@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from numapin_api.base import Conditions, Resource, Wire
+from numapin_api.base import ATOMIC_MAP, Conditions, Resource, Wire, cel, validations
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.topology import NumaNode as NumaNodeValue
 from numapin_api.topology import Socket, Topology
@@ -13,6 +13,10 @@ CpuList = Annotated[
     str, Field(pattern=r"^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$", max_length=4096)
 ]
 """A Linux cpulist such as 0-3,8; may be empty."""
+NonEmptyCpuList = Annotated[
+    str, Field(pattern=r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$", min_length=1, max_length=4096)
+]
+"""A Linux cpulist with at least one CPU or NUMA node."""
 
 Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
 """How a signal is had, best first; ``none`` comes with a reason."""
@@ -44,9 +48,24 @@ class NumaNodeEntry(Wire):
 class TopologyStatus(Wire):
     """Sockets, NUMA nodes and the distances between NUMA nodes."""
 
-    sockets: list[SocketStatus]
-    nodes: list[NumaNodeEntry]
-    distances: list[list[int]]
+    model_config = ConfigDict(
+        json_schema_extra={
+            **ATOMIC_MAP,
+            **validations(
+                cel(
+                    "size(self.distances) == 0 || size(self.distances) == size(self.nodes) && "
+                    "self.distances.all(row, size(row) == size(self.nodes))",
+                    "must be square with a row for each of nodes, or empty",
+                    field_path=".distances",
+                )
+            ),
+        }
+    )
+
+    sockets: Annotated[list[SocketStatus], Field(max_length=1024)]
+    nodes: Annotated[list[NumaNodeEntry], Field(max_length=1024)]
+    distances: Annotated[list[list[int]], Field(max_length=1024)]
+    """Row and column in the order of nodes; 10 is local."""
 
     @classmethod
     def of(cls, topology: Topology) -> "TopologyStatus":
@@ -96,6 +115,8 @@ class NumaNodeUsage(Wire):
 class Usage(Wire):
     """Coarse use of the node; rewritten only when it moved by 5 % of the node."""
 
+    model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
+
     nodes: list[NumaNodeUsage] = []
 
 
@@ -111,6 +132,8 @@ class Signal(Wire):
 class Capabilities(Wire):
     """What was really probed on this node."""
 
+    model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
+
     kernel: str
     cgroup_version: Literal[1, 2]
     cgroup_driver: Literal["systemd", "cgroupfs", "unknown"]
@@ -121,6 +144,8 @@ class Capabilities(Wire):
 
 class Summary(Wire):
     """For the printer columns."""
+
+    model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
 
     sockets: int
     numa_nodes: int

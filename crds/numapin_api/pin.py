@@ -2,10 +2,18 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from numapin_api.base import Conditions, Resource, Timestamp, Wire
-from numapin_api.node import CpuList
+from numapin_api.base import (
+    ATOMIC_MAP,
+    Conditions,
+    Resource,
+    Timestamp,
+    Wire,
+    cel,
+    validations,
+)
+from numapin_api.node import CpuList, NonEmptyCpuList
 from numapin_api.policy import Granularity, MemoryMode, Mode, Percent, Verification
 
 Verdict = Literal[
@@ -35,6 +43,26 @@ Count = Annotated[int, Field(ge=0)]
 class NumaPinSpec(Wire):
     """What the operator decided."""
 
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel(
+                "has(self.socket) == has(self.cpus)",
+                "socket and cpus must be given together or both be absent",
+                field_path=".cpus",
+            ),
+            cel(
+                "!has(self.mems) || has(self.cpus)",
+                "must be absent when cpus is",
+                field_path=".mems",
+            ),
+            cel(
+                "self.memory != 'None' || !has(self.mems)",
+                "must be absent when memory is None",
+                field_path=".mems",
+            ),
+        )
+    )
+
     pod_uid: Annotated[
         str,
         Field(
@@ -42,16 +70,29 @@ class NumaPinSpec(Wire):
             min_length=1,
             max_length=64,
             pattern=r"^[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?$",
+            json_schema_extra=validations(cel("self == oldSelf", "can't be changed")),
         ),
     ]
-    node_name: Annotated[str, Field(min_length=1, max_length=253)]
-    policy: str
+    """metadata.uid of the pod; never changes: another pod of this name gets a pin of its own."""
+    node_name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+            json_schema_extra=validations(cel("self == oldSelf", "can't be changed")),
+        ),
+    ]
+    """The Kubernetes node that the pod runs on; never changes."""
+    policy: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the NumaPolicy that decided, or ``(default)``."""
     mode: Mode = "Enforce"
     granularity: Granularity = "Socket"
-    socket: int | None = None
+    socket: Annotated[int | None, Field(ge=0)] = None
     """Absent when the pod is not to be pinned: the conditions say why."""
-    cpus: CpuList | None = None
-    mems: CpuList | None = None
+    cpus: NonEmptyCpuList | None = None
+    """Present exactly when socket is."""
+    mems: NonEmptyCpuList | None = None
     """Absent when only CPUs are pinned."""
     memory: MemoryMode = "Strict"
     memory_headroom: Percent = "10%"
@@ -127,6 +168,8 @@ class Counters(Wire):
 
 class Observed(Wire):
     """What the agent did and measured."""
+
+    model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
 
     generation: int
     """metadata.generation of the spec that this answers."""

@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from numapin_api.base import Conditions, Resource, Wire
+from numapin_api.base import ATOMIC_MAP, Conditions, Resource, Wire, cel, validations
 
 Mode = Literal["Enforce", "Observe"]
 Granularity = Literal["Socket", "NumaNode"]
@@ -19,14 +19,12 @@ Window = Annotated[
     Field(
         pattern=r"^[1-9][0-9]{0,3}(s|m)$",
         max_length=5,
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "duration(self) >= duration('10s') && duration(self) <= duration('60m')",
-                    "message": "must be between 10s and 60m",
-                }
-            ]
-        },
+        json_schema_extra=validations(
+            cel(
+                "duration(self) >= duration('10s') && duration(self) <= duration('60m')",
+                "must be between 10s and 60m",
+            )
+        ),
     ),
 ]
 
@@ -48,34 +46,52 @@ def seconds(value: Window) -> int:
     return int(m[1]) * (60 if m[2] == "m" else 1)
 
 
+LabelKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=317,
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?"
+        r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+    ),
+]
+"""A label's key: a name of at most 63 characters, a DNS domain and ``/`` before it or not."""
+LabelValue = Annotated[
+    str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
+]
+"""A label's value."""
+
+
 class LabelSelectorRequirement(Wire):
     """metav1.LabelSelectorRequirement."""
 
-    key: str
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel(
+                "self.operator in ['In', 'NotIn'] || !has(self.values) || size(self.values) == 0",
+                "must be absent for Exists and DoesNotExist",
+                field_path=".values",
+            ),
+            cel(
+                "self.operator in ['Exists', 'DoesNotExist'] || "
+                "has(self.values) && size(self.values) > 0",
+                "In and NotIn need at least one value",
+            ),
+        )
+    )
+
+    key: LabelKey
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: list[str] = []
+    values: Annotated[list[LabelValue], Field(max_length=64)] = []
 
 
 class LabelSelector(Wire):
     """metav1.LabelSelector; empty matches everything."""
 
-    match_labels: dict[str, str] = {}
-    match_expressions: Annotated[
-        list[LabelSelectorRequirement],
-        Field(
-            max_length=64,
-            json_schema_extra={
-                "x-kubernetes-validations": [
-                    {
-                        "rule": "self.all(e, e.operator in ['In', 'NotIn'] ? "
-                        "has(e.values) && size(e.values) > 0 : "
-                        "!has(e.values) || size(e.values) == 0)",
-                        "message": "In and NotIn need values; Exists and DoesNotExist take none",
-                    }
-                ]
-            },
-        ),
-    ] = []
+    model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
+
+    match_labels: Annotated[dict[str, LabelValue], Field(max_length=64)] = {}
+    match_expressions: Annotated[list[LabelSelectorRequirement], Field(max_length=64)] = []
 
 
 class Placement(Wire):
