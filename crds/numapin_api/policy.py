@@ -13,12 +13,12 @@ Strategy = Literal["Spread", "Pack", "FollowMemory"]
 OnUnplaceable = Literal["Skip", "CpuOnly"]
 MemoryMode = Literal["Strict", "Preferred", "None"]
 OnFailure = Literal["Warn", "Unpin"]
-Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]?)%$", max_length=3)]
+Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]?)%$")]
 Window = Annotated[
     str,
     Field(
         pattern=r"^[1-9][0-9]{0,3}(s|m)$",
-        max_length=5,
+        max_length=32,
         json_schema_extra=validations(
             cel(
                 "duration(self) >= duration('10s') && duration(self) <= duration('60m')",
@@ -90,7 +90,18 @@ class LabelSelector(Wire):
 
     model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
 
-    match_labels: Annotated[dict[str, LabelValue], Field(max_length=64)] = {}
+    match_labels: Annotated[
+        dict[str, LabelValue],
+        Field(
+            max_length=64,
+            json_schema_extra=validations(
+                cel(
+                    "self.all(key, !format.qualifiedName().validate(key).hasValue())",
+                    "keys must be label keys like app or example.com/app",
+                )
+            ),
+        ),
+    ] = {}
     match_expressions: Annotated[list[LabelSelectorRequirement], Field(max_length=64)] = []
 
 
