@@ -5,10 +5,13 @@ NumapinError
 ├── AnnotationError     InvalidAnnotation   a pod annotation that is not understood
 ├── TopologyError       TopologyUnreadable  sysfs is missing, truncated or contradicts itself
 ├── CgroupError         CgroupUnavailable   a cgroup can't be found, read or written
+│   └── UnsupportedError Unsupported        this host's cgroups are of a kind we don't write
+├── StateError          StateUnavailable    the agent's own state can't be written or read
 ├── SystemdError        SystemdRefused      PID 1 refused or could not be reached
 ├── MoveError           PageMoveFailed      move_pages(2) failed for more than single pages
 ├── CounterError        CountersUnavailable BPF can't be compiled, loaded or read
-└── ApiError            ApiUnavailable      the API server refused or could not be reached
+├── ApiError            ApiUnavailable      the API server refused or could not be reached
+└── LabError            LabFailed           the lab lacks something, or a step of it failed
 
 Messages name the field or file, the value found and what is allowed, because they are
 shown to users as they are.
@@ -47,6 +50,18 @@ class CgroupError(NumapinError):
     reason: ClassVar[str] = "CgroupUnavailable"
 
 
+class UnsupportedError(CgroupError):
+    """The host's cgroup hierarchy is of a kind that numapin does not write."""
+
+    reason: ClassVar[str] = "Unsupported"
+
+
+class StateError(NumapinError):
+    """The agent's own record of what it pinned can't be written or read."""
+
+    reason: ClassVar[str] = "StateUnavailable"
+
+
 class SystemdError(NumapinError):
     """PID 1 refused a request or could not be reached."""
 
@@ -69,3 +84,9 @@ class ApiError(NumapinError):
     """The API server refused a request or could not be reached."""
 
     reason: ClassVar[str] = "ApiUnavailable"
+
+
+class LabError(NumapinError):
+    """The lab lacks something on this machine, or a step of it failed."""
+
+    reason: ClassVar[str] = "LabFailed"

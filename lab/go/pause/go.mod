@@ -1,0 +1,3 @@
+module numapin/lab/pause
+
+go 1.25.0

@@ -1,0 +1,131 @@
+"""Starts long-lived programs and ends exactly those again.
+
+A process id alone may have been given to somebody else since, so a process is known by id,
+start time and boot; signals go through a pidfd, which can't be reused under our feet.
+Deliberately no lookup by name.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from numapin_api.errors import LabError
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process, told apart from a later one with the same id.
+
+    Attributes:
+        pid: process id.
+        started: field 22 of /proc/PID/stat, clock ticks since boot (proc(5)).
+        boot: the kernel's boot id, because ticks restart with the machine.
+    """
+
+    pid: int
+    started: int
+    boot: str
+
+    @classmethod
+    def of(cls, pid: int) -> "Process":
+        """Describe the process that runs under `pid` now.
+
+        Raises:
+            LabError: no such process.
+        """
+        started = _start_time(pid)
+        if started is None:
+            raise LabError(f"process {pid} ended at once")
+        return cls(pid=pid, started=started, boot=_BOOT_ID.read_text().strip())
+
+    def alive(self) -> bool:
+        """Whether this very process still runs (a zombie does not)."""
+        return self.boot == _BOOT_ID.read_text().strip() and _start_time(self.pid) == self.started
+
+
+def _start_time(pid: int) -> int | None:
+    """Start time in ticks, None when there is no such process or it is a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name in parentheses may hold anything, so count from the last parenthesis.
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in {"Z", "X"} else int(fields[18])
+
+
+def spawn(
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    detached: bool,
+) -> Process:
+    """Start a program in a session of its own with its output appended to `log`.
+
+    Args:
+        argv: program and arguments.
+        log: file for stdout and stderr; its folder is made.
+        env: whole environment; None inherits ours.
+        detached: outlive the caller; otherwise the kernel ends the program when the thread
+            that started it ends (prctl PR_SET_PDEATHSIG), however that came about.
+
+    Raises:
+        LabError: the program is not there.
+    """
+    args = [str(a) for a in argv]
+    if not detached:
+        args = ["setpriv", "--pdeathsig", "KILL", "--", *args]
+    program = shutil.which(args[0])
+    if program is None:
+        raise LabError(f"{args[0]} is not installed")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    pid = os.posix_spawn(
+        program,
+        args,
+        dict(os.environ if env is None else env),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    return Process.of(pid)
+
+
+def stop(process: Process, *, grace_seconds: float = 10.0) -> None:
+    """End a process: SIGTERM, after `grace_seconds` SIGKILL; returns when it is gone.
+
+    Nothing happens when it has ended already, or its id belongs to somebody else by now.
+    """
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Checked with the pidfd held: from here on it can't become another process.
+        if process.alive():
+            signal.pidfd_send_signal(fd, signal.SIGTERM)
+            if not _ended(fd, grace_seconds):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+                _ended(fd, grace_seconds)
+        # Ours to reap only when this interpreter started it.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
+    finally:
+        os.close(fd)
+
+
+def _ended(fd: int, seconds: float) -> bool:
+    """Wait for the process behind a pidfd; a pidfd is readable once it has ended."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
