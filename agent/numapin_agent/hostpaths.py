@@ -76,5 +76,5 @@ class HostPaths:
 
     @property
     def tracefs(self) -> Path:
-        """tracefs at the mount point that systemd and kernels from 4.1 use."""
+        """Where systemd mounts tracefs on kernels from 4.1."""
         return self.root / "sys/kernel/tracing"
