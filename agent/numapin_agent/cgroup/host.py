@@ -1,0 +1,161 @@
+"""Discovery of the node's cgroup version, kubepods root and driver; looking pods up.
+
+Nothing is configured: the kubelet's root is searched for, so that kind, k0s, ``--cgroup-root``
+and both drivers work alike. Only cgroup v2 is supported; on v1 and hybrid hosts every lookup
+raises UnsupportedError and nothing is touched.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from numapin_agent.cgroup import files
+from numapin_agent.cgroup.names import QOS_CLASSES, Driver, Naming, Qos, is_kubepods, valid_uid
+from numapin_agent.cgroup.pod import PodCgroup
+from numapin_api.errors import CgroupError, UnsupportedError
+
+SEARCH_DEPTH = 6
+"""Deep enough for /system.slice/docker-<id>.scope/kubelet.slice/kubelet-kubepods.slice."""
+
+
+class Paths(Protocol):
+    """The two host paths that are needed; HostPaths is one such."""
+
+    @property
+    def cgroup(self) -> Path:
+        """The host's /sys/fs/cgroup."""
+
+    @property
+    def proc(self) -> Path:
+        """The host's /proc."""
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupHost:
+    """The cgroup side of a node.
+
+    Attributes:
+        version: 2 for the unified hierarchy; 1 for v1 and for hybrid.
+        driver: the kubelet's cgroup driver, by the naming of its directories.
+        root: the kubepods directory; None when unsupported or not there.
+        problem: why pods can't be looked up, for people; None when they can.
+        proc: the host's /proc.
+    """
+
+    version: Literal[1, 2]
+    driver: Driver
+    root: Path | None
+    problem: str | None
+    proc: Path
+
+    @classmethod
+    def discover(cls, paths: Paths) -> "CgroupHost":
+        """Look at the host's cgroup mount.
+
+        Args:
+            paths: where the host's cgroup and proc file systems are.
+
+        Returns:
+            Always a value; ``problem`` says what is wrong, if anything.
+        """
+        top = paths.cgroup
+        if not (top / "cgroup.controllers").is_file():
+            if (top / "unified" / "cgroup.controllers").is_file():
+                why = f"{top} is a hybrid of cgroup v1 and v2; only v2 is supported"
+            elif (top / "cpuset").is_dir() or (top / "memory").is_dir():
+                why = f"{top} is cgroup v1; only v2 is supported"
+            else:
+                why = f"{top} holds no cgroup file system"
+            return cls(version=1, driver="unknown", root=None, problem=why, proc=paths.proc)
+        roots = sorted(_roots(top, SEARCH_DEPTH), key=_preference)
+        if not roots:
+            why = f"no kubepods cgroup below {top}: does a kubelet run here?"
+            return cls(version=2, driver="unknown", root=None, problem=why, proc=paths.proc)
+        root = roots[0]
+        if len(roots) > 1 and _preference(root)[:2] == _preference(roots[1])[:2]:
+            names = " and ".join(str(r.relative_to(top)) for r in roots)
+            why = f"several kubepods cgroups, can't tell whose: {names}"
+            return cls(version=2, driver="unknown", root=None, problem=why, proc=paths.proc)
+        driver = Naming.of(root.name).driver
+        return cls(version=2, driver=driver, root=root, problem=None, proc=paths.proc)
+
+    def required_root(self) -> Path:
+        """The kubepods root.
+
+        Raises:
+            UnsupportedError: this host's cgroups can't be used; the message says why.
+        """
+        if self.root is None:
+            raise UnsupportedError(self.problem or "no kubepods cgroup")
+        return self.root
+
+    def find_pod(self, uid: str) -> PodCgroup | None:
+        """Look a pod up by its UID: three stats, no scan.
+
+        Returns:
+            None when it has no cgroup (yet).
+
+        Raises:
+            UnsupportedError: see ``required_root``.
+            CgroupError: the UID is not one.
+        """
+        root = self.required_root()
+        if not valid_uid(uid):
+            raise CgroupError(f"pod UID {uid!r} may only hold letters, digits and -")
+        naming = Naming.of(root.name)
+        for qos in QOS_CLASSES:
+            path = root / naming.qos_dir(qos) / naming.pod_dir(uid, qos)
+            if path.is_dir() and not path.is_symlink():
+                return PodCgroup(uid=uid, qos=qos, path=path, root=root, proc=self.proc)
+        return None
+
+    def pods(self) -> Iterator[PodCgroup]:
+        """All pods that have a cgroup now.
+
+        Raises:
+            UnsupportedError: see ``required_root``.
+        """
+        root = self.required_root()
+        for qos, directory in self.qos_dirs():
+            yield from self._pods_in(root, directory, qos)
+
+    def qos_dirs(self) -> tuple[tuple[Qos, Path], ...]:
+        """The directories that pods appear in; those of a QoS class may not be there."""
+        root = self.required_root()
+        naming = Naming.of(root.name)
+        return tuple((qos, root / naming.qos_dir(qos)) for qos in QOS_CLASSES)
+
+    def pod_uid(self, name: str, qos: Qos) -> str | None:
+        """The UID in a directory name of a QoS class, or None."""
+        return Naming.of(self.required_root().name).pod_uid(name, qos)
+
+    def _pods_in(self, root: Path, directory: Path, qos: Qos) -> Iterator[PodCgroup]:
+        for path in _subdirectories(directory):
+            uid = self.pod_uid(path.name, qos)
+            if uid is not None:
+                yield PodCgroup(uid=uid, qos=qos, path=path, root=root, proc=self.proc)
+
+
+def _subdirectories(path: Path) -> list[Path]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(Path(e.path) for e in entries if e.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def _roots(top: Path, depth: int) -> Iterator[Path]:
+    for path in _subdirectories(top):
+        if is_kubepods(path.name):
+            yield path
+        elif depth > 1:
+            yield from _roots(path, depth - 1)
+
+
+def _preference(root: Path) -> tuple[bool, int, str]:
+    # After a change of the driver the old tree stays, empty, until reboot; nested clusters
+    # (kind) lie deeper than the node's own.
+    unpopulated = "populated 1" not in (files.read(root / "cgroup.events") or "")
+    return (unpopulated, len(root.parts), str(root))

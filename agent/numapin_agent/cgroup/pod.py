@@ -1,0 +1,184 @@
+"""One pod's cgroup: reading its cpusets, memory, CPU time and processes.
+
+Reading only. Every method tolerates that the pod vanishes meanwhile: then it returns what
+an empty cgroup would (or raises CgroupError where an empty answer would be a lie).
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from numapin_agent.cgroup import files
+from numapin_agent.cgroup.names import Qos, container_id
+from numapin_agent.cgroup.values import Cpuset, Residency, parse_flat_keyed, parse_numa_stat
+from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.errors import CgroupError
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container's cgroup; the sandbox is one too.
+
+    Attributes:
+        id: as the container runtime names it.
+        path: its directory.
+    """
+
+    id: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PodCgroup:
+    """A pod's cgroup directory on a v2 host.
+
+    Attributes:
+        uid: the pod's UID.
+        qos: from the directory that it was found in.
+        path: its directory.
+        root: the kubepods root that it lies below.
+        proc: the host's /proc.
+    """
+
+    uid: str
+    qos: Qos
+    path: Path
+    root: Path
+    proc: Path
+
+    @property
+    def name(self) -> str:
+        """The directory's name: with the systemd driver the slice's unit name."""
+        return self.path.name
+
+    def exists(self) -> bool:
+        """Whether the cgroup is still there."""
+        return self.path.is_dir()
+
+    def cgroup_id(self) -> int | None:
+        """The kernel's id of the pod's cgroup (its inode number on v2), None when gone."""
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return None
+
+    def cgroup_ids(self) -> frozenset[int]:
+        """Ids of the pod's cgroup and all below: what bpf_get_current_cgroup_id() returns."""
+        ids = set()
+        for path in self.walk():
+            try:
+                ids.add(path.stat().st_ino)
+            except OSError:
+                continue
+        return frozenset(ids)
+
+    def walk(self) -> Iterator[Path]:
+        """The pod's directory and all below; symbolic links are not followed."""
+        for path, _, _ in os.walk(self.path, followlinks=False):
+            yield Path(path)
+
+    def containers(self) -> tuple[Container, ...]:
+        """The containers, the sandbox among them, by id."""
+        try:
+            entries = [e for e in os.scandir(self.path) if e.is_dir(follow_symlinks=False)]
+        except OSError:
+            return ()
+        found = ((container_id(e.name), Path(e.path)) for e in entries)
+        return tuple(sorted((Container(i, p) for i, p in found if i is not None), key=_by_id))
+
+    def effective(self) -> Cpuset:
+        """The kernel's view of the pod's cpuset.
+
+        Raises:
+            CgroupError: the cgroup is gone or has no cpuset anywhere above it.
+        """
+        return self.effective_of(self.path)
+
+    def parent_effective(self) -> Cpuset:
+        """The most that the pod can be given: its parent's effective cpuset.
+
+        Raises:
+            CgroupError: see ``effective``.
+        """
+        return self.effective_of(self.path.parent)
+
+    def effective_of(self, path: Path) -> Cpuset:
+        """The effective cpuset of a cgroup in the kubepods tree.
+
+        A cgroup whose parent has not enabled the cpuset controller has no such file: its
+        tasks are under the nearest ancestor that has one.
+
+        Raises:
+            CgroupError: the cgroup is gone, or no ancestor has the file.
+        """
+        if not path.is_dir():
+            raise CgroupError(f"{path}: the cgroup is gone")
+        cpus = self._nearest(path, "cpuset.cpus.effective")
+        return Cpuset(
+            CpuSet.parse(cpus), NodeSet.parse(self._nearest(path, "cpuset.mems.effective"))
+        )
+
+    def own(self, path: Path) -> Cpuset:
+        """The configured cpuset of a cgroup; empty sets inherit."""
+        return Cpuset(
+            CpuSet.parse(files.read(path / "cpuset.cpus") or ""),
+            NodeSet.parse(files.read(path / "cpuset.mems") or ""),
+        )
+
+    def _nearest(self, path: Path, name: str) -> str:
+        # Up to the parent of the kubepods root: kubepods itself may lack the controller.
+        for directory in (path, *path.parents):
+            text = files.read(directory / name)
+            if text is not None:
+                return text
+            if directory == self.root.parent:
+                break
+        raise CgroupError(f"{path}: neither it nor an ancestor has {name}")
+
+    def memory(self) -> Residency:
+        """Where the pod's memory lies; empty when the memory controller says nothing.
+
+        Raises:
+            CgroupError: memory.numa_stat is malformed.
+        """
+        return parse_numa_stat(files.read(self.path / "memory.numa_stat") or "")
+
+    def residency(self) -> dict[int, int]:
+        """Resident bytes per NUMA node: anonymous, file and kernel memory, once each."""
+        return dict(self.memory().resident)
+
+    def numa_pages_migrated(self) -> int | None:
+        """Pages that NUMA balancing migrated for this pod; None on kernels without (6.8)."""
+        return parse_flat_keyed(files.read(self.path / "memory.stat") or "", "numa_pages_migrated")
+
+    def cpu_nanoseconds(self) -> int:
+        """CPU time used since the cgroup was made; 0 when it is gone."""
+        usage = parse_flat_keyed(files.read(self.path / "cpu.stat") or "", "usage_usec")
+        return (usage or 0) * 1000
+
+    def processes(self) -> tuple[int, ...]:
+        """Process ids in the pod and all cgroups below, ascending, in the agent's PID namespace.
+
+        A process that the agent's PID namespace doesn't hold reads as 0 and is kept, once:
+        whoever needs the ids must see that the agent lacks hostPID.
+        """
+        pids: set[int] = set()
+        for path in self.walk():
+            pids.update(map(int, (files.read(path / "cgroup.procs") or "").split()))
+        return tuple(sorted(pids))
+
+    def max_threads(self) -> int:
+        """Most threads in one process of the pod; 0 when there is no process."""
+        return max((self._threads(pid) for pid in self.processes() if pid), default=0)
+
+    def _threads(self, pid: int) -> int:
+        try:
+            # procfs: a link for ".", one for "..", one for each task.
+            return (self.proc / str(pid) / "task").stat().st_nlink - 2
+        except OSError:
+            return 0
+
+
+def _by_id(container: Container) -> str:
+    return container.id
