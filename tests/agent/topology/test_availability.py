@@ -1,0 +1,131 @@
+"""Available memory per NUMA node, by the arithmetic of mm/show_mem.c."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.sysfs_tree import Style, machine, write
+
+from numapin_agent.availability import NO_ZONES, Zones, available, parse_meminfo, parse_zones
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.sysfs import available_memory
+from numapin_api.errors import TopologyError
+
+ZONEINFO = """\
+Node 0, zone      DMA
+  per-node stats
+      nr_inactive_anon 1
+      nr_active_file 9
+  pages free     3840
+        boost    0
+        min      66
+        low      82
+        high     98
+        spanned  4095
+        present  3998
+        managed  3840
+        cma      0
+        protection: (0, 2866, 2866, 2866, 2866)
+      nr_free_pages 3840
+  pagesets
+    cpu: 0
+              count: 0
+              high:  7777
+              batch: 1
+Node 0, zone    DMA32
+  pages free     600000
+        min      100
+        low      200
+        high     300
+        managed  700000
+        protection: (0, 0, 0)
+Node 0, zone  Movable
+  pages free     0
+        min      0
+        low      0
+        high     0
+        spanned  0
+        present  0
+        managed  0
+        protection: (0, 0, 0)
+Node 1, zone   Normal
+  pages free     5
+        min      10
+        low      20
+        high     30
+        managed  25
+        protection: (0, 0, 0)
+"""
+
+
+def test_zones_by_hand():
+    assert parse_zones(ZONEINFO, page_bytes=4096) == {
+        0: Zones(low=(82 + 200) * 4096, reserve=((2866 + 98) + 300) * 4096),
+        1: Zones(low=20 * 4096, reserve=25 * 4096),  # never more than the zone manages
+    }
+
+
+def test_no_zoneinfo():
+    assert parse_zones("", page_bytes=4096) == {}
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("memory", "zones", "mib"),
+    [
+        ({"MemFree": 100}, NO_ZONES, 100),
+        ({"MemFree": 100}, Zones(low=10, reserve=30), 70),
+        ({"MemFree": 10}, Zones(low=10, reserve=30), 0),
+        ({"MemFree": 100, "Active(file)": 40, "Inactive(file)": 60}, Zones(10, 30), 160),
+        ({"MemFree": 100, "Active(file)": 4, "Inactive(file)": 6}, Zones(10, 30), 75),
+        ({"MemFree": 0, "SReclaimable": 100}, Zones(10, 0), 90),
+        ({"MemFree": 0, "SReclaimable": 50, "KReclaimable": 100}, Zones(10, 0), 90),
+        ({"MemFree": 0, "Shmem": 100, "Active(anon)": 100, "Cached": 100}, NO_ZONES, 0),
+    ],
+)  # fmt: skip
+def test_available(memory, zones, mib):
+    in_bytes = {k: v * MIB for k, v in memory.items()}
+    assert available(in_bytes, Zones(zones.low * MIB, zones.reserve * MIB)) == mib * MIB
+
+
+@given(
+    st.fixed_dictionaries(
+        {k: st.integers(0, 1 << 45) for k in ("MemFree", "Active(file)", "SReclaimable")}
+    ),
+    st.builds(Zones, low=st.integers(0, 1 << 40), reserve=st.integers(0, 1 << 40)),
+)
+def test_available_is_between_nothing_and_all(memory, zones):
+    assert 0 <= available(memory, zones) <= sum(memory.values())
+
+
+def test_meminfo_of_a_node_and_of_the_machine():
+    node = "Node 3 MemTotal:   8 kB\nNode 3 MemFree:  4 kB\nNode 3 HugePages_Free: 9\n"
+    assert parse_meminfo(node) == {"MemTotal": 8192, "MemFree": 4096}
+    assert parse_meminfo("MemFree: 4 kB\nActive(file): 1 kB") == {
+        "MemFree": 4096,
+        "Active(file)": 1024,
+    }
+
+
+def test_available_memory_by_node(tmp_path):
+    write(machine(sockets=2, memory_only=1), tmp_path)
+    (tmp_path / "proc/zoneinfo").write_text(ZONEINFO)
+    gib = 1 << 30
+    assert available_memory(HostPaths(tmp_path), page_bytes=4096) == {
+        0: gib - 3264 * 4096,
+        1: 2 * gib - 25 * 4096,
+        2: 3 * gib,
+    }
+
+
+def test_available_memory_without_numa(tmp_path):
+    write(machine(sockets=2), tmp_path, Style(node_dirs=False))
+    assert available_memory(HostPaths(tmp_path), page_bytes=4096) == {0: 3 << 30}
+
+
+def test_cut_meminfo_is_named(tmp_path):
+    write(machine(sockets=2), tmp_path)
+    (tmp_path / "sys/devices/system/node/node1/meminfo").write_text("Node 1 MemTotal: 9 kB\n")
+    with pytest.raises(TopologyError, match=r"node1/meminfo: no line 'MemFree: N kB'"):
+        available_memory(HostPaths(tmp_path), page_bytes=4096)
