@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-import yaml
 from kubernetes.client import (
     ApiClient,
     ApiextensionsV1Api,
@@ -19,12 +18,12 @@ from kubernetes.client import (
     V1Namespace,
     V1ObjectMeta,
 )
+from support.wait import until
 
 from numapin_api import crd, names
 from numapin_lab import binaries
 from numapin_lab.controlplane import ControlPlane
 from numapin_lab.steps import Steps
-from support.wait import until
 
 _NUMBERS = itertools.count(1)
 
