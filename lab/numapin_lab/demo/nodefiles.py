@@ -62,7 +62,7 @@ def loop_script(uids: Iterable[str], every_seconds: float = 1) -> str:
     return (
         f'while read -r up _ < /proc/uptime && echo "@ $up"; do '
         f"grep -H -s -E '^({wanted}) ' /proc/vmstat {globs}; "
-        f"sleep {shlex.quote(str(every_seconds))} || break; done"
+        f"echo .; sleep {shlex.quote(str(every_seconds))} || break; done"
     )
 
 
@@ -73,7 +73,7 @@ def uid_of(path: str) -> str | None:
 
 
 def readings(lines: Iterable[str]) -> Iterator[NodeReading]:
-    """Each pass that is whole: the next one's mark has come.
+    """Each pass that is whole, from its ``@`` to its full stop.
 
     Passes without numa_pages_migrated are dropped: the kernel has no NUMA balancing.
     """
@@ -83,9 +83,11 @@ def readings(lines: Iterable[str]) -> Iterator[NodeReading]:
     for line in lines:
         text = line.rstrip("\n")
         if mark := _MARK.fullmatch(text):
+            uptime, pages, memory = float(mark[1]), None, {}
+        elif text == ".":
             if uptime is not None and pages is not None:
                 yield NodeReading(uptime, pages, memory)
-            uptime, pages, memory = float(mark[1]), None, {}
+            uptime = None
         elif m := _LINE.fullmatch(text):
             if m["key"] == "numa_pages_migrated":
                 pages = int(m["rest"])

@@ -6,7 +6,7 @@ counted between the last reading and the restart is lost, not invented.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Self
 
@@ -54,12 +54,18 @@ class Second:
     Attributes:
         time: seconds on a clock that never goes back.
         pods: by (namespace, name).
-        vmstat_pages_migrated: the node's numa_pages_migrated since boot; None if not read.
+        counted_pages: pages that the agent counted over all cgroups of the node; None if not
+            read.
+        vmstat: the node's uptime in seconds and its numa_pages_migrated since boot; None if
+            not read.
+        memory: resident bytes by pod UID and NUMA node.
     """
 
     time: float
     pods: Mapping[tuple[str, str], PodCounters]
-    vmstat_pages_migrated: int | None = None
+    counted_pages: int | None = None
+    vmstat: tuple[float, int] | None = None
+    memory: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +135,16 @@ def mean(rates: Iterable[Rates]) -> Rates | None:
     return Rates(time=rates[-1].time, seconds=sum(r.seconds for r in rates), counted=counted)
 
 
-def vmstat_per_second(seconds: Iterable[Second]) -> float | None:
-    """The node's numa_pages_migrated per second over the readings that have it."""
-    having = [(s.time, s.vmstat_pages_migrated) for s in seconds]
-    known = [(t, pages) for t, pages in having if pages is not None]
+def per_second(readings: Iterable[tuple[float, int] | None]) -> float | None:
+    """A single counter's mean rate.
+
+    Args:
+        readings: (seconds, value) in order; None where it could not be read.
+
+    Returns:
+        None without two readings at different moments.
+    """
+    known = [r for r in readings if r is not None]
     if len(known) < 2 or known[-1][0] <= known[0][0]:
         return None
     total = sum(increase(a, b) for (_, a), (_, b) in pairwise(known))

@@ -30,8 +30,10 @@ def test_whole_passes_only():
 /proc/vmstat:numa_pages_migrated 100
 {SLICE}:anon N0=4096 N1=8192
 {SLICE}:file N0=1000 N1=0
+.
 @ 11.60
 /proc/vmstat:numa_pages_migrated 250
+.
 @ 12.70
 /proc/vmstat:numa_pages_migrated 260
 """
@@ -45,8 +47,11 @@ def test_whole_passes_only():
     "lines",
     [
         [],
-        ["garbage", "@ x", "/proc/vmstat:numa_pages_migrated 1"],
-        ["@ 1.0", "@ 2.0"],  # a kernel without NUMA balancing has no such line
+        ["."],
+        ["garbage", "."],
+        ["garbage", "@ x", "/proc/vmstat:numa_pages_migrated 1", "."],
+        ["@ 1.0", "/proc/vmstat:numa_pages_migrated 1"],  # cut off
+        ["@ 1.0", ".", "@ 2.0", "."],  # a kernel without NUMA balancing has no such line
     ],
 )
 def test_nothing_believed(lines):

@@ -15,15 +15,15 @@ from numapin_lab.demo.series import (
     increase,
     mean,
     per_interval,
-    vmstat_per_second,
+    per_second,
 )
 
 POD = ("demo", "hopper")
 
 
-def at(time, pages=None, vmstat=None, **more):
+def at(time, pages=None, **more):
     pods = {} if pages is None else {POD: PodCounters(migrated_pages=pages, **more)}
-    return Second(time=time, pods=pods, vmstat_pages_migrated=vmstat)
+    return Second(time=time, pods=pods)
 
 
 @pytest.mark.parametrize(
@@ -87,15 +87,15 @@ def test_no_interval_without_length(seconds):
 @pytest.mark.parametrize(
     ("name", "readings", "expected"),
     [
-        ("whole", [at(0, vmstat=10), at(5, vmstat=60)], 10),
-        ("gaps", [at(0, vmstat=10), at(2), at(4, vmstat=50), at(5)], 10),
-        ("node rebooted", [at(0, vmstat=100), at(1, vmstat=200), at(2, vmstat=20)], 60),
-        ("once", [at(0, vmstat=10)], None),
-        ("never", [at(0), at(1)], None),
+        ("whole", [(0, 10), (5, 60)], 10),
+        ("gaps", [(0, 10), None, (4, 50), None], 10),
+        ("node rebooted", [(0, 100), (1, 200), (2, 20)], 60),
+        ("once", [(0, 10)], None),
+        ("never", [None, None], None),
     ],
 )
-def test_vmstat(name, readings, expected):
-    assert vmstat_per_second(readings) == expected
+def test_single_counter(name, readings, expected):
+    assert per_second(readings) == expected
 
 
 @pytest.mark.parametrize(
