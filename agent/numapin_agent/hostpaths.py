@@ -78,3 +78,8 @@ class HostPaths:
     def tracefs(self) -> Path:
         """Where systemd mounts tracefs on kernels from 4.1."""
         return self.root / "sys/kernel/tracing"
+
+    @property
+    def kprobe_pmu(self) -> Path:
+        """The number by which perf_event_open(2) makes kprobes; absent without CONFIG_KPROBES."""
+        return self.root / "sys/bus/event_source/devices/kprobe/type"

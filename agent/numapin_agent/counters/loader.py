@@ -1,0 +1,261 @@
+"""The short-lived child that compiles with bcc, attaches, hands the descriptors over and exits.
+
+Run as ``python3 -m numapin_agent.counters.loader FD`` by whichever interpreter can import bcc;
+uses nothing but bcc and the standard library. bcc only compiles and creates the maps: programs
+are loaded and attached by ``syscalls``, which works alike for every bcc from 0.26 to 0.37 and
+tells each refusal apart. The programs live as long as the descriptors, so they end with the
+agent, not with this process.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numapin_agent.counters import syscalls
+from numapin_agent.counters.btf import Btf, BtfError
+from numapin_agent.counters.handover import Request, receive, send
+from numapin_agent.counters.plan import BTF_NAMES, Attempt, Plan, Program, SignalPlan, facts, plan
+from numapin_agent.counters.signals import FIELDS
+
+BPF_DIR = Path(__file__).parent / "bpf"
+_PR_SET_PDEATHSIG = 1
+_SHARED_MAPS = ("totals", "cpu_socket", "node_socket")
+
+
+class Refused(Exception):  # noqa: N818 — never leaves this module
+    """An attempt failed; the text says why."""
+
+
+def stderr_tail(text: str) -> str:
+    """The line that says most: clang's first error, else the last line, as in a traceback."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = next((line for line in lines if " error: " in line), None)
+    return (first or (lines[-1] if lines else ""))[:300]
+
+
+def said(since: int) -> str:
+    """What was written to standard error, a file that the parent reads too, since an offset."""
+    try:
+        size = os.fstat(2).st_size
+        return stderr_tail(os.pread(2, max(0, size - since), since).decode(errors="replace"))
+    except OSError:
+        return ""
+
+
+@dataclass(slots=True)
+class Unit:
+    """Programs compiled together, sharing maps."""
+
+    request: Request
+    module: Any
+    links: dict[Program, tuple[int, int]] = field(default_factory=dict)
+    refused: dict[Program, str] = field(default_factory=dict)
+    handed: set[str] = field(default_factory=set)
+
+    def attach(self, attempt: Attempt) -> None:
+        """Load and attach an attempt's programs.
+
+        Raises:
+            Refused: the kernel took one of them not.
+        """
+        for program in attempt.programs:
+            if program in self.links:
+                continue
+            if program in self.refused:
+                raise Refused(self.refused[program])
+            try:
+                self.links[program] = self._attach(program)
+            except OSError as error:
+                why = f"{program.kind} {program.target}: {error.strerror or error}"
+                self.refused[program] = why
+                raise Refused(why) from error
+
+    def _attach(self, program: Program) -> tuple[int, int]:
+        code = self.module.dump_func(program.name.encode())
+        if program.kind == "rawTracepoint":
+            fd = syscalls.program_load(
+                code, name=program.name, program_type=syscalls.PROG_RAW_TRACEPOINT
+            )
+            return fd, syscalls.raw_tracepoint_open(fd, program.target)
+        if program.kind == "fentry":
+            fd = syscalls.program_load(
+                code,
+                name=program.name,
+                program_type=syscalls.PROG_TRACING,
+                attach_type=syscalls.ATTACH_FENTRY,
+                btf_id=program.btf_id,
+            )
+            return fd, syscalls.raw_tracepoint_open(fd, None)
+        try:
+            pmu = int(Path(self.request.kprobe_pmu).read_text())
+        except FileNotFoundError as error:
+            raise OSError(error.errno, "this kernel has no kprobes") from error
+        fd = syscalls.program_load(code, name=program.name, program_type=syscalls.PROG_KPROBE)
+        return fd, syscalls.kprobe_open(fd, program.target, pmu)
+
+    def fill(self) -> None:
+        """Tell the programs which socket each CPU and NUMA node belongs to."""
+        for name, sockets in (
+            ("cpu_socket", self.request.cpu_sockets),
+            ("node_socket", self.request.node_sockets),
+        ):
+            fd = self.module[name.encode()].map_fd
+            for number, index in enumerate(sockets):
+                syscalls.map_update(fd, struct.pack("=I", number), struct.pack("=I", index))
+
+    def descriptors(self, signal_name: str, attempt: Attempt) -> dict[str, int]:
+        """By role, what the parent needs for a signal and has not been given yet."""
+        fds = {f"map:{signal_name}": self.module[signal_name.encode()].map_fd}
+        fds |= {f"map:{name}": self.module[name.encode()].map_fd for name in _SHARED_MAPS}
+        for program in attempt.programs:
+            fds[f"program:{program.name}"], fds[f"link:{program.name}"] = self.links[program]
+        fresh = {role: fd for role, fd in fds.items() if role not in self.handed}
+        self.handed |= fresh.keys()
+        return fresh
+
+
+def compile_unit(request: Request, prepared: Plan, signals: Sequence[SignalPlan]) -> Unit:
+    """Compile what these signals may need.
+
+    Raises:
+        Refused: the compiler's or the kernel's own words.
+    """
+    from bcc import BPF  # noqa: PLC0415 — 70 MB, and absent where only the plan is tested
+
+    wanted = {p.name for s in signals for a in s.attempts for p in a.programs}
+    macros = {**prepared.macros, **request.macros}
+    macros |= {"MAX_CPUS": max(1, len(request.cpu_sockets)), "MAX_CGROUPS": request.max_cgroups}
+    flags = [f"-D{name}={value}" for name, value in sorted(macros.items())]
+    flags += [f"-DWITH_{name}" for name in sorted(wanted)]
+    before = os.fstat(2).st_size
+    try:
+        module = BPF(text=(BPF_DIR / "programs.c").read_text(), cflags=flags)
+        unit = Unit(request, module)
+        unit.fill()
+    except Exception as error:  # bcc raises bare Exception for everything
+        raise Refused(f"{error}: {said(before)}".rstrip(": ")) from error
+    return unit
+
+
+def serve_signal(channel: socket.socket, unit: Unit, wanted: SignalPlan) -> None:
+    """Try a signal's attempts, best first, and hand over the first that holds."""
+    failures: list[str] = []
+    for attempt in wanted.attempts:
+        try:
+            unit.attach(attempt)
+        except Refused as refused:
+            failures.append(str(refused))
+            continue
+        fds = unit.descriptors(wanted.signal, attempt)
+        reason = attempt.caveat or "; ".join(dict.fromkeys(failures)) or wanted.reason
+        message = {"signal": wanted.signal, "level": attempt.level, "reason": reason or None}
+        send(channel, {**message, "roles": list(fds)}, list(fds.values()))
+        return
+    reason = "; ".join(dict.fromkeys(failures)) or wanted.reason
+    send(channel, {"signal": wanted.signal, "level": "none", "reason": reason, "roles": []})
+
+
+def prepare(request: Request) -> Plan:
+    """Read BTF and plan.
+
+    Raises:
+        Refused: no BTF, no right to use BPF.
+    """
+    try:
+        os.close(syscalls.map_create(syscalls.MAP_ARRAY, key_size=4, value_size=8, max_entries=1))
+    except OSError as error:
+        raise Refused(f"bpf(2): {error.strerror}; needs capabilities BPF and PERFMON") from error
+    try:
+        btf = Btf(Path(request.btf).read_bytes(), BTF_NAMES)
+    except (OSError, BtfError) as error:
+        raise Refused(f"the kernel's types can't be read: {error}") from error
+    return plan(facts(btf, request.machine), always_crosses=request.always_crosses)
+
+
+def units(
+    request: Request, prepared: Plan
+) -> Iterable[tuple[Unit | None, Sequence[SignalPlan], str | None]]:
+    """All signals in one compilation, or, when that fails, each in its own."""
+    signals = [s for s in prepared.signals if s.attempts]
+    try:
+        yield compile_unit(request, prepared, signals), prepared.signals, None
+    except Refused:
+        for one in prepared.signals:
+            try:
+                yield compile_unit(request, prepared, [one]), [one], None
+            except Refused as refused:
+                yield None, [one], str(refused)
+
+
+def serve(channel: socket.socket, request: Request) -> None:
+    """Load everything that can be had and report on every signal."""
+    began = time.monotonic()
+    try:
+        prepared = prepare(request)
+        planned = time.monotonic()
+        for unit, signals, problem in units(request, prepared):
+            for one in signals:
+                if unit is None:
+                    send(channel, _nothing(one.signal, problem))
+                else:
+                    serve_signal(channel, unit, one)
+    except Refused as refused:
+        for name in FIELDS:
+            send(channel, _nothing(name, str(refused)))
+        planned = time.monotonic()
+    send(
+        channel,
+        {
+            "done": {
+                "btf_seconds": planned - began,
+                "seconds": time.monotonic() - began,
+                "peak_rss_bytes": peak_rss_bytes(Path("/proc/self/status").read_text()),
+            }
+        },
+    )
+
+
+def _nothing(name: str, reason: str | None) -> Mapping[str, Any]:
+    return {"signal": name, "level": "none", "reason": reason, "roles": []}
+
+
+def peak_rss_bytes(status: str) -> int:
+    """VmHWM of a /proc/PID/status; getrusage would report the parent's when that is larger."""
+    line = next(x for x in status.splitlines() if x.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    """Entry point."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    first = receive(channel)
+    if first is None:
+        return
+    try:
+        import bcc  # noqa: F401, PLC0415 — whether this interpreter has it is the question
+    except (ImportError, OSError) as error:
+        send(channel, {"unavailable": f"{sys.executable}: {error}"})
+        return
+    try:
+        # Kernels before 5.11 charge maps against this limit.
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+    except (OSError, ValueError):
+        sys.stderr.write("RLIMIT_MEMLOCK can't be raised: capability SYS_RESOURCE\n")
+    serve(channel, Request.decode(first[0]))
+    channel.close()
+    # bcc's exit handlers would disable the perf events that are now the parent's.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""Decides from a kernel's types which programs to try for each signal, best first.
+
+Pure. What a kernel offers is read from its BTF, never from its version: distributions
+backport renames and signatures. Whether an attempt works is found out by trying it
+(``loader``); this only rules out what can't work and says why.
+
+What is exact: pages, faults and time always. Which NUMA migrations leave a socket is exact
+where every socket is one NUMA node (each migration does), and with sub-NUMA clustering where
+``migrate_misplaced_folio`` or ``_page`` can be hooked, which tells source and target; else
+all count as leaving, an upper bound that never hides one, and the signal's reason says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from numapin_agent.counters.btf import Btf, Parameter
+from numapin_agent.counters.signals import Level
+
+Kind = Literal["fentry", "kprobe", "rawTracepoint"]
+
+OFFSETS: Final = {
+    "OFF_TASK_FLAGS": (("task_struct", "flags"),),
+    "OFF_TASK_CPU": (("task_struct", "thread_info.cpu"), ("task_struct", "cpu")),
+    "OFF_TASK_CGROUPS": (("task_struct", "cgroups"),),
+    "OFF_CSS_SET_DFL": (("css_set", "dfl_cgrp"),),
+    "OFF_CGROUP_KN": (("cgroup", "kn"),),
+    "OFF_KN_ID": (("kernfs_node", "id"),),
+    "OFF_MM_OWNER": (("mm_struct", "owner"),),
+    "OFF_PAGE_FLAGS": (("folio", "flags"), ("page", "flags")),
+}
+"""Per macro of programs.c where to look, first found wins."""
+
+_REGISTERS: Final = {
+    "x86_64": ("di", "si", "dx", "cx"),
+    "aarch64": ("regs",),
+}
+_CGROUP_OF_TASK: Final = ("OFF_TASK_CGROUPS", "OFF_CSS_SET_DFL", "OFF_CGROUP_KN", "OFF_KN_ID")
+_FUNCTIONS: Final = (
+    "task_numa_fault",
+    "do_migrate_pages",
+    "migrate_misplaced_folio",
+    "migrate_misplaced_page",
+)
+_TRACEPOINTS: Final = ("mm_migrate_pages_start", "mm_migrate_pages", "sched_migrate_task")
+_REASONS: Final = {"REASON_SYSCALL": "MR_SYSCALL", "REASON_NUMA": "MR_NUMA_MISPLACED"}
+
+BTF_NAMES: Final = (
+    *{struct for places in OFFSETS.values() for struct, _ in places},
+    "pt_regs",
+    "hstate",
+    "kmem_cache",
+    "migrate_reason",
+    *_FUNCTIONS,
+    *(f"btf_trace_{name}" for name in _TRACEPOINTS),
+)
+"""What ``Btf`` must keep for ``facts``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A kernel function that BTF describes.
+
+    Attributes:
+        btf_id: its type number.
+        parameters: in order.
+    """
+
+    btf_id: int
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(p.name for p in self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFacts:
+    """What the running kernel offers.
+
+    Attributes:
+        macros: offsets and enumerators that were found, by macro of programs.c.
+        functions: by name.
+        tracepoints: what each passes, by name.
+        nodes_shift: log2 of the most NUMA nodes the kernel was built for.
+    """
+
+    macros: Mapping[str, int] = field(default_factory=dict)
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    tracepoints: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
+    nodes_shift: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A function of programs.c and where it is attached.
+
+    Attributes:
+        name: of the C function.
+        kind: how it is attached.
+        target: kernel function or tracepoint.
+        btf_id: of the target, for fentry.
+    """
+
+    name: str
+    kind: Kind
+    target: str
+    btf_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Programs that together give a signal.
+
+    Attributes:
+        level: published when all of them are attached.
+        programs: all needed.
+        caveat: what this attempt can't tell, or None.
+    """
+
+    level: Level
+    programs: tuple[Program, ...]
+    caveat: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignalPlan:
+    """How to get a signal.
+
+    Attributes:
+        signal: its name.
+        attempts: best first; empty when nothing can work.
+        reason: why better attempts, or all, were ruled out.
+    """
+
+    signal: str
+    attempts: tuple[Attempt, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to compile and try.
+
+    Attributes:
+        macros: for the compiler.
+        signals: one for each signal.
+    """
+
+    macros: Mapping[str, int]
+    signals: tuple[SignalPlan, ...]
+
+
+def facts(btf: Btf, machine: str) -> KernelFacts:
+    """Collect what matters from BTF.
+
+    Args:
+        btf: parsed with ``BTF_NAMES``.
+        machine: as ``uname -m`` says.
+    """
+    macros: dict[str, int] = {}
+    for macro, places in OFFSETS.items():
+        found = next((o for s, m in places if (o := btf.offset(s, m)) is not None), None)
+        if found is not None:
+            macros[macro] = found
+    for macro, name in _REASONS.items():
+        value = btf.enumerator("migrate_reason", name)
+        if value is not None:
+            macros[macro] = value
+    registers = [btf.offset("pt_regs", name) for name in _REGISTERS.get(machine, ())]
+    if machine == "aarch64" and registers[0] is not None:
+        registers = [registers[0] + 8 * i for i in range(4)]
+    macros |= {f"OFF_ARG{i}": at for i, at in enumerate(registers) if at is not None}
+    nodes = btf.elements("hstate", "nr_huge_pages_node") or btf.elements("kmem_cache", "node")
+    return KernelFacts(
+        macros=macros,
+        functions={n: Function(*f) for n in _FUNCTIONS if (f := btf.function(n)) is not None},
+        tracepoints={n: p for n in _TRACEPOINTS if (p := btf.tracepoint(n)) is not None},
+        nodes_shift=nodes.bit_length() - 1 if nodes and nodes & (nodes - 1) == 0 else None,
+    )
+
+
+def plan(kernel: KernelFacts, *, always_crosses: bool) -> Plan:
+    """Which programs to try for each signal.
+
+    Args:
+        kernel: what it offers.
+        always_crosses: whether every page that changes NUMA node changes socket.
+    """
+    end = _migrate_end(kernel)
+    macros = dict(kernel.macros) | {"ALWAYS_CROSSES": int(always_crosses)}
+    hooks: tuple[Program, ...] = ()
+    if not always_crosses:
+        hooks = _misplaced(kernel)
+        if hooks:
+            at = kernel.functions[hooks[0].target].names.index("node")
+            macros |= {"NODES_PGSHIFT": 64 - (kernel.nodes_shift or 0), "MISPLACED_NODE_ARG": at}
+    if isinstance(end, int):
+        macros["MIGRATE_END_REASON_ARG"] = end
+    return Plan(
+        macros,
+        (
+            _numa_migrations(kernel, end, hooks, always_crosses=always_crosses),
+            _hint_faults(kernel, hooks, always_crosses=always_crosses),
+            _task_migrations(kernel),
+            _pin_moves(kernel, end),
+        ),
+    )
+
+
+_END = Program("migrate_end", "rawTracepoint", "mm_migrate_pages")
+_UNTOLD = "a page's source socket can't be read here: all moves count as leaving the socket"
+_UNTOLD_FAULT = "a migrated page's source socket can't be read here: its fault counts as remote"
+
+
+def _missing(kernel: KernelFacts, *macros: str) -> str | None:
+    absent = [m for m in macros if m not in kernel.macros]
+    return f"BTF of this kernel lacks {', '.join(absent)}" if absent else None
+
+
+def _migrate_end(kernel: KernelFacts) -> int | str:
+    """Index of ``reason`` in tracepoint mm_migrate_pages, or why it can't be used.
+
+    7 arguments in 5.10, 8 from 6.8 on; ``mode`` and ``reason`` are always the last two
+    (include/trace/events/migrate.h).
+    """
+    passed = kernel.tracepoints.get("mm_migrate_pages")
+    if passed is None:
+        return "this kernel has no tracepoint mm_migrate_pages"
+    if len(passed) < 5 or [p.type for p in passed[-2:]] != ["migrate_mode", "int"]:
+        types = ", ".join(p.type for p in passed)
+        return f"tracepoint mm_migrate_pages passes ({types}), not (…, migrate_mode, int)"
+    return len(passed) - 1
+
+
+def _both(kernel: KernelFacts, name: str, target: str, *args: str) -> tuple[Program, ...] | str:
+    """A fentry and a kprobe program on a function, or why neither can be right.
+
+    A function that BTF leaves out (its arguments were optimised) may still be probed, the
+    kernel will tell; one whose leading parameters are others than expected must not be.
+    """
+    function = kernel.functions.get(target)
+    programs: list[Program] = []
+    if function is not None:
+        if function.names[: len(args)] != args:
+            return f"{target}({', '.join(function.names)}) is not ({', '.join(args)}, …)"
+        programs.append(Program(f"{name}_fentry", "fentry", target, function.btf_id))
+    if _missing(kernel, *(f"OFF_ARG{i}" for i in range(len(args)))) is None:
+        programs.append(Program(f"{name}_kprobe", "kprobe", target))
+    return tuple(programs) or f"{target} is not in BTF and this machine's registers are unknown"
+
+
+def _misplaced(kernel: KernelFacts) -> tuple[Program, ...]:
+    """Ways to see a page before NUMA balancing moves it; none when it can't be read."""
+    if kernel.nodes_shift is None or _missing(kernel, "OFF_PAGE_FLAGS") is not None:
+        return ()
+    for target in ("migrate_misplaced_folio", "migrate_misplaced_page"):
+        function = kernel.functions.get(target)
+        if function is not None and "node" in function.names[1:3]:
+            found = _both(kernel, "misplaced", target, *function.names)
+            return found if isinstance(found, tuple) else ()
+    return ()
+
+
+def _numa_migrations(
+    kernel: KernelFacts, end: int | str, hooks: tuple[Program, ...], *, always_crosses: bool
+) -> SignalPlan:
+    start = kernel.tracepoints.get("mm_migrate_pages_start")
+    problem = end if isinstance(end, str) else _missing(kernel, "REASON_NUMA", "REASON_SYSCALL")
+    if start is None:
+        problem = problem or "this kernel has no tracepoint mm_migrate_pages_start"
+    elif [p.type for p in start] != ["migrate_mode", "int"]:
+        problem = problem or "tracepoint mm_migrate_pages_start passes not (migrate_mode, int)"
+    if problem is not None:
+        return SignalPlan("numaMigrations", (), problem)
+    pair = (Program("migrate_start", "rawTracepoint", "mm_migrate_pages_start"), _END)
+    plain = Attempt("rawTracepoint", pair, None if always_crosses else _UNTOLD)
+    told = tuple(Attempt("rawTracepoint", (*pair, hook)) for hook in hooks)
+    return SignalPlan("numaMigrations", (*told, plain))
+
+
+def _hint_faults(
+    kernel: KernelFacts, hooks: tuple[Program, ...], *, always_crosses: bool
+) -> SignalPlan:
+    found = _both(kernel, "hint", "task_numa_fault", "last_cpupid", "mem_node", "pages", "flags")
+    if isinstance(found, str):
+        return SignalPlan("hintFaults", (), found)
+    attempts: list[Attempt] = []
+    for program in found:
+        same = [hook for hook in hooks if hook.kind == program.kind]
+        attempts += [Attempt(program.kind, (program, hook)) for hook in same]
+    attempts += [Attempt(p.kind, (p,), None if always_crosses else _UNTOLD_FAULT) for p in found]
+    return SignalPlan("hintFaults", tuple(attempts), _why_lower(found, "task_numa_fault"))
+
+
+def _task_migrations(kernel: KernelFacts) -> SignalPlan:
+    passed = kernel.tracepoints.get("sched_migrate_task")
+    problem = _missing(kernel, "OFF_TASK_CPU", *_CGROUP_OF_TASK)
+    if passed is None:
+        problem = "this kernel has no tracepoint sched_migrate_task"
+    elif [p.type for p in passed] != ["task_struct", "int"]:
+        problem = "tracepoint sched_migrate_task passes not (task_struct *, int)"
+    if problem is not None:
+        return SignalPlan("taskMigrations", (), problem)
+    program = Program("task_migrate", "rawTracepoint", "sched_migrate_task")
+    return SignalPlan("taskMigrations", (Attempt("rawTracepoint", (program,)),))
+
+
+def _pin_moves(kernel: KernelFacts, end: int | str) -> SignalPlan:
+    problem = end if isinstance(end, str) else None
+    problem = problem or _missing(
+        kernel, "REASON_NUMA", "REASON_SYSCALL", "OFF_TASK_FLAGS", "OFF_MM_OWNER", *_CGROUP_OF_TASK
+    )
+    if problem is not None:
+        return SignalPlan("pinMoves", (), problem)
+    found = _both(kernel, "cpuset_move", "do_migrate_pages", "mm")
+    if isinstance(found, str):
+        return SignalPlan("pinMoves", (), found)
+    attempts = tuple(Attempt(p.kind, (p, _END)) for p in found)
+    return SignalPlan("pinMoves", attempts, _why_lower(found, "do_migrate_pages"))
+
+
+def _why_lower(found: tuple[Program, ...], target: str) -> str | None:
+    return None if found[0].kind == "fentry" else f"{target} is not in BTF"

@@ -1,0 +1,278 @@
+"""The agent's end of the counters: holds maps and programs, reads, forgets, checks.
+
+Never imports bcc; everything is raw bpf(2) on the descriptors that the loader child handed
+over. The programs stay attached exactly as long as these descriptors are open. Which pod a
+cgroup id belongs to, and rates, are the caller's.
+"""
+
+import os
+import platform
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from numapin_agent.counters import syscalls
+from numapin_agent.counters.canary import canary
+from numapin_agent.counters.handover import Request
+from numapin_agent.counters.launch import INTERPRETERS, LoadCost, Loaded, Probed, load
+from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.counters.signals import (
+    FIELDS,
+    KEY_SIZE,
+    CgroupCounters,
+    decode,
+    merge,
+    value_size,
+)
+from numapin_agent.hostpaths import HostPaths
+from numapin_api.cpulist import CpuSet
+from numapin_api.errors import CounterError, CpuListError
+from numapin_api.node import SIGNALS, Signal
+from numapin_api.topology import Topology
+
+_LOST, _MOVED_BY_SYSCALLS = 0, 1
+_MAP_BUDGET: Final = 16 << 20
+_BYTES_PER_CGROUP_AND_CPU: Final = sum(value_size(name) for name in FIELDS)
+_FALLBACK_FIELD: Final = "numa_pages_migrated"
+
+
+def max_cgroups(cpus: int) -> int:
+    """Size of the maps: 16 MiB of per-CPU values, but room for 1,024 to 2,048 cgroups.
+
+    A node of 110 pods has some 450 cgroups with tasks. The maps are allocated at once, since
+    tracing programs must not allocate, and charged to the agent's memory limit.
+
+    Args:
+        cpus: number of possible CPUs.
+    """
+    return min(2048, max(1024, _MAP_BUDGET // (_BYTES_PER_CGROUP_AND_CPU * max(1, cpus))))
+
+
+def always_crosses(topology: Topology) -> bool:
+    """Whether every page that changes NUMA node changes socket (no SNC, no NPS)."""
+    ids = [n.id for n in topology.nodes]
+    return all(topology.crosses(a, b) for a in ids for b in ids if a != b)
+
+
+def socket_indexes(topology: Topology, cpus: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the programs are told: index of the socket + 1 per CPU and per NUMA node, else 0.
+
+    Args:
+        topology: of the machine.
+        cpus: one more than the highest possible CPU.
+    """
+    by_cpu = [0] * cpus
+    by_node = [0] * (max((n.id for n in topology.nodes), default=-1) + 1)
+    index = {s.id: i + 1 for i, s in enumerate(topology.sockets)}
+    for socket in topology.sockets:
+        for cpu in socket.cpus:
+            if cpu < cpus:
+                by_cpu[cpu] = index[socket.id]
+    for node in topology.nodes:
+        by_node[node.id] = index.get(node.socket, 0) if node.socket is not None else 0
+    return tuple(by_cpu), tuple(by_node)
+
+
+class Counters:
+    """Counters of all cgroups of this machine, from ``start`` until ``close``.
+
+    Args:
+        loaded: what the loader child handed over; owned from now on.
+        topology: of the machine.
+        possible: CPUs the kernel may ever bring up; values come for each of them.
+        fallback: whether memory.stat has the kernel's own count of migrated pages.
+    """
+
+    def __init__(
+        self, loaded: Loaded, *, topology: Topology, possible: CpuSet, fallback: bool
+    ) -> None:
+        self._probed = dict(loaded.signals)
+        migrations = self._probed["numaMigrations"]
+        if migrations.level == "none" and fallback:
+            self._probed["numaMigrations"] = Probed("cgroup", migrations.reason)
+        self._fds = loaded.fds
+        self._cost = loaded.cost
+        self._topology = topology
+        self._cpus = len(possible)
+        self._highest = max(possible, default=0)
+        self._maps = {
+            name: PerCpuHash(fd, KEY_SIZE, value_size(name) * self._cpus)
+            for name in FIELDS
+            for fd in self._descriptors(f"map:{name}")
+        }
+
+    @classmethod
+    def start(
+        cls,
+        paths: HostPaths,
+        topology: Topology,
+        *,
+        interpreters: Sequence[str] = INTERPRETERS,
+        timeout_seconds: float = 90.0,
+        macros: Mapping[str, int] | None = None,
+    ) -> Self:
+        """Compile, attach and take over.
+
+        A signal that can't be had raises nothing: ``levels`` says why.
+
+        Args:
+            paths: of the host.
+            topology: of the machine.
+            interpreters: Pythons to try for one that has bcc; default this one, then the
+                distribution's.
+            timeout_seconds: for compiling and attaching.
+            macros: override kernel constants, to count events of another kind.
+
+        Raises:
+            CounterError: the list of possible CPUs can't be read.
+        """
+        try:
+            possible = CpuSet.parse((paths.cpu_dir / "possible").read_text())
+        except (OSError, CpuListError) as error:
+            raise CounterError(f"{paths.cpu_dir}/possible: {error}") from error
+        cpu_sockets, node_sockets = socket_indexes(topology, max(possible, default=0) + 1)
+        request = Request(
+            btf=str(paths.btf),
+            kprobe_pmu=str(paths.kprobe_pmu),
+            machine=platform.machine(),
+            cpu_sockets=cpu_sockets,
+            node_sockets=node_sockets,
+            always_crosses=always_crosses(topology),
+            max_cgroups=max_cgroups(len(possible)),
+            macros=dict(macros or {}),
+        )
+        loaded = load(request, interpreters=interpreters, timeout_seconds=timeout_seconds)
+        fallback = _has_fallback(paths)
+        return cls(loaded, topology=topology, possible=possible, fallback=fallback)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def cost(self) -> LoadCost | None:
+        """What compiling and attaching cost; None when the loader did not finish."""
+        return self._cost
+
+    def levels(self) -> tuple[Signal, ...]:
+        """How each signal is had, in the order of ``SIGNALS``.
+
+        Level ``cgroup`` of numaMigrations means that the kernel's own per-cgroup count in
+        memory.stat can be used instead; reading it is the caller's.
+        """
+        return tuple(
+            Signal(name=name, level=self._probed[name].level, reason=self._probed[name].reason)
+            for name in SIGNALS
+        )
+
+    def read(self) -> Mapping[int, CgroupCounters]:
+        """Counters of every cgroup that had an event, by cgroup id.
+
+        Raises:
+            CounterError: a map can't be read.
+        """
+        sums: dict[str, dict[int, tuple[int, ...]]] = {}
+        for name, one in self._maps.items():
+            try:
+                keys, values = one.entries()
+            except OSError as error:
+                raise CounterError(f"map {name} can't be read: {error.strerror}") from error
+            sums[name] = decode(name, keys, values, cpus=self._cpus)
+        return merge(sums)
+
+    def forget(self, cgroup_ids: Iterable[int]) -> None:
+        """Free the entries of cgroups that are gone; the caller has added their last counts.
+
+        Raises:
+            CounterError: a map can't be written.
+        """
+        for cgroup in cgroup_ids:
+            key = struct.pack("=Q", cgroup)
+            for name, one in self._maps.items():
+                try:
+                    one.delete(key)
+                except OSError as error:
+                    raise CounterError(f"map {name}, cgroup {cgroup}: {error}") from error
+
+    def lost(self) -> int:
+        """Events not counted: no room in a map, or the program was already running there.
+
+        Raises:
+            CounterError: it can't be read.
+        """
+        try:
+            full = sum(
+                per_cpu_sum(fd, _LOST, cpus=self._cpus) for fd in self._descriptors("map:totals")
+            )
+            return full + sum(map(syscalls.program_misses, self._descriptors("program:")))
+        except OSError as error:
+            raise CounterError(f"lost events can't be read: {error.strerror}") from error
+
+    def alive(self) -> bool:
+        """Whether the programs are loaded and an event of our own is counted.
+
+        The event, a page of this process moved to another NUMA node, needs two nodes and the
+        numaMigrations or pinMoves programs; without them only loadedness is checked.
+        """
+        if not self._descriptors("link:"):
+            return False
+        try:
+            self.lost()
+            if not self._descriptors("link:migrate_end"):
+                return True
+            nodes = [n.id for n in self._topology.nodes if n.memory_bytes > 0]
+            counted = canary(nodes, self._moved_by_syscalls)
+        except (OSError, CounterError):
+            return False
+        return counted is not False
+
+    def follow(self, topology: Topology) -> None:
+        """Tell the programs of CPUs that came or went.
+
+        Args:
+            topology: as it is now; sockets must keep their NUMA nodes.
+
+        Raises:
+            CounterError: a map can't be written.
+        """
+        self._topology = topology
+        cpus, nodes = socket_indexes(topology, self._highest + 1)
+        for role, indexes in (("map:cpu_socket", cpus), ("map:node_socket", nodes)):
+            for fd in self._descriptors(role):
+                for number, index in enumerate(indexes):
+                    try:
+                        syscalls.map_update(fd, struct.pack("=I", number), struct.pack("=I", index))
+                    except OSError as error:
+                        raise CounterError(f"{role}[{number}]: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Detach everything; may be called twice."""
+        fds, self._fds = self._fds, ()
+        self._maps = {}
+        for _, fd in fds:
+            os.close(fd)
+
+    def _descriptors(self, role: str) -> list[int]:
+        """Descriptors of a role, or of all roles that begin so when it ends in a colon."""
+        prefix = role.endswith(":")
+        return [fd for name, fd in self._fds if (name.startswith(role) if prefix else name == role)]
+
+    def _moved_by_syscalls(self) -> int:
+        totals = self._descriptors("map:totals")
+        return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
+
+
+def _has_fallback(paths: HostPaths) -> bool:
+    try:
+        text = (paths.cgroup / "memory.stat").read_text()
+    except OSError:
+        return False
+    return any(line.startswith(f"{_FALLBACK_FIELD} ") for line in text.splitlines())

@@ -1,0 +1,106 @@
+"""The signals, their map values and what is read from them: the BPF programs' other half.
+
+``FIELDS`` mirrors the structs of ``bpf/programs.c`` member by member. Pure: bytes in, sums
+out; descriptors and system calls are elsewhere.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final, Literal, Self
+
+Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
+
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "numaMigrations": (
+        "migrations",
+        "migrated_pages",
+        "cross_socket_migrated_pages",
+        "migration_nanoseconds",
+    ),
+    "hintFaults": ("hint_fault_pages_local", "hint_fault_pages_remote"),
+    "taskMigrations": ("cross_socket_task_migrations",),
+    "pinMoves": ("pin_moved_pages",),
+}
+"""Per signal the 64-bit members of its map's value."""
+
+KEY_SIZE: Final = 8
+"""Keys are cgroup ids: the inode of the cgroup's directory on v2 from 5.5 on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupCounters:
+    """What one cgroup did since the counters were started; every number only grows.
+
+    The cgroup is the one that holds the task itself, so a pod is the sum over its containers'
+    cgroups. Local and remote mean the socket: a fault on another NUMA node of the same socket
+    (SNC, NPS) counts as local, since that is what a pin to a socket promises.
+
+    Attributes:
+        migrations: times that NUMA balancing moved at least one page.
+        migrated_pages: base pages that it moved.
+        cross_socket_migrated_pages: of those, pages that changed socket.
+        migration_nanoseconds: time spent in ``migrate_pages`` for NUMA balancing, moves that
+            failed included.
+        hint_fault_pages_local: pages whose NUMA hint fault found them on the CPU's socket.
+        hint_fault_pages_remote: pages found on another socket.
+        cross_socket_task_migrations: times a thread was moved to a CPU of another socket.
+        pin_moved_pages: pages moved because a cpuset.mems was written. Pages that the agent
+            itself moves with move_pages(2) are counted by its mover, not here.
+    """
+
+    migrations: int = 0
+    migrated_pages: int = 0
+    cross_socket_migrated_pages: int = 0
+    migration_nanoseconds: int = 0
+    hint_fault_pages_local: int = 0
+    hint_fault_pages_remote: int = 0
+    cross_socket_task_migrations: int = 0
+    pin_moved_pages: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+def value_size(signal: str) -> int:
+    """Bytes of one CPU's value in the signal's map."""
+    return 8 * len(FIELDS[signal])
+
+
+def decode(signal: str, keys: bytes, values: bytes, *, cpus: int) -> dict[int, tuple[int, ...]]:
+    """Sum the per-CPU values of a map.
+
+    Args:
+        signal: a key of ``FIELDS``.
+        keys: cgroup ids, 8 bytes each.
+        values: for every key the values of all possible CPUs, one after the other.
+        cpus: number of possible CPUs.
+
+    Returns:
+        Per cgroup id the sums in the order of ``FIELDS[signal]``.
+
+    Raises:
+        ValueError: the lengths don't fit together.
+    """
+    members = len(FIELDS[signal])
+    count = len(keys) // KEY_SIZE
+    if len(keys) % KEY_SIZE or len(values) != count * members * cpus * 8:
+        raise ValueError(
+            f"{signal}: {len(keys)} bytes of keys and {len(values)} of values don't fit "
+            f"{members} counters on {cpus} CPUs"
+        )
+    numbers = struct.unpack(f"={count * members * cpus}Q", values)
+    each = members * cpus
+    return {
+        cgroup: tuple(sum(numbers[i * each + m : (i + 1) * each : members]) for m in range(members))
+        for i, cgroup in enumerate(struct.unpack(f"={count}Q", keys))
+    }
+
+
+def merge(sums: Mapping[str, Mapping[int, tuple[int, ...]]]) -> dict[int, CgroupCounters]:
+    """Join what ``decode`` gave for each signal into one record per cgroup."""
+    joined: dict[int, dict[str, int]] = {}
+    for signal, by_cgroup in sums.items():
+        for cgroup, numbers in by_cgroup.items():
+            joined.setdefault(cgroup, {}).update(zip(FIELDS[signal], numbers, strict=True))
+    return {cgroup: CgroupCounters(**numbers) for cgroup, numbers in joined.items()}

@@ -1,0 +1,293 @@
+"""The few system calls that Python lacks: bpf(2), perf_event_open(2), move_pages(2).
+
+Thin: bytes and descriptors in, bytes and descriptors out, ``OSError`` with the kernel's own
+errno otherwise. That the agent reads its maps this way, and not through bcc, keeps LLVM out
+of its memory. Deliberately knows nothing of what the maps hold. Layouts: uapi/linux/bpf.h and
+uapi/linux/perf_event.h, 64-bit.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import struct
+from typing import Final
+
+_NUMBERS: Final = {
+    "x86_64": {"bpf": 321, "perf_event_open": 298, "move_pages": 279},
+    "aarch64": {"bpf": 280, "perf_event_open": 241, "move_pages": 239},
+}
+ARCHITECTURES: Final = frozenset(_NUMBERS)
+
+PROG_KPROBE, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 17, 26
+ATTACH_NONE, ATTACH_FENTRY = 0, 24
+MAP_ARRAY, MAP_PERCPU_HASH = 2, 5
+
+_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
+_PROG_LOAD, _OBJ_INFO, _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH = 5, 15, 17, 24
+
+_PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
+_PERF_ATTR_SIZE = 112
+_CLOEXEC = 8
+_MPOL_MF_MOVE = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _syscall(name: str, *args: object) -> int:
+    numbers = _NUMBERS.get(platform.machine())
+    if numbers is None:
+        raise OSError(errno.ENOSYS, f"{name}: no counters on {platform.machine()} machines")
+    result = _libc.syscall(ctypes.c_long(numbers[name]), *args)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+    return int(result)
+
+
+def _bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
+    return _syscall("bpf", ctypes.c_int(command), attr, ctypes.c_uint(len(attr)))
+
+
+def _attr(layout: str, *values: int | bytes) -> ctypes.Array[ctypes.c_char]:
+    packed = struct.pack(layout, *values)
+    return ctypes.create_string_buffer(packed, len(packed))
+
+
+def map_create(map_type: int, *, key_size: int, value_size: int, max_entries: int) -> int:
+    """A new map's descriptor."""
+    attr = _attr("=IIIII", map_type, key_size, value_size, max_entries, 0)
+    return _bpf(_MAP_CREATE, attr)
+
+
+def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
+    """A value, or None when the key is not there.
+
+    Args:
+        fd: the map.
+        key: as long as the map's key.
+        value_size: bytes; of per-CPU maps the value size, rounded up to 8, times the number
+            of possible CPUs.
+    """
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    value = ctypes.create_string_buffer(value_size)
+    attr = _attr("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), ctypes.addressof(value), 0)
+    try:
+        _bpf(_MAP_LOOKUP, attr)
+    except FileNotFoundError:
+        return None
+    return value.raw
+
+
+def map_update(fd: int, key: bytes, value: bytes) -> None:
+    """Set a value."""
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    value_buffer = ctypes.create_string_buffer(value, len(value))
+    attr = _attr("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), 0)
+    _bpf(_MAP_UPDATE, attr)
+
+
+def map_delete(fd: int, key: bytes) -> bool:
+    """Remove a key; False when it was not there."""
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    try:
+        _bpf(_MAP_DELETE, _attr("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), 0, 0))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def map_next_key(fd: int, key: bytes | None, key_size: int) -> bytes | None:
+    """The key after this one (the first for None), or None at the end."""
+    start = ctypes.create_string_buffer(key, len(key)) if key is not None else None
+    following = ctypes.create_string_buffer(key_size)
+    at = ctypes.addressof(start) if start is not None else 0
+    try:
+        _bpf(_MAP_NEXT_KEY, _attr("=IIQQQ", fd, 0, at, ctypes.addressof(following), 0))
+    except FileNotFoundError:
+        return None
+    return following.raw
+
+
+def map_lookup_batch(
+    fd: int, *, cursor: bytes | None, count: int, key_size: int, value_size: int
+) -> tuple[bytes, bytes, bytes | None]:
+    """Many entries in one call (BPF_MAP_LOOKUP_BATCH, 5.6 and later).
+
+    Args:
+        fd: the map.
+        cursor: what the call before returned, None at the start.
+        count: most entries to return.
+        key_size: bytes.
+        value_size: bytes, see ``map_lookup``.
+
+    Returns:
+        The keys, the values, and the cursor for the next call or None at the end.
+
+    Raises:
+        OSError: ENOSPC when a hash bucket holds more than ``count``; EINVAL when the kernel
+            has no batches for this kind of map.
+    """
+    before = ctypes.create_string_buffer(cursor, len(cursor)) if cursor is not None else None
+    after = ctypes.create_string_buffer(max(4, key_size))
+    keys = ctypes.create_string_buffer(count * key_size)
+    values = ctypes.create_string_buffer(count * value_size)
+    attr = _attr(
+        "=QQQQIIQQ",
+        ctypes.addressof(before) if before is not None else 0,
+        ctypes.addressof(after),
+        ctypes.addressof(keys),
+        ctypes.addressof(values),
+        count,
+        fd,
+        0,
+        0,
+    )
+    last = False
+    try:
+        _bpf(_MAP_LOOKUP_BATCH, attr)
+    except FileNotFoundError:
+        last = True
+    (got,) = struct.unpack_from("=I", attr.raw, 32)
+    return keys.raw[: got * key_size], values.raw[: got * value_size], None if last else after.raw
+
+
+def program_load(
+    code: bytes, *, name: str, program_type: int, attach_type: int = ATTACH_NONE, btf_id: int = 0
+) -> int:
+    """Load a program and return its descriptor.
+
+    Args:
+        code: instructions with map descriptors already in them.
+        name: shown by bpftool; cut to 15 characters.
+        program_type: ``PROG_*``.
+        attach_type: ``ATTACH_*``.
+        btf_id: of the kernel function, for tracing programs.
+
+    Raises:
+        OSError: refused; the message ends in the verifier's last line.
+    """
+    instructions = ctypes.create_string_buffer(code, len(code))
+    licence = ctypes.create_string_buffer(b"GPL")
+
+    def load(log: ctypes.Array[ctypes.c_char] | None) -> int:
+        return _bpf(
+            _PROG_LOAD,
+            _attr(
+                "=IIQQIIQII16sIIIIQIIQIIII",
+                program_type,
+                len(code) // 8,
+                ctypes.addressof(instructions),
+                ctypes.addressof(licence),
+                1 if log is not None else 0,
+                len(log) if log is not None else 0,
+                ctypes.addressof(log) if log is not None else 0,
+                0,
+                0,
+                name.encode()[:15],
+                0,
+                attach_type,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                btf_id,
+                0,
+                0,
+            ),
+        )
+
+    try:
+        return load(None)
+    except OSError as refused:
+        # The log is asked for only now: filling it makes loading slower.
+        log = ctypes.create_string_buffer(1 << 18)
+        try:
+            return load(log)
+        except OSError:
+            lines = [line for line in log.value.decode(errors="replace").splitlines() if line]
+            said = next((x for x in reversed(lines) if not x.startswith("processed ")), "")
+            raise OSError(refused.errno, f"{refused.strerror} {said}".strip()) from None
+
+
+def raw_tracepoint_open(program: int, name: str | None) -> int:
+    """Attach a raw tracepoint program, or with name None a tracing (fentry) program."""
+    text = ctypes.create_string_buffer(name.encode()) if name is not None else None
+    at = ctypes.addressof(text) if text is not None else 0
+    return _bpf(_RAW_TRACEPOINT_OPEN, _attr("=QII", at, program, 0))
+
+
+def kprobe_open(program: int, function: str, pmu_type: int) -> int:
+    """Attach a kprobe program through a perf event of its own.
+
+    Nothing is left in tracefs and none is needed; the probe goes when the last copy of the
+    descriptor is closed.
+
+    Args:
+        program: descriptor of a loaded PROG_KPROBE.
+        function: kernel symbol.
+        pmu_type: number in /sys/bus/event_source/devices/kprobe/type.
+    """
+    symbol = ctypes.create_string_buffer(function.encode())
+    attr = struct.pack("=II", pmu_type, _PERF_ATTR_SIZE) + bytes(40)
+    attr += struct.pack("=IIQQ", 0, 0, ctypes.addressof(symbol), 0)
+    attr += bytes(_PERF_ATTR_SIZE - len(attr))
+    buffer = ctypes.create_string_buffer(attr, len(attr))
+    fd = _syscall(
+        "perf_event_open",
+        buffer,
+        ctypes.c_int(-1),
+        ctypes.c_int(0),
+        ctypes.c_int(-1),
+        ctypes.c_ulong(_CLOEXEC),
+    )
+    try:
+        fcntl.ioctl(fd, _PERF_SET_BPF, program)
+        fcntl.ioctl(fd, _PERF_ENABLE, 0)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def program_misses(program: int) -> int:
+    """How often a program was skipped because it was already running on that CPU.
+
+    ``bpf_prog_info.recursion_misses``, 5.12 and later; 0 on older kernels.
+    """
+    info = ctypes.create_string_buffer(232)
+    attr = _attr("=IIQ", program, len(info), ctypes.addressof(info))
+    _bpf(_OBJ_INFO, attr)
+    (filled,) = struct.unpack_from("=I", attr.raw, 4)
+    return int(struct.unpack_from("=Q", info.raw, 208)[0]) if filled >= 216 else 0
+
+
+def move_own_page(address: int, node: int | None) -> int:
+    """Move one page of this process, or with node None ask where it lies.
+
+    Returns:
+        The NUMA node that the page is on now.
+
+    Raises:
+        OSError: the call or the page failed.
+    """
+    pages = (ctypes.c_void_p * 1)(address)
+    status = (ctypes.c_int * 1)(0)
+    nodes = (ctypes.c_int * 1)(node) if node is not None else None
+    _syscall(
+        "move_pages",
+        ctypes.c_int(0),
+        ctypes.c_ulong(1),
+        pages,
+        nodes,
+        status,
+        ctypes.c_int(_MPOL_MF_MOVE),
+    )
+    if status[0] < 0:
+        raise OSError(-status[0], f"move_pages: {os.strerror(-status[0])}")
+    return int(status[0])
