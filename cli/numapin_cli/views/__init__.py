@@ -1,0 +1,1 @@
+"""From data to what people see or programs read. Pure: no cluster, no clock, no files."""
