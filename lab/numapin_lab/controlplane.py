@@ -297,8 +297,7 @@ class ControlPlane:
             f"--service-account-private-key-file={here / 'sa.key'}",
             f"--root-ca-file={self.ca}",
             "--use-service-account-credentials",
-            "--allocate-node-cidrs",
-            "--cluster-cidr=10.244.0.0/16",
+            "--allocate-node-cidrs=false",
         ]
 
     def _await_ready(self) -> None:

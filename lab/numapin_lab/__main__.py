@@ -1,0 +1,5 @@
+"""`python -m numapin_lab`, what lab/lab runs."""
+
+from numapin_lab.cli import run
+
+run()

@@ -1,0 +1,122 @@
+"""Makes the root file system of a node: Debian trixie with systemd, containerd and kubelet.
+
+What differs between nodes or checkouts (names, keys, ports) is not in it: the seed disk
+brings that, so that one root serves every lab of this user.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from numapin_api.errors import LabError
+from numapin_lab.cache import Cache, hash_tree
+from numapin_lab.steps import Steps, run
+
+SUITE = "trixie"
+GUEST_FILES = Path(__file__).resolve().parents[1] / "guest"
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_PACKAGES = ["systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "initramfs-tools", "lz4", "openssh-server", "containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "ethtool", "socat", "mount", "numactl", "python3", "bpftool", "bpftrace", "less"]
+_UNITS = (
+    "systemd-networkd.service",
+    "containerd.service",
+    "ssh.service",
+    "lab-seed.service",
+    "lab-network.service",
+    "kubelet.service",
+)
+_MASKED = (
+    # Work at boot that a throw-away guest under emulation does without.
+    "systemd-networkd-wait-online.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "systemd-timesyncd.service",
+    "getty@tty1.service",
+)
+KERNEL_PACKAGES = {"6.12": "linux-image-cloud-amd64"}
+"""Kernel series to the Debian package that brings it."""
+
+
+def mirror() -> str:
+    """Debian mirror: NUMAPIN_DEBIAN_MIRROR, else Debian's own content network."""
+    return os.environ.get("NUMAPIN_DEBIAN_MIRROR", "")
+
+
+def debootstrap(out: Path, packages: list[str], *, log: Path, extra: list[str]) -> None:
+    """Unpack Debian trixie into a directory or tar file (by its name).
+
+    Raises:
+        LabError: no keyring to check Debian's signatures with, or mmdebstrap failed.
+    """
+    if not _KEYRING.exists():
+        raise LabError(
+            f"{_KEYRING} is missing: apt-get install debian-archive-keyring; "
+            "Debian's packages can't be checked without it"
+        )
+    run(
+        [
+            "mmdebstrap",
+            "--mode=root",
+            "--variant=minbase",
+            f"--keyring={_KEYRING}",
+            "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--dpkgopt=path-exclude=/usr/share/doc/*",
+            "--dpkgopt=path-exclude=/usr/share/locale/*",
+            '--aptopt=Acquire::Languages "none"',
+            *([f"--include={','.join(packages)}"] if packages else []),
+            *extra,
+            SUITE,
+            out,
+            mirror(),
+        ],
+        log=log,
+    )
+
+
+def ensure(cache: Cache, steps: Steps, *, kernel: str, programs: Path) -> Path:
+    """Directory with the node's root, made when missing (80 s).
+
+    Args:
+        cache: where to keep it.
+        steps: where to show progress.
+        kernel: a key of KERNEL_PACKAGES.
+        programs: directory with kubelet.
+
+    Raises:
+        LabError: no such kernel, or mmdebstrap failed.
+    """
+    if kernel not in KERNEL_PACKAGES:
+        raise LabError(f"kernel {kernel!r} is unknown; allowed are {sorted(KERNEL_PACKAGES)}")
+    inputs = {
+        "suite": SUITE,
+        "packages": " ".join([*_PACKAGES, KERNEL_PACKAGES[kernel], *_UNITS, *_MASKED]),
+        "files": hash_tree(GUEST_FILES),
+        "programs": programs.name,
+    }
+
+    def build(out: Path) -> None:
+        _build(out / "root", KERNEL_PACKAGES[kernel], programs, cache.root / "logs/guestroot.log")
+
+    if cache.path("guestroot", inputs).exists():
+        return cache.ensure("guestroot", inputs, build) / "root"
+    with steps.step("guest root: Debian trixie by mmdebstrap"):
+        return cache.ensure("guestroot", inputs, build) / "root"
+
+
+def _build(root: Path, kernel_package: str, programs: Path, log: Path) -> None:
+    hooks = [
+        # Before the kernel is configured, so that its initramfs is made with our settings.
+        f"--extract-hook=cp -a '{GUEST_FILES}/.' \"$1/\"",
+        f'--customize-hook=systemctl --root="$1" --quiet enable {" ".join(_UNITS)}',
+        f'--customize-hook=systemctl --root="$1" --quiet mask {" ".join(_MASKED)}',
+        '--customize-hook=rm -f "$1/etc/machine-id" "$1/etc/resolv.conf" "$1/etc/hostname"',
+    ]
+    debootstrap(
+        root, [*_PACKAGES, kernel_package], log=log, extra=[*hooks, "--dpkgopt=force-confold"]
+    )
+    shutil.copy2(programs / "kubelet", root / "usr/bin/kubelet")
+    (root / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")
+    (root / "etc/machine-id").write_text("uninitialized\n")

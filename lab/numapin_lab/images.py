@@ -1,0 +1,167 @@
+"""Builds container images from Dockerfiles without a registry, kept as OCI layouts.
+
+buildah runs as root with a storage of its own inside the cache, so that nothing of the user's
+other images is seen or changed. Layers stay uncompressed: they travel over loopback only.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from numapin_lab.cache import Cache, hash_tree
+from numapin_lab.guestroot import SUITE, debootstrap, mirror
+from numapin_lab.steps import Steps, run
+
+BASE = "docker.io/library/debian:trixie-slim"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A built image.
+
+    Attributes:
+        reference: name and tag, as pods say it.
+        layout: OCI image layout directory (index.json, blobs/).
+        digest: of the manifest: the same content has the same digest.
+    """
+
+    reference: str
+    layout: Path
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds images into a cache.
+
+    Attributes:
+        cache: where images and buildah's layers are kept.
+        steps: where to show progress.
+    """
+
+    cache: Cache
+    steps: Steps
+
+    def ensure(
+        self,
+        reference: str,
+        *,
+        dockerfile: Path,
+        inputs: dict[str, str],
+        stage: Callable[[Path], None],
+    ) -> Image:
+        """Return an image, built when its inputs have changed.
+
+        Args:
+            reference: name and tag.
+            dockerfile: is part of the inputs by its content.
+            inputs: what else the image depends on (hashes of files).
+            stage: fills the build context, an empty directory.
+
+        Raises:
+            LabError: the build failed; names the log.
+        """
+        everything = {
+            **inputs,
+            "reference": reference,
+            "dockerfile": hash_tree(dockerfile),
+            "base": key_of_base(),
+        }
+        return self._artefact(
+            reference, everything, lambda out: self._bud(reference, dockerfile, stage, out)
+        )
+
+    def ensure_pause(self, programs: Path) -> Image:
+        """The sandbox image of every pod: one static program."""
+        reference = "localhost/pause:lab"
+
+        def build(out: Path) -> None:
+            (out / "context").mkdir()
+            shutil.copy2(programs / "pause", out / "context" / "pause")
+            dockerfile = out / "Dockerfile"
+            dockerfile.write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
+            self._build(reference, dockerfile, out / "context", out)
+
+        return self._artefact(reference, {"programs": programs.name}, build)
+
+    def ensure_base(self) -> Path:
+        """Debian trixie without extras, as a tar file: what BASE is made of."""
+        inputs = {"base": key_of_base()}
+        kind = "base"
+
+        def build(out: Path) -> None:
+            extra = ['--customize-hook=rm -f "$1/etc/machine-id" "$1/etc/hostname"']
+            log = self.cache.root / "logs" / "base.log"
+            debootstrap(out / "base.tar", ["ca-certificates"], log=log, extra=extra)
+
+        if self.cache.path(kind, inputs).exists():
+            return self.cache.ensure(kind, inputs, build) / "base.tar"
+        with self.steps.step("base image: Debian trixie by mmdebstrap"):
+            return self.cache.ensure(kind, inputs, build) / "base.tar"
+
+    def _artefact(
+        self, reference: str, inputs: dict[str, str], build: Callable[[Path], None]
+    ) -> Image:
+        kind = "image-" + reference.rpartition("/")[2].partition(":")[0]
+        if self.cache.path(kind, inputs).exists():
+            made = self.cache.ensure(kind, inputs, build)
+        else:
+            with self.steps.step(f"image {reference}"):
+                made = self.cache.ensure(kind, inputs, build)
+        layout = made / "layout"
+        index = json.loads((layout / "index.json").read_text())
+        return Image(reference, layout, index["manifests"][0]["digest"])
+
+    def _bud(
+        self, reference: str, dockerfile: Path, stage: Callable[[Path], None], out: Path
+    ) -> None:
+        self._load_base(self.ensure_base())
+        context = out / "context"
+        context.mkdir()
+        stage(context)
+        self._build(reference, dockerfile, context, out)
+
+    def _load_base(self, tar: Path) -> None:
+        """Put BASE into buildah's storage unless it is there already (same tar)."""
+        mark = self.cache.root / "buildah" / "base-is"
+        if mark.exists() and mark.read_text() == tar.parent.name:
+            return
+        self._buildah("from", "--name", "numapin-base", "scratch")
+        self._buildah("add", "--quiet", "numapin-base", str(tar))
+        self._buildah("config", "--cmd", "bash", "numapin-base")
+        self._buildah("commit", "--quiet", "--rm", "numapin-base", BASE)
+        mark.write_text(tar.parent.name)
+
+    def _build(self, reference: str, dockerfile: Path, context: Path, out: Path) -> None:
+        # A fixed time stamp makes the same files the same layer.
+        self._buildah(
+            "bud",
+            *("--pull-never", "--isolation", "chroot", "--layers", "--timestamp", "0"),
+            *("--tag", reference, "--file", str(dockerfile), str(context)),
+        )
+        layout = out / "layout"
+        self._buildah("push", "--quiet", "--disable-compression", reference, f"oci:{layout}:lab")
+        shutil.rmtree(context)
+        _name(layout, reference)
+
+    def _buildah(self, *args: str) -> None:
+        storage = self.cache.root / "buildah"
+        run(
+            ["buildah", "--root", storage / "root", "--runroot", storage / "run", *args],
+            log=self.cache.root / "logs" / "buildah.log",
+        )
+
+
+def key_of_base() -> str:
+    """What BASE depends on."""
+    return f"{SUITE} minbase ca-certificates {mirror()}"
+
+
+def _name(layout: Path, reference: str) -> None:
+    """Write the image's name into its index: containerd's import takes it from there."""
+    file = layout / "index.json"
+    index = json.loads(file.read_text())
+    index["manifests"][0]["annotations"] = {"io.containerd.image.name": reference}
+    file.write_text(json.dumps(index))
