@@ -9,6 +9,8 @@ import os
 import platform
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Final, Self
 
@@ -77,6 +79,8 @@ def socket_indexes(topology: Topology, cpus: int) -> tuple[tuple[int, ...], tupl
 class Counters:
     """Counters of all cgroups of this machine, from ``start`` until ``close``.
 
+    May be used by several threads at once, such as the loop and a scrape of the metrics.
+
     Args:
         loaded: what the loader child handed over; owned from now on.
         topology: of the machine.
@@ -91,6 +95,7 @@ class Counters:
         migrations = self._probed["numaMigrations"]
         if migrations.level == "none" and fallback:
             self._probed["numaMigrations"] = Probed("cgroup", migrations.reason)
+        self._lock = RLock()
         self._fds = loaded.fds
         self._cost = loaded.cost
         self._topology = topology
@@ -134,7 +139,7 @@ class Counters:
         cpu_sockets, node_sockets = socket_indexes(topology, max(possible, default=0) + 1)
         request = Request(
             btf=str(paths.btf),
-            kprobe_pmu=str(paths.kprobe_pmu),
+            kprobe_pmu=str(_kprobe_pmu(paths)),
             machine=platform.machine(),
             cpu_sockets=cpu_sockets,
             node_sockets=node_sockets,
@@ -179,14 +184,14 @@ class Counters:
         Raises:
             CounterError: a map can't be read.
         """
-        sums: dict[str, dict[int, tuple[int, ...]]] = {}
-        for name, one in self._maps.items():
-            try:
-                keys, values = one.entries()
-            except OSError as error:
-                raise CounterError(f"map {name} can't be read: {error.strerror}") from error
-            sums[name] = decode(name, keys, values, cpus=self._cpus)
-        return merge(sums)
+        raw: dict[str, tuple[bytes, bytes]] = {}
+        with self._lock:
+            for name, one in self._maps.items():
+                try:
+                    raw[name] = one.entries()
+                except OSError as error:
+                    raise CounterError(f"map {name} can't be read: {error.strerror}") from error
+        return merge({name: decode(name, *both, cpus=self._cpus) for name, both in raw.items()})
 
     def forget(self, cgroup_ids: Iterable[int]) -> None:
         """Free the entries of cgroups that are gone; the caller has added their last counts.
@@ -194,13 +199,13 @@ class Counters:
         Raises:
             CounterError: a map can't be written.
         """
-        for cgroup in cgroup_ids:
-            key = struct.pack("=Q", cgroup)
-            for name, one in self._maps.items():
-                try:
-                    one.delete(key)
-                except OSError as error:
-                    raise CounterError(f"map {name}, cgroup {cgroup}: {error}") from error
+        with self._lock:
+            for cgroup in cgroup_ids:
+                for name, one in self._maps.items():
+                    try:
+                        one.delete(struct.pack("=Q", cgroup))
+                    except OSError as error:
+                        raise CounterError(f"map {name}, cgroup {cgroup}: {error}") from error
 
     def lost(self) -> int:
         """Events not counted: no room in a map, or the program was already running there.
@@ -209,10 +214,10 @@ class Counters:
             CounterError: it can't be read.
         """
         try:
-            full = sum(
-                per_cpu_sum(fd, _LOST, cpus=self._cpus) for fd in self._descriptors("map:totals")
-            )
-            return full + sum(map(syscalls.program_misses, self._descriptors("program:")))
+            with self._lock:
+                totals = self._descriptors("map:totals")
+                full = sum(per_cpu_sum(fd, _LOST, cpus=self._cpus) for fd in totals)
+                return full + sum(map(syscalls.program_misses, self._descriptors("program:")))
         except OSError as error:
             raise CounterError(f"lost events can't be read: {error.strerror}") from error
 
@@ -222,17 +227,17 @@ class Counters:
         The event, a page of this process moved to another NUMA node, needs two nodes and the
         numaMigrations or pinMoves programs; without them only loadedness is checked.
         """
-        if not self._descriptors("link:"):
-            return False
-        try:
-            self.lost()
-            if not self._descriptors("link:migrate_end"):
-                return True
-            nodes = [n.id for n in self._topology.nodes if n.memory_bytes > 0]
-            counted = canary(nodes, self._moved_by_syscalls)
-        except (OSError, CounterError):
-            return False
-        return counted is not False
+        with self._lock:
+            if not self._descriptors("link:"):
+                return False
+            try:
+                self.lost()
+                if not self._descriptors("link:migrate_end"):
+                    return True
+                nodes = [n.id for n in self._topology.nodes if n.memory_bytes > 0]
+                return canary(nodes, self._moved_by_syscalls) is not False
+            except (OSError, CounterError):
+                return False
 
     def follow(self, topology: Topology) -> None:
         """Tell the programs of CPUs that came or went.
@@ -243,22 +248,28 @@ class Counters:
         Raises:
             CounterError: a map can't be written.
         """
-        self._topology = topology
         cpus, nodes = socket_indexes(topology, self._highest + 1)
-        for role, indexes in (("map:cpu_socket", cpus), ("map:node_socket", nodes)):
-            for fd in self._descriptors(role):
-                for number, index in enumerate(indexes):
-                    try:
-                        syscalls.map_update(fd, struct.pack("=I", number), struct.pack("=I", index))
-                    except OSError as error:
-                        raise CounterError(f"{role}[{number}]: {error.strerror}") from error
+        with self._lock:
+            self._topology = topology
+            for role, indexes in (("map:cpu_socket", cpus), ("map:node_socket", nodes)):
+                for fd in self._descriptors(role):
+                    self._fill(role, fd, indexes)
 
     def close(self) -> None:
         """Detach everything; may be called twice."""
-        fds, self._fds = self._fds, ()
-        self._maps = {}
-        for _, fd in fds:
-            os.close(fd)
+        with self._lock:
+            fds, self._fds = self._fds, ()
+            self._maps = {}
+            for _, fd in fds:
+                os.close(fd)
+
+    @staticmethod
+    def _fill(role: str, fd: int, indexes: Sequence[int]) -> None:
+        for number, index in enumerate(indexes):
+            try:
+                syscalls.map_update(fd, struct.pack("=I", number), struct.pack("=I", index))
+            except OSError as error:
+                raise CounterError(f"{role}[{number}]: {error.strerror}") from error
 
     def _descriptors(self, role: str) -> list[int]:
         """Descriptors of a role, or of all roles that begin so when it ends in a colon."""
@@ -268,6 +279,12 @@ class Counters:
     def _moved_by_syscalls(self) -> int:
         totals = self._descriptors("map:totals")
         return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
+
+
+def _kprobe_pmu(paths: HostPaths) -> Path:
+    """The host's, or where that is not mounted this container's own: the kernel is the same."""
+    own = HostPaths().kprobe_pmu
+    return own if own.exists() and not paths.kprobe_pmu.exists() else paths.kprobe_pmu
 
 
 def _has_fallback(paths: HostPaths) -> bool:
