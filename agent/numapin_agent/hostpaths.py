@@ -70,6 +70,11 @@ class HostPaths:
         return self.root / "run/numapin"
 
     @property
+    def kubelet_dir(self) -> Path:
+        """The kubelet's own files; optional, since only its reserved CPUs are read there."""
+        return self.root / "var/lib/kubelet"
+
+    @property
     def btf(self) -> Path:
         """Types of the running kernel."""
         return self.root / "sys/kernel/btf/vmlinux"

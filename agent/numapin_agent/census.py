@@ -1,0 +1,142 @@
+"""Which cgroups make up each pod, and what they counted: the ledger with its lock.
+
+The reconcile loop and each scrape read the kernel's counters through here, so that both
+see the same totals and a dead cgroup is folded in exactly once. It deliberately decides
+nothing.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass
+from typing import Protocol
+
+from numapin_agent.cgroup import PodCgroup
+from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.ledger import Ledger, PodLedger, Sample
+from numapin_api.node import Signal
+
+
+class Tracer(Protocol):
+    """Kernel counters; ``numapin_agent.counters.Counters`` is one such."""
+
+    def read(self) -> Mapping[int, CgroupCounters]:
+        """All counters by cgroup id.
+
+        Raises:
+            CounterError: they can't be read.
+        """
+
+    def forget(self, cgroup_ids: Iterable[int]) -> None:
+        """Drop counters of cgroups that are gone."""
+
+    def levels(self) -> tuple[Signal, ...]:
+        """How each signal is had."""
+
+    def lost(self) -> int:
+        """Events that were not counted."""
+
+    def alive(self) -> bool:
+        """Whether the kernel still counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A pod's cgroup and the ids below it.
+
+    Attributes:
+        cgroup: the pod's.
+        ids: of it and all cgroups below.
+    """
+
+    cgroup: PodCgroup
+    ids: Set[int]
+
+
+class Census:
+    """The pods of the node by the UID in their cgroup's name.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ledger = Ledger()
+        self._members: dict[str, Member] = {}
+        self._tracer: Tracer | None = None
+
+    def attach(self, tracer: Tracer) -> None:
+        """Begin to count; before that there are no totals, which is not the same as zero."""
+        with self._lock:
+            self._tracer = tracer
+
+    @property
+    def counting(self) -> bool:
+        """Whether there are counters at all."""
+        return self._tracer is not None
+
+    def replace(self, cgroups: Iterable[PodCgroup]) -> None:
+        """Take a whole new look at which pods there are."""
+        found = {c.uid: Member(c, c.cgroup_ids()) for c in cgroups}
+        with self._lock:
+            self._members = found
+
+    def look(self, cgroup: PodCgroup) -> None:
+        """Take a new look at one pod."""
+        member = Member(cgroup, cgroup.cgroup_ids())
+        with self._lock:
+            self._members[cgroup.uid] = member
+
+    def members(self) -> Mapping[str, Member]:
+        """The pods as they were at the last look."""
+        with self._lock:
+            return dict(self._members)
+
+    def read(self) -> Ledger:
+        """Read the counters now and fold them in.
+
+        Raises:
+            CounterError: they can't be read; the ledger stays as it was.
+        """
+        with self._lock:
+            if self._tracer is None:
+                return self._ledger
+            readings = self._tracer.read()
+            ids = {uid: member.ids for uid, member in self._members.items()}
+            self._ledger, dead = self._ledger.fold(readings, ids)
+            if dead:
+                self._tracer.forget(dead)
+            return self._ledger
+
+    def sample(self, uids: Iterable[str] | None = None) -> float:
+        """Read the counters and append a sample to the history of pods.
+
+        Args:
+            uids: which pods; None means all.
+
+        Returns:
+            The samples' moment, in monotonic seconds.
+
+        Raises:
+            CounterError: they can't be read.
+        """
+        self.read()
+        at = self._clock()
+        members = self.members()
+        wanted = members.keys() if uids is None else members.keys() & set(uids)
+        used = {uid: members[uid].cgroup.cpu_nanoseconds() for uid in wanted}
+        with self._lock:
+            if self._tracer is not None:
+                self._ledger = self._ledger.sampled(at, cpu_nanoseconds=used)
+        return at
+
+    def pod(self, uid: str) -> PodLedger | None:
+        """A pod's ledger as it was at the last read."""
+        with self._lock:
+            return self._ledger.pods.get(uid)
+
+    def last_sample(self, uid: str) -> Sample | None:
+        """A pod's newest sample."""
+        pod = self.pod(uid)
+        return pod.history[-1] if pod and pod.history else None

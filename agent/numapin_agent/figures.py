@@ -1,0 +1,73 @@
+"""What a scrape says: joins counters, memory, pods and pins at the moment it is asked.
+
+Kernel figures are read now, not remembered from the last tick, so that whoever scrapes
+each second sees each second. Pods whose names are not known yet are left out.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from numapin_agent.census import Census, Tracer
+from numapin_agent.cluster import Cluster, Key
+from numapin_agent.metrics import PodFigures
+from numapin_agent.pin.values import PinReport
+from numapin_api.errors import CgroupError, CounterError
+
+_MIGRATED = b"\nnuma_pages_migrated "
+
+
+def pod_figures(
+    census: Census, cluster: Cluster, reports: Mapping[Key, PinReport]
+) -> Iterator[PodFigures]:
+    """One entry for each pod that has a cgroup and a name.
+
+    Args:
+        census: cgroups and counters.
+        cluster: names and pins.
+        reports: newest report of every pin.
+    """
+    try:
+        ledger = census.read() if census.counting else None
+    except CounterError:
+        ledger = None  # absent counters, never stale ones
+    members = census.members()
+    pins = cluster.pins()
+    for key, pod in cluster.pods().items():
+        member = members.get(pod.cgroup_uid)
+        if member is None:
+            continue
+        try:
+            memory = member.cgroup.residency()
+        except CgroupError:
+            memory = {}
+        counted = ledger.pods.get(pod.cgroup_uid) if ledger else None
+        pin, report = pins.get(key), reports.get(key)
+        moving = report.moving if report else None
+        yield PodFigures(
+            namespace=key[0],
+            name=key[1],
+            totals=counted.totals() if counted else None,
+            memory=memory,
+            socket=pin.spec.socket if pin else None,
+            pinned=report is not None and report.phase == "Pinned",
+            moved_pages=(report.moved_pages if report else 0) if pin else None,
+            moving=(moving.bytes_done, moving.bytes_total) if moving else None,
+        )
+
+
+def pages_migrated(vmstat: Path) -> int | None:
+    """numa_pages_migrated of /proc/vmstat; None on kernels without NUMA balancing."""
+    try:
+        text = vmstat.read_bytes()
+    except OSError:
+        return None
+    at = text.find(_MIGRATED)
+    return int(text[at + len(_MIGRATED) :].split(b"\n", 1)[0]) if at >= 0 else None
+
+
+def lost_events(tracer: Tracer | None) -> int:
+    """Events that were not counted; 0 without a tracer."""
+    try:
+        return tracer.lost() if tracer else 0
+    except CounterError:
+        return 0

@@ -1,0 +1,187 @@
+"""Folds counters per cgroup into totals per pod that survive container restarts.
+
+The kernel counts per cgroup, and a container that restarts gets a new cgroup. A pod's
+total is what its living cgroups show plus what its dead ones showed last. Totals only ever
+grow; differences between two samples make the windows before and after a pin. It
+deliberately reads nothing and knows no clock: readings and times are handed in.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from numapin_agent.counters.signals import CgroupCounters
+
+HISTORY_SECONDS = 90.0
+"""How long samples are kept: a baseline of 60 s and a late tick on either side."""
+BASELINE_SECONDS = 60.0
+
+ZERO = CgroupCounters()
+_FIELDS = tuple(CgroupCounters.__dataclass_fields__)
+_NOTHING: Mapping[int, CgroupCounters] = MappingProxyType({})
+
+
+def grew(new: CgroupCounters, old: CgroupCounters) -> bool:
+    """Whether no counter went back, which happens only when a kernel map was made anew."""
+    return all(getattr(new, name) >= getattr(old, name) for name in _FIELDS)
+
+
+def difference(new: CgroupCounters, old: CgroupCounters) -> CgroupCounters:
+    """What was counted between two readings of totals."""
+    return CgroupCounters(**{name: getattr(new, name) - getattr(old, name) for name in _FIELDS})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A pod's totals at one moment.
+
+    Attributes:
+        at: seconds of the monotonic clock.
+        totals: counters since the agent began to count.
+        cpu_nanoseconds: CPU time of the pod since its cgroup was made.
+    """
+
+    at: float
+    totals: CgroupCounters
+    cpu_nanoseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a pod did between two samples.
+
+    Attributes:
+        since: monotonic seconds at its start.
+        seconds: its length as measured.
+        counted: the counters' growth.
+        cpu_nanoseconds: CPU time used.
+    """
+
+    since: float
+    seconds: float
+    counted: CgroupCounters
+    cpu_nanoseconds: int
+
+
+def window(first: Sample, last: Sample) -> Window:
+    """The window between two samples of the same pod."""
+    return Window(
+        since=first.at,
+        seconds=last.at - first.at,
+        counted=difference(last.totals, first.totals),
+        cpu_nanoseconds=max(0, last.cpu_nanoseconds - first.cpu_nanoseconds),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PodLedger:
+    """One pod's counters.
+
+    Attributes:
+        live: last reading of each living cgroup, by cgroup id.
+        retired: sum over cgroups that are gone.
+        history: samples, oldest first, of the last ``HISTORY_SECONDS``.
+    """
+
+    live: Mapping[int, CgroupCounters] = field(default_factory=lambda: _NOTHING)
+    retired: CgroupCounters = ZERO
+    history: tuple[Sample, ...] = ()
+
+    def totals(self) -> CgroupCounters:
+        """Everything counted for this pod."""
+        return sum(self.live.values(), self.retired)
+
+    def fold(
+        self, readings: Mapping[int, CgroupCounters], members: Set[int]
+    ) -> tuple["PodLedger", frozenset[int]]:
+        """Take in one reading of all counters.
+
+        Args:
+            readings: counters by cgroup id, of all cgroups that ever counted.
+            members: ids of the pod's cgroups that exist now.
+
+        Returns:
+            The new ledger, and the ids of cgroups that died since the last fold: their
+            counts are kept here, so the kernel may forget them.
+        """
+        retired = self.retired
+        live: dict[int, CgroupCounters] = {}
+        for cgroup in members | self.live.keys():
+            old = self.live.get(cgroup, ZERO)
+            new = readings.get(cgroup, old)
+            if not grew(new, old):
+                retired += old
+            if cgroup in members:
+                live[cgroup] = new
+            else:
+                retired += new
+        dead = frozenset(self.live.keys() - members)
+        if live == self.live and retired == self.retired:
+            return self, dead
+        return replace(self, live=live, retired=retired), dead
+
+    def sampled(self, at: float, *, cpu_nanoseconds: int) -> "PodLedger":
+        """Append the present totals to the history; a moment not after the last replaces it."""
+        kept = tuple(s for s in self.history if at - HISTORY_SECONDS <= s.at < at)
+        return replace(self, history=(*kept, Sample(at, self.totals(), cpu_nanoseconds)))
+
+    def before(self, at: float, *, seconds: float = BASELINE_SECONDS) -> Window | None:
+        """The window that ends at the last sample not after ``at``.
+
+        Args:
+            at: monotonic seconds, as of a pin.
+            seconds: its greatest length; it is shorter when there is less history.
+
+        Returns:
+            None when there are not two samples.
+        """
+        past = [s for s in self.history if s.at <= at]
+        if not past:
+            return None
+        first = next(s for s in past if s.at >= past[-1].at - seconds)
+        return None if first is past[-1] else window(first, past[-1])
+
+    def history_seconds(self, at: float) -> float:
+        """For how long this pod has been counted, up to ``HISTORY_SECONDS``; 0 if not yet."""
+        return at - self.history[0].at if self.history else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All pods of the node, by the UID in their cgroup's name."""
+
+    pods: Mapping[str, PodLedger] = field(default_factory=lambda: MappingProxyType({}))
+
+    def fold(
+        self, readings: Mapping[int, CgroupCounters], members: Mapping[str, Set[int]]
+    ) -> tuple["Ledger", frozenset[int]]:
+        """Take in one reading of all counters.
+
+        Args:
+            readings: counters by cgroup id.
+            members: ids of the living cgroups of every pod; a pod that is missing is
+                gone, and forgotten with its totals.
+
+        Returns:
+            The new ledger, and the ids of cgroups that the kernel may forget.
+        """
+        pods: dict[str, PodLedger] = {}
+        dead: set[int] = set()
+        for uid, cgroups in members.items():
+            pods[uid], gone = self.pods.get(uid, _NEW).fold(readings, cgroups)
+            dead |= gone
+        for uid in self.pods.keys() - members.keys():
+            dead |= self.pods[uid].live.keys()
+        return Ledger(pods), frozenset(dead)
+
+    def sampled(self, at: float, *, cpu_nanoseconds: Mapping[str, int]) -> "Ledger":
+        """Append a sample to the history of those pods whose CPU time is given."""
+        taken = {
+            uid: self.pods[uid].sampled(at, cpu_nanoseconds=used)
+            for uid, used in cpu_nanoseconds.items()
+            if uid in self.pods
+        }
+        return Ledger({**self.pods, **taken})
+
+
+_NEW = PodLedger()

@@ -1,0 +1,462 @@
+"""The one thread that makes pods' cpusets what their NumaPins say.
+
+Level-triggered: events of the API server, cgroups that appear and the tick only mark a pod
+dirty; what to do is found by looking. It waits for nobody: writes to the API server are
+handed to the publisher, page moves to the pinner's worker. What it deliberately does not
+do is decide where a pod belongs (the operator) or how a cpuset is written (the pinner).
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from numapin_agent import observe
+from numapin_agent.census import Census
+from numapin_agent.cgroup import CgroupHost
+from numapin_agent.ledger import Sample, Window
+from numapin_agent.orders import Refusal, order, wants_pin
+from numapin_agent.pin.values import PinOrder, PinReport
+from numapin_agent.pods import PodView
+from numapin_agent.publisher import Publisher
+from numapin_agent.status import Reason
+from numapin_agent.track import MEASURED, Track
+from numapin_agent.watch import retry_seconds
+from numapin_agent.workqueue import WorkQueue
+from numapin_api.errors import NumapinError
+from numapin_api.pin import Counters, NumaPin, Observed
+from numapin_api.policy import seconds
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Namespace and name, of a pod and of its NumaPin alike."""
+
+GRACE_SECONDS = 3.0
+"""How long a NumaPin may be ahead of the pod that it names: two watches are not in step."""
+MOVING_SECONDS = 1.0
+"""How often progress is looked at while pages move or a baseline is taken."""
+EVENT_SECONDS = 60.0
+"""Least time between two drift Events on one pod: a fight must not flood the API server."""
+
+
+class Pins(Protocol):
+    """Applies pins; ``numapin_agent.pin.Pinner`` is one such."""
+
+    def reconcile(self, order: PinOrder, *, history_seconds: float) -> PinReport:
+        """Bring a pod to what is ordered, and read back."""
+
+    def release(self, uid: str) -> PinReport:
+        """Give a pod back what its parent has, and forget it."""
+
+    def taken(self) -> tuple[str, ...]:
+        """UIDs of the pods that are pinned by us."""
+
+
+class Objects(Protocol):
+    """What is known of pods and pins; both from mirrors of the API server."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether both collections were received whole at least once."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every NumaPin could be read: else none is taken to be missing."""
+
+    def pins(self) -> Mapping[Key, NumaPin]:
+        """NumaPins of this node."""
+
+    def pods(self) -> Mapping[Key, PodView]:
+        """Pods of this node."""
+
+
+class Recorder(Protocol):
+    """Where the loop says how it fares; the metrics are one such."""
+
+    def pass_took(self, seconds: float) -> None:
+        """One look at one pod."""
+
+    def error(self, kind: str) -> None:
+        """Something failed."""
+
+    def pinned_after(self, seconds: float) -> None:
+        """From a cgroup's appearance to its pin."""
+
+
+class Writes(Protocol):
+    """The API server's side; ``numapin_agent.kube.Api`` is one such."""
+
+    def apply_observed(self, pin: NumaPin, observed: Observed) -> None:
+        """Write status.observed."""
+
+    def pod_event(self, pin: NumaPin, *, reason: str, note: str) -> None:
+        """Make an Event on the pin's pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the loop keeps about one NumaPin between two looks.
+
+    Attributes:
+        pin_uid: the NumaPin's own UID: one made anew starts from nothing.
+        track: the measurement.
+        baseline: before the pin.
+        report: the pinner's last, None before the first and after a refusal.
+        published: what was handed to the publisher last.
+        published_at: when, in monotonic seconds.
+        missing_since: since when the pod has not been found.
+        drift_event_at: when the last drift Event was made.
+        drifts: drift count at that time.
+        failures: in a row.
+    """
+
+    pin_uid: str
+    track: Track = field(default_factory=Track)
+    baseline: observe.Baseline | None = None
+    report: PinReport | None = None
+    published: Observed | None = None
+    published_at: float = 0.0
+    missing_since: float | None = None
+    drift_event_at: float | None = None
+    drifts: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All that the loop works with.
+
+    Attributes:
+        node_name: this Kubernetes node.
+        interval_seconds: between two ticks.
+        objects: pods and pins.
+        cgroups: the node's cgroup host, looked for anew as long as there is none.
+        pinner: applies pins; None while there is no cgroup host.
+        census: counters.
+        writes: the API server.
+        publisher: sends writes.
+        recorder: metrics.
+        on_tick: called once per tick, before the pods.
+        clock: monotonic seconds.
+        wall: seconds since 1970.
+        uniform: draws jitter.
+    """
+
+    node_name: str
+    interval_seconds: float
+    objects: Objects
+    cgroups: CgroupHost
+    pinner: Pins
+    census: Census
+    writes: Writes
+    publisher: Publisher
+    recorder: Recorder
+    on_tick: Callable[[], None]
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    uniform: Callable[[float, float], float]
+
+
+class Loop:
+    """The reconcile loop.
+
+    Args:
+        with_: all that it works with.
+    """
+
+    def __init__(self, with_: Surroundings) -> None:
+        self._w = with_
+        self._queue: WorkQueue[Key] = WorkQueue(clock=with_.clock)
+        self._seen: dict[Key, Seen] = {}
+        self._appeared: dict[str, float] = {}
+        self._problems: dict[str, Reason] = {}
+        self._stopped = threading.Event()
+        self._next_tick = with_.clock()
+        self._heartbeat = with_.clock()
+
+    # Called by other threads: they only mark.
+
+    def dirty(self, keys: Iterable[Key]) -> None:
+        """These pods or pins changed."""
+        self._queue.add(keys)
+
+    def appeared(self, uid: str) -> None:
+        """A pod's cgroup is there now: its containers start within milliseconds."""
+        self._appeared.setdefault(uid, self._w.clock())
+        self._queue.add(self._keys_of(uid), urgent=True)
+
+    def vanished(self, uid: str) -> None:
+        """A pod's cgroup is gone."""
+        self._appeared.pop(uid, None)
+        self._queue.add(self._keys_of(uid))
+
+    def stop(self) -> None:
+        """End the loop after the present look; pins stay."""
+        self._stopped.set()
+        self._queue.close()
+
+    def silent_seconds(self) -> float:
+        """How long ago the loop last showed a sign of life."""
+        return self._w.clock() - self._heartbeat
+
+    def problems(self) -> tuple[Reason, ...]:
+        """What is wrong with the loop itself, for the node's conditions."""
+        return tuple(dict(sorted(self._problems.items())).values())
+
+    def reports(self) -> Mapping[Key, PinReport]:
+        """The newest report of every pin."""
+        return {key: s.report for key, s in dict(self._seen).items() if s.report is not None}
+
+    def run(self) -> None:
+        """Reconcile until stopped; the body of the thread."""
+        while not self._stopped.is_set():
+            self.step()
+
+    def step(self) -> None:
+        """Wait for the next dirty pod or the tick, and deal with it."""
+        key = self._queue.get(max(0.0, self._next_tick - self._w.clock()))
+        self._heartbeat = self._w.clock()
+        if self._stopped.is_set():
+            return
+        if key is not None:
+            self._guarded(f"{key[0]}/{key[1]}", lambda: self.reconcile(key), key)
+        if self._w.clock() >= self._next_tick:
+            self._next_tick = self._w.clock() + self._w.interval_seconds
+            self._guarded("tick", self.tick, None)
+
+    def _guarded(self, what: str, act: Callable[[], None], key: Key | None) -> None:
+        begun = self._w.clock()
+        try:
+            act()
+            self._problems.pop(what, None)
+        except Exception as e:  # the loop's edge: one pod's surprise must not stop the others
+            known = isinstance(e, NumapinError)
+            log.log(
+                logging.WARNING if known else logging.ERROR, "%s: %s", what, e, exc_info=not known
+            )
+            self._w.recorder.error(e.reason if isinstance(e, NumapinError) else "Internal")
+            reason = e.reason if isinstance(e, NumapinError) else "InternalError"
+            self._problems[what] = Reason(reason, f"{what}: {type(e).__name__}: {e}")
+            if key is not None:
+                self._again(key, e)
+        self._w.recorder.pass_took(self._w.clock() - begun)
+
+    def _again(self, key: Key, error: Exception) -> None:
+        seen = self._seen.get(key)
+        pin = self._w.objects.pins().get(key)
+        failures = seen.failures + 1 if seen else 1
+        if seen is not None:
+            self._seen[key] = replace(seen, failures=failures)
+            if pin is not None and isinstance(error, NumapinError):
+                refusal = Refusal(error.reason, str(error))
+                self._publish(key, pin, self._refused(pin, refusal))
+        self._queue.add_after(key, retry_seconds(failures, uniform=self._w.uniform))
+
+    # The tick.
+
+    def tick(self) -> None:
+        """Look at everything once, whatever events said or lost."""
+        w = self._w
+        w.on_tick()
+        w.census.replace(w.cgroups.pods())
+        w.census.sample()
+        self.sweep()
+        self._queue.add(w.objects.pins())
+
+    def sweep(self) -> None:
+        """Release what is pinned without an order for it.
+
+        Only once all pods and pins were received whole and could be read: an API server
+        that is away, or an object of a later version, never costs a pod its pin.
+        """
+        objects = self._w.objects
+        if not (objects.listed and objects.trusted):
+            return
+        taken = self._w.pinner.taken()
+        if not taken:
+            return
+        pods = objects.pods()
+        wanted = set()
+        for key, pin in objects.pins().items():
+            found = order(pin, pods.get(key), node_name=self._w.node_name)
+            if isinstance(found, PinOrder):
+                if wants_pin(found):
+                    wanted.add(found.uid)
+            elif found.transient and self._patience(key) > 0:
+                return
+        for uid in taken:
+            if uid not in wanted:
+                log.info("pod UID %s: releasing its pin", uid)
+                self._w.pinner.release(uid)
+
+    def _patience(self, key: Key) -> float:
+        seen = self._seen.get(key)
+        if seen is None or seen.missing_since is None:
+            return GRACE_SECONDS
+        return seen.missing_since + GRACE_SECONDS - self._w.clock()
+
+    # One pod.
+
+    def reconcile(self, key: Key) -> None:
+        """Bring one pod to what its NumaPin says, and publish what came of it."""
+        objects = self._w.objects
+        if not objects.listed:
+            return
+        pin = objects.pins().get(key)
+        if pin is None:
+            self._forget(key)
+            return
+        seen = self._recall(key, pin)
+        found = order(pin, objects.pods().get(key), node_name=self._w.node_name)
+        if isinstance(found, Refusal):
+            self._refuse(key, pin, seen, found)
+            return
+        if not wants_pin(found) and found.uid in self._w.pinner.taken():
+            log.info("%s/%s: no longer to be pinned", *key)
+            self._w.pinner.release(found.uid)
+        self._act(key, pin, replace(seen, missing_since=None), found)
+
+    def _recall(self, key: Key, pin: NumaPin) -> Seen:
+        """What is known about a pin; after a restart, what the API server still holds."""
+        pin_uid = pin.metadata.uid or ""
+        seen = self._seen.get(key)
+        if seen is None or seen.pin_uid != pin_uid:
+            held = pin.status.observed if pin.status else None
+            baseline = (
+                observe.Baseline(held.baseline, tuple(held.baseline_memory))
+                if held and held.baseline
+                else None
+            )
+            seen = Seen(
+                pin_uid=pin_uid, published=held, published_at=self._w.clock(), baseline=baseline
+            )
+            self._seen[key] = seen
+        return seen
+
+    def _forget(self, key: Key) -> None:
+        if self._seen.pop(key, None) is not None:
+            self._w.publisher.drop(_pin_key(key))
+        self.sweep()
+
+    def _refuse(self, key: Key, pin: NumaPin, seen: Seen, refusal: Refusal) -> None:
+        if refusal.transient:
+            since = self._w.clock() if seen.missing_since is None else seen.missing_since
+            seen = replace(seen, missing_since=since)
+            self._seen[key] = seen
+            left = self._patience(key)
+            if left > 0:
+                self._queue.add_after(key, left)
+                return
+        self._seen[key] = replace(seen, report=None, track=Track(), baseline=None)
+        self.sweep()
+        self._publish(key, pin, self._refused(pin, refusal))
+
+    @staticmethod
+    def _refused(pin: NumaPin, refusal: Refusal) -> Observed:
+        return observe.refused(
+            pin.metadata.generation or 0, reason=refusal.reason, message=refusal.message
+        )
+
+    def _act(self, key: Key, pin: NumaPin, seen: Seen, wanted: PinOrder) -> None:
+        w = self._w
+        fresh = wants_pin(wanted) and wanted.uid not in w.pinner.taken()
+        before = self._baseline(wanted.uid) if fresh else None
+        cgroup = w.cgroups.find_pod(wanted.uid)
+        if cgroup is not None:
+            w.census.look(cgroup)
+        report = w.pinner.reconcile(wanted, history_seconds=self._history_seconds(wanted.uid))
+        if fresh and wanted.uid in w.pinner.taken():
+            log.info("%s/%s: pinned to CPUs %s, memory %s", *key, wanted.cpus, wanted.mems)
+            memory = tuple(observe.node_bytes(report.memory))
+            seen = replace(seen, baseline=observe.Baseline(before, memory) if before else None)
+        if report.phase == "Pinned":
+            begun = self._appeared.pop(wanted.uid, None)
+            if begun is not None and fresh:
+                w.recorder.pinned_after(w.clock() - begun)
+        window = float(seconds(pin.spec.verification.window))
+        sample = self._sample(wanted.uid) if report.phase in MEASURED else None
+        track = seen.track.advance(report, sample, seconds=window)
+        seen = replace(seen, report=report, track=track, failures=0)
+        self._seen[key] = self._drift_event(key, pin, seen)
+        whole = self._wire(track.whole, report) if track.whole else None
+        self._publish(
+            key,
+            pin,
+            observe.observed(
+                report,
+                generation=wanted.generation,
+                baseline=seen.baseline,
+                last_window=whole,
+            ),
+        )
+        due = track.due(w.clock(), seconds=window)
+        if report.phase in ("Moving", "Baseline"):
+            due = MOVING_SECONDS
+        if due is not None:
+            self._queue.add_after(key, due)
+
+    def _baseline(self, uid: str) -> Counters | None:
+        at = self._w.census.sample((uid,))
+        pod = self._w.census.pod(uid)
+        past = pod.before(at) if pod else None
+        return observe.counters(past, wall_minus_monotonic=self._offset()) if past else None
+
+    def _history_seconds(self, uid: str) -> float:
+        if not self._w.census.counting:
+            return float("inf")
+        pod = self._w.census.pod(uid)
+        return pod.history_seconds(self._w.clock()) if pod else 0.0
+
+    def _sample(self, uid: str) -> Sample | None:
+        census = self._w.census
+        if not census.counting:
+            return None
+        census.sample((uid,))
+        return census.last_sample(uid)
+
+    def _offset(self) -> float:
+        return self._w.wall() - self._w.clock()
+
+    def _wire(self, whole: Window, report: PinReport) -> Counters:
+        return observe.counters(
+            whole, wall_minus_monotonic=self._offset(), moved_pages=report.moved_pages
+        )
+
+    # What is told to the API server.
+
+    def _drift_event(self, key: Key, pin: NumaPin, seen: Seen) -> Seen:
+        drift = seen.report.drift if seen.report else None
+        if drift is None or drift.count <= seen.drifts:
+            return seen
+        now = self._w.clock()
+        if seen.drift_event_at is not None and now - seen.drift_event_at < EVENT_SECONDS:
+            return seen
+        note = (
+            f"cpuset was changed by somebody else to CPUs {drift.cpus or '-'}, memory "
+            f"{drift.mems or '-'} ({drift.count} times so far); set back to CPUs "
+            f"{pin.spec.cpus}, memory {pin.spec.mems or '-'}"
+        )
+        log.warning("%s/%s: %s", *key, note)
+        self._w.publisher.submit(
+            f"event/{key[0]}/{key[1]}",
+            lambda: self._w.writes.pod_event(pin, reason="Drifted", note=note),
+        )
+        return replace(seen, drifts=drift.count, drift_event_at=now)
+
+    def _publish(self, key: Key, pin: NumaPin, new: Observed) -> None:
+        seen = self._seen[key]
+        now = self._w.clock()
+        age = now - seen.published_at
+        if not observe.worth_publishing(seen.published, new, spec=pin.spec, age_seconds=age):
+            return
+        self._seen[key] = replace(seen, published=new, published_at=now)
+        self._w.publisher.submit(_pin_key(key), lambda: self._w.writes.apply_observed(pin, new))
+
+    def _keys_of(self, uid: str) -> tuple[Key, ...]:
+        return tuple(k for k, pod in self._w.objects.pods().items() if pod.cgroup_uid == uid)
+
+
+def _pin_key(key: Key) -> str:
+    return f"pin/{key[0]}/{key[1]}"

@@ -1,0 +1,250 @@
+"""Every metric of the agent, declared in one place.
+
+Per-pod figures are read from the kernel when Prometheus asks, so that a scrape each second
+shows each second; what the agent does itself is counted as it happens. Labels are bounded
+by the pods of one node: namespace and name, never the UID. It keeps no global state: each
+agent has a registry of its own.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from numapin_agent.counters.signals import CgroupCounters
+from numapin_api.node import Signal
+
+POD = ("namespace", "pod")
+NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class PodFigures:
+    """What a scrape says of one pod.
+
+    Attributes:
+        namespace: the pod's namespace.
+        name: the pod's name.
+        totals: counters since the agent began to count; None without counters.
+        memory: resident bytes per NUMA node.
+        socket: the socket that its NumaPin names; None without a pin.
+        pinned: whether that was applied and read back.
+        moved_pages: pages moved because of the pin; None without a pin.
+        moving: bytes done and in all while pages are being moved.
+    """
+
+    namespace: str
+    name: str
+    totals: CgroupCounters | None
+    memory: Mapping[int, int]
+    socket: int | None = None
+    pinned: bool = False
+    moved_pages: int | None = None
+    moving: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFigures:
+    """What a scrape says of the node.
+
+    Attributes:
+        pages_migrated: numa_pages_migrated of /proc/vmstat, None where the kernel has none.
+        signals: how each kernel signal is had.
+        lost: events that were not counted.
+        tracer_alive: whether the kernel still counts; None without counters.
+        loop_silent_seconds: since the reconcile loop's last sign of life.
+        writes_pending: API writes that are due.
+    """
+
+    pages_migrated: int | None
+    signals: tuple[Signal, ...]
+    lost: int
+    tracer_alive: bool | None
+    loop_silent_seconds: float
+    writes_pending: int
+
+
+class Meters:
+    """What the agent counts about itself.
+
+    Args:
+        registry: where the metrics are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._passes = Histogram(
+            "numapin_agent_reconcile_seconds",
+            "Time of one look at one pod or at the whole node (tick) in the reconcile loop.",
+            registry=registry,
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+        )
+        self._errors = Counter(
+            "numapin_agent_errors",
+            "Errors by kind; kind Internal is a bug in the agent, with a traceback in its log.",
+            ("kind",),
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "numapin_agent_pin_latency_seconds",
+            "From the moment the kernel told the agent of a new pod's cgroup until the cgroup's "
+            "cpuset was written and read back. Only pods whose NumaPin was there in time.",
+            registry=registry,
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+        )
+
+    def pass_took(self, seconds: float) -> None:
+        """One look at one pod took that long."""
+        self._passes.observe(seconds)
+
+    def error(self, kind: str) -> None:
+        """Something failed; kind is a condition reason."""
+        self._errors.labels(kind).inc()
+
+    def pinned_after(self, seconds: float) -> None:
+        """A new pod was pinned that long after its cgroup appeared."""
+        self._latency.observe(seconds)
+
+
+class Figures(Collector):
+    """Reads pods and node when asked.
+
+    Args:
+        pods: reads all pods of the node, now.
+        node: reads the node, now.
+    """
+
+    def __init__(
+        self, *, pods: Callable[[], Iterable[PodFigures]], node: Callable[[], NodeFigures]
+    ) -> None:
+        self._pods = pods
+        self._node = node
+
+    def describe(self) -> Iterable[Metric]:
+        """No sample is needed to register."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, from one reading."""
+        yield from pod_families(self._pods())
+        yield from node_families(self._node())
+
+
+def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
+    """Per-pod metrics, for every pod of the node, pinned or not."""
+    migrated = CounterMetricFamily(
+        "numapin_pod_numa_migrated_pages",
+        "Pages of the pod that the kernel's NUMA balancing moved to another NUMA node. Grows "
+        "while threads and memory chase each other; about 0 once the pod is pinned.",
+        labels=POD,
+    )
+    crossed = CounterMetricFamily(
+        "numapin_pod_cross_socket_numa_migrated_pages",
+        "Of numapin_pod_numa_migrated_pages_total, pages that went to another socket.",
+        labels=POD,
+    )
+    took = CounterMetricFamily(
+        "numapin_pod_numa_migration_seconds",
+        "Time that the pod's threads spent in NUMA-balancing page migrations, in seconds.",
+        labels=POD,
+    )
+    hints = CounterMetricFamily(
+        "numapin_pod_hint_fault_pages",
+        "Pages of NUMA-hinting faults by locality: local means that the page lay on the socket "
+        "of the CPU that touched it. Absent faults are no proof of locality: kernels from 6.16 "
+        "do not scan a pod that is confined to one NUMA node.",
+        labels=(*POD, "locality"),
+    )
+    tasks = CounterMetricFamily(
+        "numapin_pod_cross_socket_task_migrations",
+        "Times that the scheduler moved a thread of the pod to a CPU of another socket.",
+        labels=POD,
+    )
+    memory = GaugeMetricFamily(
+        "numapin_pod_memory_resident_bytes",
+        "Memory of the pod by the NUMA node that it lies on: anonymous, file and kernel memory, "
+        "each page once (memory.numa_stat).",
+        labels=(*POD, "numa_node"),
+    )
+    moved = CounterMetricFamily(
+        "numapin_pod_pin_moved_pages",
+        "Pages that numapin itself moved to the pod's socket when it was pinned; not part of "
+        "numapin_pod_numa_migrated_pages_total.",
+        labels=POD,
+    )
+    pinned = GaugeMetricFamily(
+        "numapin_pod_pinned",
+        "1 when the pod's cpuset is what its NumaPin asks for, written and read back; 0 while it "
+        "is not (waiting, moving, refused, observing). Only pods that have a NumaPin.",
+        labels=(*POD, "socket"),
+    )
+    done = GaugeMetricFamily(
+        "numapin_pod_moving_bytes",
+        "Progress of moving a running pod's memory to its socket: state done or total. Only "
+        "while it is going on.",
+        labels=(*POD, "state"),
+    )
+    for pod in pods:
+        key = [pod.namespace, pod.name]
+        if pod.totals is not None:
+            t = pod.totals
+            migrated.add_metric(key, t.migrated_pages)
+            crossed.add_metric(key, t.cross_socket_migrated_pages)
+            took.add_metric(key, t.migration_nanoseconds * NS)
+            hints.add_metric([*key, "local"], t.hint_fault_pages_local)
+            hints.add_metric([*key, "remote"], t.hint_fault_pages_remote)
+            tasks.add_metric(key, t.cross_socket_task_migrations)
+        for node, size in pod.memory.items():
+            memory.add_metric([*key, str(node)], size)
+        if pod.moved_pages is not None:
+            moved.add_metric(key, pod.moved_pages)
+            socket = "" if pod.socket is None else str(pod.socket)
+            pinned.add_metric([*key, socket], float(pod.pinned))
+        if pod.moving is not None:
+            done.add_metric([*key, "done"], pod.moving[0])
+            done.add_metric([*key, "total"], pod.moving[1])
+    yield from (migrated, crossed, took, hints, tasks, memory, moved, pinned, done)
+
+
+def node_families(node: NodeFigures) -> Iterator[Metric]:
+    """Metrics of the node and of the agent's own health."""
+    if node.pages_migrated is not None:
+        family = CounterMetricFamily(
+            "numapin_node_numa_pages_migrated",
+            "numa_pages_migrated of /proc/vmstat: the kernel's own count of pages that NUMA "
+            "balancing moved, for the whole node since boot. The sum over pods must not exceed "
+            "its growth.",
+        )
+        family.add_metric([], node.pages_migrated)
+        yield family
+    levels = GaugeMetricFamily(
+        "numapin_agent_signal_level",
+        "How a kernel signal is had, 1 for the level in force: fentry, kprobe, rawTracepoint, "
+        "cgroup, or none.",
+        labels=("signal", "level"),
+    )
+    for signal in node.signals:
+        levels.add_metric([signal.name, signal.level], 1)
+    yield levels
+    if node.tracer_alive is not None:
+        yield GaugeMetricFamily(
+            "numapin_agent_tracer_alive",
+            "1 while the kernel programs count; 0 when zeros of the pod counters mean nothing.",
+            value=float(node.tracer_alive),
+        )
+    yield CounterMetricFamily(
+        "numapin_agent_tracer_lost",
+        "Events that the kernel programs could not count, since a table was full.",
+        value=node.lost,
+    )
+    yield GaugeMetricFamily(
+        "numapin_agent_loop_silent_seconds",
+        "Since the reconcile loop last showed a sign of life; /healthz fails when it is long.",
+        value=node.loop_silent_seconds,
+    )
+    yield GaugeMetricFamily(
+        "numapin_agent_api_writes_pending",
+        "Writes to the API server that are due and not done yet.",
+        value=node.writes_pending,
+    )

@@ -1,0 +1,186 @@
+"""Reads the node and keeps its NumaNode up to date.
+
+The shell around ``numapin_agent.status``: it reads sysfs, the cgroup host and the counters,
+asks the pure part whether that is worth a write, and hands the write to the publisher.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from numapin_agent import status as pure
+from numapin_agent.census import Tracer
+from numapin_agent.cgroup import CgroupHost
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.kube import Api
+from numapin_agent.publisher import Publisher
+from numapin_agent.status import Reason
+from numapin_agent.sysfs import available_memory, kernel_release, numa_balancing, read_topology
+from numapin_api.cpulist import CpuSet
+from numapin_api.errors import CounterError, TopologyError
+from numapin_api.node import Capabilities, NumaNodeStatus, Signal
+from numapin_api.topology import Topology
+
+log = logging.getLogger(__name__)
+
+SLOW_SECONDS = 60.0
+"""How often what seldom changes is read: topology, the kubelet's files, the tracer's health."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slow:
+    """What is read once a minute."""
+
+    at: float
+    topology: Topology | None
+    reserved_cpus: str
+    signals: tuple[Signal, ...]
+    reasons: tuple[Reason, ...]
+
+
+class NodeReporter:
+    """Publishes NumaNode.status when it changed.
+
+    Args:
+        paths: the host's files.
+        cgroups: as discovered.
+        api: where it is written.
+        publisher: by whom.
+        problems: what else is wrong, for the conditions.
+        agent_version: this package's.
+        clock: monotonic seconds.
+        now: wall clock.
+    """
+
+    def __init__(  # noqa: PLR0913 -- all by keyword
+        self,
+        *,
+        paths: HostPaths,
+        cgroups: CgroupHost,
+        api: Api,
+        publisher: Publisher,
+        problems: Callable[[], tuple[Reason, ...]],
+        agent_version: str,
+        clock: Callable[[], float],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._paths = paths
+        self._cgroups = cgroups
+        self._api = api
+        self._publisher = publisher
+        self._problems = problems
+        self._version = agent_version
+        self._clock = clock
+        self._now = now
+        self._lock = threading.Lock()
+        self._tracer: Tracer | None = None
+        self._tracer_error: CounterError | None = None
+        self._slow: _Slow | None = None
+        self._submitted: NumaNodeStatus | None = None
+        self._written = threading.Event()
+
+    @property
+    def written(self) -> bool:
+        """Whether the NumaNode was written at least once."""
+        return self._written.is_set()
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """How each signal is had, as of the last look."""
+        return self._slow.signals if self._slow else ()
+
+    def attach(self, tracer: Tracer) -> None:
+        """Counters are there: publish what they can do at once."""
+        with self._lock:
+            self._tracer = tracer
+            self._slow = None
+        self.refresh()
+
+    def counters_failed(self, error: CounterError) -> None:
+        """Counters can't be had at all."""
+        with self._lock:
+            self._tracer_error = error
+            self._slow = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look, and publish if it is worth it."""
+        with self._lock:
+            if self._slow is None or self._clock() - self._slow.at >= SLOW_SECONDS:
+                self._slow = self._look()
+            slow = self._slow
+            new = pure.node_status(
+                topology=slow.topology,
+                available=available_memory(self._paths) if slow.topology else {},
+                reserved_cpus=slow.reserved_cpus,
+                capabilities=self._capabilities(slow.signals),
+                agent_version=self._version,
+                reasons=(*slow.reasons, *self._problems()),
+                previous=self._submitted,
+                now=self._now(),
+            )
+            if new == self._submitted:
+                return
+            self._submitted = new
+        self._publisher.submit("node", lambda: self._write(new))
+
+    def _write(self, status: NumaNodeStatus) -> None:
+        if not self.written:
+            held = self._api.numa_node()
+            status = pure.keep_times(status, held.status if held else None)
+        self._api.apply_numa_node(status)
+        self._written.set()
+
+    def _capabilities(self, signals: tuple[Signal, ...]) -> Capabilities:
+        return Capabilities(
+            kernel=kernel_release(self._paths),
+            cgroup_version=self._cgroups.version,
+            cgroup_driver=self._cgroups.driver,
+            numa_balancing=numa_balancing(self._paths),
+            signals=list(signals),
+        )
+
+    def _look(self) -> _Slow:
+        reasons: list[Reason] = []
+        if self._cgroups.problem:
+            reasons.append(Reason("Unsupported", self._cgroups.problem, fatal=True))
+        topology = None
+        try:
+            topology = read_topology(self._paths)
+        except TopologyError as e:
+            reasons.append(pure.of_error(e, fatal=True))
+        signals: tuple[Signal, ...] = ()
+        if self._tracer_error:
+            reasons.append(pure.of_error(self._tracer_error))
+        elif self._tracer:
+            signals = self._tracer.levels()
+            reasons += pure.signal_reasons(signals)
+            if any(s.level != "none" for s in signals) and not self._tracer.alive():
+                reasons.append(Reason("TracerDead", "the kernel programs no longer count"))
+                signals = tuple(
+                    s.model_copy(update={"level": "none", "reason": "tracer no longer counts"})
+                    for s in signals
+                )
+        return _Slow(
+            at=self._clock(),
+            topology=topology,
+            reserved_cpus=self._reserved(),
+            signals=signals,
+            reasons=tuple(reasons),
+        )
+
+    def _reserved(self) -> str:
+        kubelet = self._paths.kubelet_dir
+        config = pure.reserved_from_config(_text(kubelet / "config.yaml"))
+        state = pure.reserved_from_state(_text(kubelet / "cpu_manager_state"))
+        return str(CpuSet(CpuSet.parse(config) | CpuSet.parse(state)))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,203 @@
+"""NumaPin.status.observed from what the pinner did and the ledger counted.
+
+Also decides when that is worth a write: etcd is not for time series, so in steady state a
+pin costs one write in ten minutes, while whatever a verdict hangs on is written at once.
+Pure: no I/O and no clock. Verdicts themselves are the operator's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.ledger import Window
+from numapin_agent.pin.values import PinReport
+from numapin_api.cpulist import NodeSet
+from numapin_api.pin import (
+    Applied,
+    ContainerEffective,
+    Counters,
+    CpusMems,
+    Drift,
+    Moving,
+    NodeBytes,
+    NumaPinSpec,
+    Observed,
+    Problem,
+)
+
+REFRESH_SECONDS = 600.0
+MOVING_STEP = 0.10
+"""Progress of page moves is written in steps of this share."""
+MOVING_SECONDS = 2.0
+"""And not more often than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a pod did before it was pinned.
+
+    Attributes:
+        counters: over up to a minute.
+        memory: bytes per NUMA node when the pin began.
+    """
+
+    counters: Counters
+    memory: tuple[NodeBytes, ...]
+
+
+def node_bytes(memory: Mapping[int, int]) -> list[NodeBytes]:
+    """Memory per NUMA node in its wire form, ascending."""
+    return [NodeBytes(node=n, bytes=b) for n, b in sorted(memory.items())]
+
+
+def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 0) -> Counters:
+    """A window in its wire form.
+
+    Args:
+        window: from the ledger.
+        wall_minus_monotonic: seconds between the two clocks, to date its start.
+        moved_pages: pages that the pin itself has moved so far.
+    """
+    counted: CgroupCounters = window.counted
+    since = datetime.fromtimestamp(0, tz=UTC) + timedelta(
+        seconds=window.since + wall_minus_monotonic
+    )
+    return Counters(
+        since=since.replace(microsecond=0),
+        seconds=round(window.seconds, 3),
+        migrated_pages=counted.migrated_pages,
+        cross_socket_migrated_pages=counted.cross_socket_migrated_pages,
+        migration_nanoseconds=counted.migration_nanoseconds,
+        hint_fault_pages_local=counted.hint_fault_pages_local,
+        hint_fault_pages_remote=counted.hint_fault_pages_remote,
+        cross_socket_task_migrations=counted.cross_socket_task_migrations,
+        moved_by_pin_pages=moved_pages,
+        cpu_nanoseconds=window.cpu_nanoseconds,
+    )
+
+
+def observed(
+    report: PinReport,
+    *,
+    generation: int,
+    baseline: Baseline | None,
+    last_window: Counters | None,
+) -> Observed:
+    """What to publish for a pin.
+
+    Args:
+        report: the pinner's, read back from the kernel just now.
+        generation: of the spec that was acted on.
+        baseline: before the pin, for pods that ran already.
+        last_window: the last whole verification window since the pin.
+    """
+    applied, drift, moving, problem = report.applied, report.drift, report.moving, report.problem
+    return Observed(
+        generation=generation,
+        phase=report.phase,
+        problem=Problem(reason=problem.reason, message=problem.message) if problem else None,
+        applied=Applied(cpus=str(applied.cpus), mems=str(applied.mems), time=applied.time)
+        if applied
+        else None,
+        effective=CpusMems(cpus=str(report.effective.cpus), mems=str(report.effective.mems))
+        if report.effective
+        else None,
+        containers=[
+            ContainerEffective(name=c.name, cpus=str(c.effective.cpus), mems=str(c.effective.mems))
+            for c in report.containers
+            if c.name
+        ],
+        drift=Drift(cpus=str(drift.cpus), mems=str(drift.mems), count=drift.count, time=drift.time)
+        if drift
+        else None,
+        moving=Moving(bytes_done=moving.bytes_done, bytes_total=moving.bytes_total)
+        if moving
+        else None,
+        memory=node_bytes(report.memory),
+        threads=report.threads,
+        baseline=baseline.counters if baseline else None,
+        baseline_memory=list(baseline.memory) if baseline else [],
+        counters=last_window,
+    )
+
+
+def refused(generation: int, *, reason: str, message: str) -> Observed:
+    """What to publish for a NumaPin that is not acted on."""
+    return Observed(
+        generation=generation, phase="Refused", problem=Problem(reason=reason, message=message)
+    )
+
+
+def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]:
+    """Which side of its threshold each input of a verdict is on; None when it isn't there.
+
+    In this order: memory on the pin's NUMA nodes, cross-socket pages per second, local hint
+    faults, whether the pod ran at all.
+    """
+    limits = spec.verification
+    total = sum(n.bytes for n in seen.memory)
+    memory: bool | None = None
+    if spec.mems is not None and total > 0:
+        nodes = NodeSet.parse(spec.mems)
+        there = sum(n.bytes for n in seen.memory if n.node in nodes)
+        memory = 100 * there >= limits.min_local_percent * total
+    counted = seen.counters
+    if counted is None or counted.seconds <= 0:
+        return memory, None, None, None
+    faults = counted.hint_fault_pages_local + counted.hint_fault_pages_remote
+    local: bool | None = None
+    if faults > 0 and (seen.threads or 0) > 1:
+        local = 100 * counted.hint_fault_pages_local >= limits.min_local_percent * faults
+    pages_per_second = counted.cross_socket_migrated_pages / counted.seconds
+    return (
+        memory,
+        pages_per_second <= limits.max_cross_socket_pages_per_second,
+        local,
+        counted.cpu_nanoseconds > 0,
+    )
+
+
+def worth_publishing(
+    old: Observed | None, new: Observed, *, spec: NumaPinSpec, age_seconds: float
+) -> bool:
+    """Whether to write ``new`` over ``old``.
+
+    Args:
+        old: what the API server has.
+        new: what is true now.
+        spec: whose thresholds count.
+        age_seconds: since ``old`` was written.
+    """
+    if old is None or age_seconds >= REFRESH_SECONDS:
+        return True
+    if _material(old) != _material(new):
+        return True
+    if (old.baseline is None) != (new.baseline is None):
+        return True
+    if (old.counters is None) != (new.counters is None):
+        return True
+    if verdict_inputs(old, spec) != verdict_inputs(new, spec):
+        return True
+    return _progressed(old.moving, new.moving) and age_seconds >= MOVING_SECONDS
+
+
+def _material(seen: Observed) -> tuple[object, ...]:
+    return (
+        seen.generation,
+        seen.phase,
+        # Not its message, which may hold bytes or counts that change all the time.
+        seen.problem.reason if seen.problem else "",
+        seen.applied,
+        seen.effective,
+        seen.containers,
+        seen.drift.count if seen.drift else 0,
+        seen.moving is None,
+    )
+
+
+def _progressed(old: Moving | None, new: Moving | None) -> bool:
+    if old is None or new is None:
+        return False
+    step = MOVING_STEP * max(1, new.bytes_total)
+    return abs(new.bytes_done - old.bytes_done) >= step
