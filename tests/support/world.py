@@ -203,11 +203,10 @@ class World:
 
     def events(self, name: str) -> list[Any]:
         """All Events on the pod, by any reporter."""
-        out = self.kubectl(
-            "get", "events.events.k8s.io", "-n", NAMESPACE, "-o", "json",
-            "--field-selector", f"regarding.name={name}",
-        )  # fmt: skip
-        return list(json.loads(out)["items"])
+        found = self.cluster.core.list_namespaced_event(
+            NAMESPACE, field_selector=f"involvedObject.name={name}"
+        )
+        return list(found.items)
 
     # The agent
 

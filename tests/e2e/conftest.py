@@ -1,0 +1,78 @@
+"""One lab and one set of pods for all end-to-end tests: making them takes most of the time."""
+
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+from support.world import NAMESPACE, World, container, pod, resources
+
+from numapin_api.names import API_VERSION
+from numapin_lab.demo.cluster import Cluster
+from numapin_lab.lab import Lab
+from numapin_lab.steps import Steps
+
+WINDOW = "20s"
+SHOW_STATUS = "cat /proc/self/status"
+DIES_ON_REQUEST = f"{SHOW_STATUS}; while [ ! -e /tmp/die ]; do sleep 1; done; exit 1"
+TOUCH = (
+    "exec sysbench memory --threads=2 --time=0 --memory-total-size=1000000T "
+    "--memory-block-size=64M --memory-scope=global run"
+)
+BAD = {
+    "bad-socket-word": {"numapin.io/socket": "banana"},
+    "bad-socket-number": {"numapin.io/socket": "7"},
+    "bad-memory": {"numapin.io/memory": "Sometimes"},
+    "bad-mode": {"numapin.io/mode": "enforce"},
+    "bad-policy": {"numapin.io/policy": "no-such-policy"},
+}
+POLICY = {
+    "apiVersion": API_VERSION,
+    "kind": "NumaPolicy",
+    "metadata": {"name": "e2e"},
+    "spec": {
+        "priority": 1000,
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
+        "verification": {"window": WINDOW},
+    },
+}
+PODS = [
+    pod(
+        "guaranteed",
+        container("main", resources=resources("100m", "64Mi", limits=True)),
+        container("second", resources=resources("100m", "32Mi", limits=True)),
+        init=[
+            container("first", SHOW_STATUS, resources=resources("100m", "32Mi", limits=True)),
+        ],
+    ),
+    pod("burstable", container(script=TOUCH, resources=resources("200m", "96Mi", limits=False))),
+    pod("besteffort"),
+    pod("crasher", container(script=DIES_ON_REQUEST)),
+    pod("late", pinned=False),
+    pod("socket-1", annotations={"numapin.io/socket": "1"}),
+    pod("memory-none", annotations={"numapin.io/memory": "None"}),
+    pod("observe", annotations={"numapin.io/mode": "Observe"}),
+    pod("elsewhere", node="numa-1"),
+    *(pod(name, annotations=annotations) for name, annotations in BAD.items()),
+]
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """The lab with two nodes and numapin, brought up unless it is; it stays up afterwards."""
+    lab = Lab(Steps(Console(stderr=True)))
+    lab.up_as_is(at_least=2)
+    lab.deploy()
+    running = World(lab, Cluster(lab.paths.kubeconfig))
+    running.cluster.ensure_namespace(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    )
+    running.apply(POLICY)
+    names = [p["metadata"]["name"] for p in PODS]
+    running.cluster.delete(NAMESPACE, names, seconds=120)
+    for manifest in PODS:
+        running.cluster.create(manifest)
+    for name in names:
+        running.cluster.await_ready(NAMESPACE, name, seconds=240)
+    yield running
+    running.cluster.delete(NAMESPACE, names, seconds=120)
+    running.kubectl("delete", "numapolicy", "e2e", "--ignore-not-found")

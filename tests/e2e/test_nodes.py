@@ -1,0 +1,134 @@
+"""What numapin says of a node and counts on it, against the kernel's own files."""
+
+import json
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.world import NAMESPACE, World, container, get, pod
+
+from numapin_api.cpulist import CpuSet
+from numapin_api.node import SIGNALS
+from numapin_lab.demo.cluster import eventually
+from numapin_lab.demo.exposition import NODE_PAGES, read
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300, func_only=True)]
+
+SYSFS = """
+cd /sys/devices/system
+for n in node/node[0-9]*; do
+  memory=$(awk '/MemTotal/ {print $4}' $n/meminfo)
+  echo "node ${n#node/node} cpus=$(cat $n/cpulist) $memory $(cat $n/distance)"
+done
+for c in cpu/cpu[0-9]*; do echo "cpu ${c#cpu/cpu} $(cat $c/topology/physical_package_id)"; done
+echo "kernel $(uname -r)"
+echo "balancing $(cat /proc/sys/kernel/numa_balancing)"
+"""
+HOPS = """
+sysbench memory --threads=2 --time=0 --memory-total-size=1000000T --memory-block-size=128M \
+  --memory-scope=global run >/dev/null &
+load=$!
+trap 'kill $load; exit 0' TERM
+while kill -0 $load; do
+  for cpus in $(cat /sys/devices/system/node/node*/cpulist); do
+    taskset -a -p -c $cpus $load >/dev/null; sleep 2 & wait $!
+  done
+done
+"""
+# On the node, so that both are read at the same time: vmstat, the agent's page, vmstat again.
+BOTH = """
+import json, sys, urllib.request
+def vmstat():
+    with open("/proc/vmstat") as file:
+        return next(int(l.split()[1]) for l in file if l.startswith("numa_pages_migrated "))
+before = vmstat()
+text = urllib.request.urlopen(sys.argv[1], timeout=20).read().decode()
+print(json.dumps([before, text, vmstat()]))
+"""
+
+
+@pytest.mark.parametrize("node", ["numa-0", "numa-1"])
+def test_numa_node_says_what_sysfs_says(world: World, node):
+    cpus, memory, distances, packages, said = {}, {}, {}, {}, {}
+    for line in world.ssh(node, SYSFS).splitlines():
+        kind, *fields = line.split()
+        if kind == "node":
+            cpus[int(fields[0])] = CpuSet.parse(fields[1].removeprefix("cpus="))
+            memory[int(fields[0])] = int(fields[2]) * 1024
+            distances[int(fields[0])] = tuple(map(int, fields[3:]))
+        elif kind == "cpu":
+            packages.setdefault(int(fields[1]), set()).add(int(fields[0]))
+        else:
+            said[kind] = fields[0]
+    status = world.numa_node(node).status
+    topology = status.topology.value()
+    assert {s.id: set(s.cpus) for s in topology.sockets} == packages
+    assert {n.id: n.cpus for n in topology.nodes} == cpus
+    assert {n.id: n.memory_bytes for n in topology.nodes} == memory
+    assert {n.id: d for n, d in zip(topology.nodes, topology.distances, strict=True)} == distances
+    capabilities = status.capabilities
+    assert capabilities.kernel == said["kernel"]
+    assert capabilities.numa_balancing == (said["balancing"] != "0")
+    assert (capabilities.cgroup_version, capabilities.cgroup_driver) == (2, "systemd")
+    assert {s.name for s in capabilities.signals} >= set(SIGNALS)
+    assert [s for s in capabilities.signals if s.level == "none" and not s.reason] == []
+    assert {n.id for n in status.usage.nodes} == set(memory)
+    for usage in status.usage.nodes:
+        assert 0 < usage.memory_available_bytes <= memory[usage.id]
+    assert next(c for c in status.conditions if c.type == "Ready").status == "True"
+
+
+def test_numa_node_belongs_to_its_node(world: World):
+    node = world.cluster.core.read_node("numa-0")
+    owners = world.numa_node("numa-0").metadata.owner_references
+    assert [(o.kind, o.uid) for o in owners] == [("Node", node.metadata.uid)]
+
+
+def test_health_and_metrics(world: World):
+    with world.agent_http("numa-0") as url:
+        assert get(f"{url}/healthz")[0] == 200
+        assert get(f"{url}/readyz")[0] == 200
+        assert get(f"{url}/nothing")[0] == 404
+        status, text = get(f"{url}/metrics")
+    assert status == 200
+    families = {f.name for f in text_string_to_metric_families(text)}
+    assert {"ebpf_exporter_numa_latency", "ebpf_exporter_numa_move"} <= families
+    # Every pod is counted, the labelled and the others.
+    pods = read(text).pods
+    assert (NAMESPACE, "burstable") in pods
+    assert (NAMESPACE, "late") in pods
+
+
+def test_counts_what_the_kernel_counts(world: World):
+    agent = world.agent("numa-0")
+    url = f"http://{agent.status.pod_ip}:9465/metrics"
+
+    def both() -> tuple[int, int]:
+        """Pages by /proc/vmstat and by the agent, read while the kernel's figure stood still."""
+
+        def quiet() -> tuple[int, int] | None:
+            script = BOTH.replace("'", "'\\''")
+            before, text, after = json.loads(world.ssh("numa-0", f"python3 -c '{script}' {url}"))
+            counted = read(text).node_pages
+            assert counted is not None, f"no {NODE_PAGES}"
+            # Within a hundredth of what is to be compared.
+            return (before, counted) if after - before < 300 else None
+
+        found = eventually(quiet, seconds=90, what="a reading between two bursts")
+        assert found is not None
+        return found
+
+    world.cluster.create(pod("hops", container(script=HOPS), pinned=False))
+    try:
+        world.cluster.await_ready(NAMESPACE, "hops")
+        kernel_before, ours_before = both()
+
+        def enough() -> bool:
+            line = world.ssh("numa-0", "grep '^numa_pages_migrated ' /proc/vmstat")
+            return int(line.split()[1]) - kernel_before > 40_000
+
+        eventually(enough, seconds=120, what="40,000 pages were migrated", every_seconds=3)
+        kernel_after, ours_after = both()
+    finally:
+        world.cluster.delete(NAMESPACE, ["hops"])
+    kernel, ours = kernel_after - kernel_before, ours_after - ours_before
+    assert ours == pytest.approx(kernel, rel=0.05)
