@@ -199,11 +199,12 @@ class ControlPlane:
             "kubernetes.default.svc",
             "kubernetes.default.svc.cluster.local",
         )
-        # What kube-apiserver shows to kubelets: the group makes it their administrator.
+        # What kube-apiserver shows to kubelets: the group makes it their administrator. The
+        # name is given as identity too, for Go refuses a certificate with an empty list of them.
         client = authority.issue_cert(
-            common_name="kube-apiserver", organization_name="system:masters"
+            "kube-apiserver", common_name="kube-apiserver", organization_name="system:masters"
         )
-        signing = authority.issue_cert(common_name="service-accounts")
+        signing = authority.issue_cert("service-accounts")
         self.ca.write_bytes(authority.cert_pem.bytes())
         for name, cert in (("apiserver", serving), ("kubelet-client", client)):
             chain = b"".join(blob.bytes() for blob in cert.cert_chain_pems)

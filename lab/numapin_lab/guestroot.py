@@ -15,7 +15,12 @@ from numapin_lab.steps import Steps, run
 SUITE = "trixie"
 GUEST_FILES = Path(__file__).resolve().parents[1] / "guest"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_PACKAGES = ["systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "initramfs-tools", "lz4", "openssh-server", "containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "ethtool", "socat", "mount", "numactl", "python3", "bpftool", "bpftrace", "less"]
+_PACKAGES = (
+    *("systemd-sysv", "dbus", "udev", "kmod", "mount", "procps", "less", "python3"),
+    *("initramfs-tools", "lz4", "openssh-server", "iproute2", "iptables", "conntrack"),
+    *("ethtool", "socat", "containerd", "runc", "containernetworking-plugins"),
+    *("numactl", "bpftool", "bpftrace"),
+)
 _UNITS = (
     "systemd-networkd.service",
     "containerd.service",

@@ -184,7 +184,7 @@ class Lab:
 
     def _forget_nodes_but(self, names: Sequence[str], plane: ControlPlane) -> None:
         """Remove Node objects of nodes that this lab no longer has."""
-        kubectl = [self.programs() / "kubectl", "--kubeconfig", plane.kubeconfig]
+        kubectl: list[Path | str] = [self.programs() / "kubectl", "--kubeconfig", plane.kubeconfig]
         listed = subprocess.run(
             [*kubectl, "get", "nodes", "-o", "name"], capture_output=True, text=True, check=True
         )

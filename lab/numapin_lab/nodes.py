@@ -171,7 +171,7 @@ def await_ready(
         LabError: QEMU ended, or the node was not Ready in time; names the console's log.
     """
     console = paths.logs / f"{name}.console.log"
-    kubectl = [programs / "kubectl", "--kubeconfig", control_plane.kubeconfig]
+    kubectl: list[Path | str] = [programs / "kubectl", "--kubeconfig", control_plane.kubeconfig]
     addressed = False
 
     def ready() -> bool:
