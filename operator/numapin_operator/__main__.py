@@ -1,0 +1,136 @@
+"""``numapin-operator``: reads its flags, joins the parts, runs until told to stop."""
+
+import asyncio
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import click
+import kopf
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+
+from numapin_api.errors import NumapinError
+from numapin_operator import handlers, logs
+from numapin_operator.config import Config, load_policy
+from numapin_operator.informer import Informer
+from numapin_operator.kube import KubeCluster, Pace, connect
+from numapin_operator.metrics import Metrics, StoreCollector
+from numapin_operator.reconcile import Reconciler
+from numapin_operator.store import Store
+
+
+async def serve(config: Config) -> None:
+    """Run the operator until a signal ends it.
+
+    Raises:
+        ApiError: there are no usable credentials.
+    """
+    cluster = KubeCluster(connect(config.kubeconfig), Pace(config.api_rate))
+    store = Store()
+    registry = CollectorRegistry()
+    registry.register(StoreCollector(store))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    metrics = Metrics(registry)
+    reconciler = Reconciler(
+        store,
+        cluster,
+        default=config.default,
+        metrics=metrics,
+        now=lambda: datetime.now(UTC),
+        clock=time.monotonic,
+    )
+    informer = Informer(store, cluster, reconciler, metrics=metrics)
+    server, thread = start_http_server(config.metrics_port, registry=registry)
+    try:
+        await kopf.operator(
+            registry=handlers.build(config, informer, reconciler, clock=time.monotonic),
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=True,
+            liveness_endpoint=f"http://0.0.0.0:{config.liveness_port}/healthz",
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@click.command(context_settings={"auto_envvar_prefix": "NUMAPIN"})
+@click.option(
+    "--default-policy",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML file with the NumaPolicySpec of pods that match no NumaPolicy.",
+)
+@click.option(
+    "--kubeconfig",
+    envvar="KUBECONFIG",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Without it, the pod's service account is used.",
+)
+@click.option("--liveness-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.option("--metrics-port", type=click.IntRange(1, 65535), default=8081, show_default=True)
+@click.option(
+    "--api-rate",
+    type=click.FloatRange(min=1, max=10000),
+    default=100.0,
+    show_default=True,
+    help="Most API writes a second.",
+)
+@click.option(
+    "--resync",
+    type=click.FloatRange(min=1, max=86400),
+    default=300.0,
+    show_default=True,
+    help="Seconds between comparisons of what was watched with what is there.",
+)
+@click.option(
+    "--log-format", type=click.Choice(["json", "plain"]), default="json", show_default=True
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+@click.version_option(package_name="numapin")
+def main(  # noqa: PLR0913 (one per flag)
+    *,
+    default_policy: Path | None,
+    kubeconfig: str | None,
+    liveness_port: int,
+    metrics_port: int,
+    api_rate: float,
+    resync: float,
+    log_format: Literal["json", "plain"],
+    log_level: str,
+) -> None:
+    """Give every opted-in pod a socket, and judge whether it worked."""
+    config = Config(
+        default=load_policy(default_policy),
+        kubeconfig=kubeconfig,
+        liveness_port=liveness_port,
+        metrics_port=metrics_port,
+        api_rate=api_rate,
+        resync_seconds=resync,
+    )
+    logs.set_up(log_format, log_level)
+    if kubeconfig is not None:
+        os.environ["KUBECONFIG"] = kubeconfig  # kopf takes its path from there only
+    try:
+        asyncio.run(serve(config))
+    except NumapinError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""One frozen configuration, complete before anything starts; unknown keys are fatal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import yaml
+from pydantic import ValidationError
+
+from numapin_api.policy import NumaPolicySpec, Placement, Verification, seconds
+
+_NOT_FOR_A_DEFAULT = ("podSelector", "namespaceSelector", "priority")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the command line says.
+
+    Attributes:
+        default: the policy of pods that match none.
+        kubeconfig: path; None inside a cluster.
+        liveness_port: of /healthz.
+        metrics_port: of /metrics.
+        api_rate: most API writes a second.
+        resync_seconds: between comparisons with the API server.
+    """
+
+    default: NumaPolicySpec
+    kubeconfig: str | None = None
+    liveness_port: int = 8080
+    metrics_port: int = 8081
+    api_rate: float = 100.0
+    resync_seconds: float = 300.0
+
+
+def read_policy(text: str) -> NumaPolicySpec:
+    """Read the built-in default policy from YAML.
+
+    Args:
+        text: a NumaPolicySpec in camelCase; empty is all defaults.
+
+    Raises:
+        ValueError: names the field, the value and what is allowed.
+    """
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {error}") from error
+    found = {} if found is None else found
+    if not isinstance(found, dict):
+        raise ValueError(  # noqa: TRY004 (wrong content of a file, not a wrong call)
+            f"{found!r} is no mapping of NumaPolicySpec fields"
+        )
+    for key in _NOT_FOR_A_DEFAULT:
+        if key in found:
+            raise ValueError(f"{key}: the default policy applies to every pod that no other does")
+    for part, model in (
+        (None, NumaPolicySpec),
+        ("placement", Placement),
+        ("verification", Verification),
+    ):
+        section = found if part is None else found.get(part, {})
+        allowed = [f.alias or name for name, f in model.model_fields.items()]
+        allowed = [a for a in allowed if part is not None or a not in _NOT_FOR_A_DEFAULT]
+        for key in section if isinstance(section, dict) else ():
+            if key not in allowed:
+                where = key if part is None else f"{part}.{key}"
+                raise ValueError(f"{where}: no such field; allowed: {', '.join(allowed)}")
+    try:
+        policy = NumaPolicySpec.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['input']!r}: {first['msg']}") from error
+    if not 10 <= seconds(policy.verification.window) <= 3600:
+        raise ValueError(
+            f"verification.window: {policy.verification.window!r} is not between 10s and 60m"
+        )
+    return policy
+
+
+def load_policy(path: Path | None) -> NumaPolicySpec:
+    """The default policy from a file; the built-in one without a file.
+
+    Raises:
+        click.BadParameter: the file can't be read or is not understood.
+    """
+    if path is None:
+        return NumaPolicySpec()
+    try:
+        return read_policy(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path}: {error}", param_hint="--default-policy") from error

@@ -1,0 +1,127 @@
+"""kopf's edge: watches, probe, start and stop. Every event only marks something dirty.
+
+kopf never retries ``on.event`` and must not write to pods, so these handlers do nothing
+that can fail, nothing that takes time, and use neither annotations nor finalizers.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
+
+import kopf
+
+from numapin_api.names import GROUP, OPERATOR_MANAGER, PIN_SELECTOR, VERSION
+from numapin_operator.config import Config
+from numapin_operator.informer import Informer
+from numapin_operator.reconcile import Reconciler
+from numapin_operator.store import Kind
+
+STUCK_SECONDS: Final = 120.0
+"""API calls time out after 30 s; a loop that shows no life for so long is stuck."""
+
+WATCHED: Final[dict[Kind, tuple[str, ...]]] = {
+    "pods": ("v1", "pods"),
+    "namespaces": ("v1", "namespaces"),
+    "numapins": (GROUP, VERSION, "numapins"),
+    "numanodes": (GROUP, VERSION, "numanodes"),
+    "numapolicies": (GROUP, VERSION, "numapolicies"),
+}
+
+log = logging.getLogger(__name__)
+
+
+class Backoffs:
+    """Seconds between kopf's attempts to reach the API server: it never gives up.
+
+    An operator that ends while the API server restarts would only be started again.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        delay = 0.5
+        while True:
+            yield delay
+            delay = min(delay * 2, 15.0)
+
+
+def settings() -> kopf.OperatorSettings:
+    """The settings of kopf: selectors as tuples, for the key ``"v1/pods"`` matches nothing."""
+    made = kopf.OperatorSettings()
+    made.watching.label_selectors["v1", "pods"] = PIN_SELECTOR
+    made.watching.chunk_size = 500
+    # kopf keeps one worker and one body per recent object until this is over.
+    made.queueing.idle_timeout = 0.5
+    made.queueing.exit_timeout = 1.0
+    made.networking.error_backoffs = Backoffs()
+    made.peering.standalone = True
+    made.scanning.disabled = True
+    made.posting.enabled = False
+    made.posting.reporting_component = OPERATOR_MANAGER
+    made.process.ultimate_exiting_timeout = 10
+    return made
+
+
+def _watch(registry: kopf.OperatorRegistry, kind: Kind, informer: Informer) -> None:
+    @kopf.on.event(*WATCHED[kind], id=kind, registry=registry)
+    async def heard(event: kopf.RawEvent, **_: object) -> None:
+        informer.heard(kind, cast("dict[str, Any]", event))
+
+
+def build(
+    config: Config, informer: Informer, reconciler: Reconciler, *, clock: Callable[[], float]
+) -> kopf.OperatorRegistry:
+    """All handlers, in a registry of their own.
+
+    Args:
+        config: for credentials and intervals.
+        informer: told of events.
+        reconciler: run beside kopf.
+        clock: monotonic seconds.
+    """
+    registry = kopf.OperatorRegistry()
+    background: list[asyncio.Task[None]] = []
+    for kind in WATCHED:
+        _watch(registry, kind, informer)
+
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 (kopf's own)
+        if config.kubeconfig is not None:
+            return kopf.login_with_kubeconfig(**kwargs)
+        return kopf.login_with_service_account(**kwargs)
+
+    @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.TEMPORARY, backoff=2)
+    async def start(**_: object) -> None:
+        await informer.sync()
+        log.info("synced")
+        background.append(asyncio.create_task(reconciler.run(), name="reconciler"))
+        background.append(
+            asyncio.create_task(informer.run(config.resync_seconds), name="comparisons")
+        )
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: object) -> None:
+        for task in background:
+            task.cancel()
+        for task in background:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @kopf.on.probe(registry=registry, id="loop")
+    def loop(**_: object) -> str:
+        silent = clock() - reconciler.last_tick
+        if silent > STUCK_SECONDS:
+            # Any other exception would be retried within the request, which then hangs.
+            raise kopf.PermanentError(f"the reconcile loop has been stuck for {silent:.0f} s")
+        dead = [task.get_name() for task in background if task.done()]
+        if dead:
+            raise kopf.PermanentError(f"ended: {', '.join(dead)}")
+        return "runs"
+
+    @kopf.on.probe(registry=registry, id="watches")
+    def watches(**_: object) -> str:
+        if informer.stale:
+            raise kopf.PermanentError(f"watches are dead: {', '.join(informer.stale)}")
+        return "fresh"
+
+    return registry

@@ -1,0 +1,90 @@
+"""The little of a pod that pinning needs, as a frozen value.
+
+A pod is 7 KB of JSON and an operator may have 100,000 of them: everything else is dropped
+when the pod is read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from numapin_api.names import GROUP, PIN_LABEL, PIN_LABEL_VALUE
+from numapin_operator.requests import NOTHING, Requests, cpu_limit, effective
+
+OWN_ANNOTATIONS = f"{GROUP}/"
+
+
+class Key(NamedTuple):
+    """Namespace and name, of a pod and of its NumaPin alike."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod.
+
+    Attributes:
+        key: namespace and name.
+        uid: metadata.uid.
+        created: metadata.creationTimestamp as sent; orders pods by age.
+        version: metadata.resourceVersion.
+        node: spec.nodeName; None until scheduled.
+        opted_in: label numapin.io/pin=true is set.
+        finished: phase Succeeded or Failed: its requests are free again.
+        running: phase Running: it has memory somewhere already.
+        terminating: deletionTimestamp is set.
+        labels: all labels, for policies' selectors.
+        annotations: those below numapin.io/ only.
+        requests: as the scheduler counts.
+        cpu_limit_millis: most CPU it may use; None without limit.
+    """
+
+    key: Key
+    uid: str
+    created: str = ""
+    version: str = ""
+    node: str | None = None
+    opted_in: bool = True
+    finished: bool = False
+    running: bool = False
+    terminating: bool = False
+    labels: Mapping[str, str] | None = None
+    annotations: Mapping[str, str] | None = None
+    requests: Requests = NOTHING
+    cpu_limit_millis: int | None = None
+
+
+def read_pod(obj: Mapping[str, Any]) -> Pod:
+    """Read a v1 Pod as the API server sends it.
+
+    Raises:
+        KeyError: it has no name, namespace or uid.
+        ValueError: a quantity is malformed.
+    """
+    meta = obj["metadata"]
+    labels = meta.get("labels") or {}
+    phase = (obj.get("status") or {}).get("phase")
+    return Pod(
+        key=Key(meta["namespace"], meta["name"]),
+        uid=meta["uid"],
+        created=meta.get("creationTimestamp") or "",
+        version=meta.get("resourceVersion") or "",
+        node=(obj.get("spec") or {}).get("nodeName") or None,
+        opted_in=labels.get(PIN_LABEL) == PIN_LABEL_VALUE,
+        finished=phase in {"Succeeded", "Failed"},
+        running=phase == "Running",
+        terminating=bool(meta.get("deletionTimestamp")),
+        labels=labels,
+        annotations={
+            k: v
+            for k, v in (meta.get("annotations") or {}).items()
+            if k.startswith(OWN_ANNOTATIONS)
+        },
+        requests=effective(obj),
+        cpu_limit_millis=cpu_limit(obj),
+    )

@@ -1,0 +1,316 @@
+"""The loop: takes dirty keys, compares what should be with what is, writes the difference.
+
+Level-triggered and idempotent: a key is only a name to look at again, so a lost, doubled or
+late event changes nothing but the time. API calls block and run in threads; everything else
+runs in the event loop, where deciding and taking room are one step without an await, so two
+pods can't be promised the same room. Deciding itself is in ``step``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from numapin_api.base import Condition
+from numapin_api.errors import NumapinError
+from numapin_api.pin import NumaPinStatus
+from numapin_api.policy import NumaPolicySpec
+from numapin_operator import build, conditions, step
+from numapin_operator.checks import Eyes
+from numapin_operator.dirty import DirtyKeys
+from numapin_operator.events import Restraint, event
+from numapin_operator.kube import Cluster, Json
+from numapin_operator.metrics import Metrics
+from numapin_operator.pods import Key, Pod
+from numapin_operator.records import PinRecord, PolicyKey
+from numapin_operator.store import Dirt, Store
+from numapin_operator.verdict import SILENT_AFTER, Judgement
+
+WORKERS: Final = 8
+POLICY_DELAY_SECONDS: Final = 1.0
+"""Counts of a policy are written together, not once per pod."""
+IDLE_TICK_SECONDS: Final = 5.0
+"""The loop shows that it lives at least so often."""
+
+log = logging.getLogger(__name__)
+
+
+def _same(one: NumaPinStatus | None, other: NumaPinStatus) -> bool:
+    """Whether the operator's parts of two statuses are equal."""
+
+    def own(status: NumaPinStatus) -> Json:
+        wire = status.wire()
+        wire.pop("observed", None)
+        wire["conditions"] = sorted(wire.get("conditions", ()), key=lambda c: str(c["type"]))
+        return wire
+
+    return one is not None and own(one) == own(other)
+
+
+class Reconciler:
+    """Brings NumaPins and policy counts in line with the store.
+
+    Args:
+        store: what is known; changed only from the event loop.
+        cluster: the API server.
+        default: the policy of pods that match none.
+        metrics: where to count.
+        now: wall clock, with time zone.
+        clock: monotonic seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 (each is a dependency to inject)
+        self,
+        store: Store,
+        cluster: Cluster,
+        *,
+        default: NumaPolicySpec,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store, self._cluster, self._default = store, cluster, default
+        self._metrics, self._now, self._clock = metrics, now, clock
+        self._dirty: DirtyKeys[Key | PolicyKey] = DirtyKeys()
+        self._wake = asyncio.Event()
+        self._heard: dict[Key, float] = {}
+        self._restraint = Restraint()
+        self.last_tick = clock()
+
+    # -- marking ----------------------------------------------------------------------
+
+    def mark(self, keys: Dirt | Iterable[Key | PolicyKey], *, after: float = 0.0) -> None:
+        """Have keys looked at; policies a little later, so that counts gather."""
+        now = self._clock()
+        for key in keys:
+            delay = max(after, POLICY_DELAY_SECONDS) if isinstance(key, PolicyKey) else after
+            self._dirty.mark([key], now=now, after=delay)
+        self._wake.set()
+
+    def heard_of_pod(self, key: Key) -> None:
+        """Note when a pod event came in, for the latency that users feel."""
+        self._heard.setdefault(key, self._clock())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is due now and nobody works."""
+        return not self._dirty.busy and self._dirty.wait(self._clock()) != 0.0
+
+    # -- the loop ---------------------------------------------------------------------
+
+    async def run(self, workers: int = WORKERS) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            self.last_tick = self._clock()
+            key = self._dirty.take(self.last_tick)
+            if key is None:
+                await self._pause()
+                continue
+            await self.once(key)
+
+    async def _pause(self) -> None:
+        """Sleep until something may be due. Cleared first: a mark meanwhile wakes at once."""
+        self._wake.clear()
+        wait = self._dirty.wait(self._clock())
+        limit = IDLE_TICK_SECONDS if wait is None else min(wait, IDLE_TICK_SECONDS)
+        if wait == 0.0:
+            # Due, but somebody else works on that key; done() wakes us.
+            limit = IDLE_TICK_SECONDS
+        try:
+            async with asyncio.timeout(limit):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def once(self, key: Key | PolicyKey) -> None:
+        """Reconcile one key; errors are logged, counted and tried again later."""
+        with self._metrics.reconcile_seconds.time():
+            try:
+                if isinstance(key, PolicyKey):
+                    await self._policy(key)
+                else:
+                    await self._pod(key)
+            except NumapinError as error:
+                # Expected trouble (API server away or refusing): the message says it all.
+                delay = self._dirty.failed(key, now=self._clock())
+                self._metrics.errors.labels(where=type(error).__name__).inc()
+                log.warning(
+                    "reconcile failed, will retry",
+                    extra={"key": str(key), "error": str(error), "seconds": delay},
+                )
+            except Exception:
+                # The edge of the loop: a bug in one pod's case must not stop all others.
+                delay = self._dirty.failed(key, now=self._clock())
+                self._metrics.errors.labels(where="reconcile").inc()
+                log.exception("reconcile crashed", extra={"key": str(key), "seconds": delay})
+            else:
+                self._dirty.done(key)
+        self._wake.set()
+
+    async def _call(self, what: str, function: Callable[[Json], Json], body: Json) -> Json:
+        answer = await asyncio.to_thread(function, body)
+        self._metrics.writes.labels(what=what).inc()
+        return answer
+
+    # -- pods -------------------------------------------------------------------------
+
+    async def _pod(self, key: Key) -> None:
+        pod, pin = self._store.pods.get(key), self._store.pins.get(key)
+        if pod is None or pod.finished:
+            self._heard.pop(key, None)
+            if pin is not None:
+                await self._delete(pin)
+            return
+        if pin is not None and pin.pod_uid != pod.uid:
+            # The name is in use again: spec.podUID can't change, a new pin is made.
+            await self._delete(pin)
+            pin = None
+        if pod.node is None or (pod.terminating and pin is None):
+            self._heard.pop(key, None)
+            return
+        decision = self._decide(pod, pin)
+        pin = await self._write_pin(pod, pin, decision)
+        record = self._store.nodes.get(pod.node)
+        seen = Eyes() if record is None else record.eyes
+        judgement = step.assess(decision, pin, seen=seen, now=self._now())
+        if step.must_release(decision, judgement):
+            decision = step.give_up(decision, judgement)
+            pin = await self._write_pin(pod, pin, decision)
+            judgement = step.assess(decision, pin, seen=seen, now=self._now())
+        await self._write_status(pod, pin, decision, judgement)
+        self._look_again(pin, judgement)
+
+    def _decide(self, pod: Pod, pin: PinRecord | None) -> step.Decision:
+        """Decide, and take the room at once: no await in between."""
+        store = self._store
+        decision = step.decide(
+            step.Situation(
+                pod=pod,
+                pin=pin,
+                node=store.nodes.get(pod.node or ""),
+                neighbours=store.neighbours(pod.node or "", pod.key),
+                policies={name: p.spec for name, p in store.policies.items()},
+                namespace_labels=store.namespaces.get(pod.key.namespace, {}),
+                default=self._default,
+            )
+        )
+        store.promise(pod.key, decision.spot)
+        return decision
+
+    async def _delete(self, pin: PinRecord) -> None:
+        await asyncio.to_thread(self._cluster.delete_pin, pin.key, pin.uid)
+        self._metrics.writes.labels(what="delete").inc()
+        log.info("pin deleted", extra={"pin": str(pin.key), "socket": pin.socket})
+        self.mark(self._store.drop("numapins", pin.key, pin.uid) - {pin.key})
+
+    async def _write_pin(
+        self, pod: Pod, pin: PinRecord | None, decision: step.Decision
+    ) -> PinRecord:
+        """Apply the pin unless it stands as it should."""
+        try:
+            if (
+                pin is not None
+                and pin.spec() == decision.spec
+                and pod.uid in pin.owners
+                and pin.released == decision.released
+            ):
+                return pin
+            body = build.pin(pod, decision.spec, decision.released)
+            answer = await self._call("pin", self._cluster.apply_pin, body)
+            self.mark(self._store.put("numapins", answer) - {pod.key})
+        finally:
+            self._store.fulfil(pod.key)
+            heard = self._heard.pop(pod.key, None)
+        if heard is not None and pin is None:
+            self._metrics.pod_to_pin_seconds.observe(self._clock() - heard)
+        log.info(
+            "pin written",
+            extra={
+                "pin": str(pod.key),
+                "node": pod.node,
+                "socket": decision.spec.socket,
+                "policy": decision.spec.policy,
+                "reason": decision.refusal.reason if decision.refusal else "",
+            },
+        )
+        return self._store.pins[pod.key]
+
+    async def _write_status(
+        self, pod: Pod, pin: PinRecord, decision: step.Decision, judgement: Judgement
+    ) -> None:
+        """Apply the status unless it stands as it should, then tell what changed."""
+        old = pin.status()
+        new = step.status(decision, pin, judgement, now=self._now())
+        if _same(old, new):
+            return
+        body = build.pin_status(pod.key.namespace, pod.key.name, new)
+        answer = await self._call("status", self._cluster.apply_pin_status, body)
+        self.mark(self._store.put("numapins", answer) - {pod.key})
+        if old is None or old.verdict != new.verdict:
+            log.info(
+                "verdict",
+                extra={
+                    "pin": str(pod.key),
+                    "verdict": new.verdict,
+                    "evidence": new.evidence,
+                    "because": judgement.message,
+                },
+            )
+        for note in conditions.notes(old, new):
+            await self._tell(pod, note)
+
+    async def _tell(self, pod: Pod, note: conditions.Note) -> None:
+        """Make an Event; one that can't be made is not worth doing anything again."""
+        if not self._restraint.allows(pod.uid, note.reason, now=self._clock()):
+            return
+        body = event(pod, note, now=self._now())
+        try:
+            await asyncio.to_thread(self._cluster.create_event, pod.key.namespace, body)
+            self._metrics.writes.labels(what="event").inc()
+        except NumapinError as error:
+            self._metrics.errors.labels(where="event").inc()
+            log.warning("event lost", extra={"pod": str(pod.key), "error": str(error)})
+
+    def _look_again(self, pin: PinRecord, judgement: Judgement) -> None:
+        """Come back when the agent's last word would be too old."""
+        status = pin.status()
+        counters = status.observed.counters if status and status.observed else None
+        if counters is None or judgement.verdict == "NoSignal":
+            return
+        stale = counters.since + timedelta(seconds=counters.seconds + 1) + SILENT_AFTER
+        after = (stale - self._now()).total_seconds()
+        if after > 0:
+            self.mark([pin.key], after=after)
+
+    # -- policies ---------------------------------------------------------------------
+
+    async def _policy(self, key: PolicyKey) -> None:
+        record = self._store.policies.get(key.policy)
+        if record is None:
+            return
+        old: list[Condition] = record.status.conditions if record.status is not None else []
+        ready = conditions.Claim(
+            conditions.READY,
+            "True",
+            "Accepted",
+            f"applies to pods with label numapin.io/pin=true, mode {record.spec.mode}",
+        )
+        status = build.counts(
+            key.policy,
+            self._store.pins.values(),
+            generation=record.generation,
+            conditions=conditions.settle(
+                [ready], old, now=self._now(), generation=record.generation
+            ),
+        )
+        if record.status == status:
+            return
+        body = build.policy_status(key.policy, status)
+        answer = await self._call("policy", self._cluster.apply_policy_status, body)
+        self.mark(self._store.put("numapolicies", answer) - {key})

@@ -1,0 +1,186 @@
+"""What the operator keeps of each object: small frozen values, read once.
+
+Pins are kept as compact JSON beside the few fields that planning needs, because 100,000
+validated models would take most of a gigabyte.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from numapin_api.cpulist import CpuSet
+from numapin_api.node import NumaNode
+from numapin_api.pin import NumaPin, NumaPinSpec, NumaPinStatus
+from numapin_api.policy import NumaPolicy, NumaPolicySpec, NumaPolicyStatus
+from numapin_api.topology import Topology
+from numapin_operator.build import RELEASED_ANNOTATION
+from numapin_operator.checks import Eyes, eyes
+from numapin_operator.pods import Key
+from numapin_operator.room import Node, Spot
+
+
+class PolicyKey(NamedTuple):
+    """A NumaPolicy as something to reconcile; a pod and its pin are a ``Key``."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinRecord:
+    """A NumaPin as it stands in the API.
+
+    Attributes:
+        key: namespace and name.
+        uid: its own uid.
+        version: metadata.resourceVersion.
+        generation: metadata.generation.
+        pod_uid: spec.podUID.
+        owners: uids of its owners.
+        node: spec.nodeName.
+        policy: spec.policy.
+        socket: spec.socket.
+        cpus: spec.cpus, empty when absent.
+        binds_memory: spec.mems is there.
+        numa_node_only: granularity NumaNode.
+        enforced: mode Enforce: it takes room.
+        waiting: it wants room that it did not get.
+        pinned: condition Pinned is True.
+        verdict: status.verdict, empty when absent.
+        released: value of the release annotation.
+        body: spec and status as JSON.
+    """
+
+    key: Key
+    uid: str
+    version: str
+    generation: int
+    pod_uid: str
+    owners: tuple[str, ...]
+    node: str
+    policy: str
+    socket: int | None
+    cpus: str
+    binds_memory: bool
+    numa_node_only: bool
+    enforced: bool
+    waiting: bool
+    pinned: bool
+    verdict: str
+    released: str | None
+    body: bytes
+
+    def spec(self) -> NumaPinSpec:
+        """The spec as a model."""
+        return NumaPinSpec.model_validate(json.loads(self.body)["spec"])
+
+    def status(self) -> NumaPinStatus | None:
+        """The status as a model; None before anybody wrote one."""
+        found = json.loads(self.body).get("status")
+        return None if found is None else NumaPinStatus.model_validate(found)
+
+    def spot(self, topology: Topology | None) -> Spot | None:
+        """Where it is, whether or not it is enforced; None without a socket."""
+        if self.socket is None:
+            return None
+        numa_node: int | None = None
+        if self.numa_node_only and topology is not None:
+            cpus = CpuSet.parse(self.cpus)
+            numa_node = next(
+                (n.id for n in topology.nodes if n.socket == self.socket and cpus <= n.cpus), None
+            )
+        return Spot(self.socket, numa_node, memory=self.binds_memory)
+
+
+def read_pin(obj: Mapping[str, Any]) -> PinRecord:
+    """Read a NumaPin as the API server sends it.
+
+    Raises:
+        pydantic.ValidationError: it is none.
+    """
+    pin = NumaPin.read(obj)
+    spec, status, meta = pin.spec, pin.status, pin.metadata
+    body = {"spec": spec.wire()} | ({} if status is None else {"status": status.wire()})
+    return PinRecord(
+        key=Key(meta.namespace or "", meta.name),
+        uid=meta.uid or "",
+        version=meta.resource_version or "",
+        generation=meta.generation or 0,
+        pod_uid=spec.pod_uid,
+        owners=tuple(o.uid for o in meta.owner_references or ()),
+        node=spec.node_name,
+        policy=spec.policy,
+        socket=spec.socket,
+        cpus=spec.cpus or "",
+        binds_memory=spec.mems is not None,
+        numa_node_only=spec.granularity == "NumaNode",
+        enforced=spec.mode == "Enforce",
+        waiting=spec.socket is None or (spec.mems is None and spec.memory == "Strict"),
+        pinned=status is not None
+        and any(c.type == "Pinned" and c.status == "True" for c in status.conditions),
+        verdict=(status.verdict if status is not None else None) or "",
+        released=(meta.annotations or {}).get(RELEASED_ANNOTATION),
+        body=json.dumps(body, separators=(",", ":")).encode(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """A NumaNode.
+
+    Attributes:
+        name: of the node.
+        plan: for the planner; None while the agent has not reported a topology.
+        eyes: for the verdicts.
+    """
+
+    name: str
+    plan: Node | None
+    eyes: Eyes
+
+
+def read_node(obj: Mapping[str, Any]) -> NodeRecord:
+    """Read a NumaNode as the API server sends it.
+
+    Raises:
+        pydantic.ValidationError: it is none.
+        CpuListError: a cpulist in it is malformed.
+    """
+    node = NumaNode.read(obj)
+    status, name = node.status, node.metadata.name
+    seen = eyes(status)
+    if status is None or seen.topology is None:
+        return NodeRecord(name, None, seen)
+    usage = status.usage.nodes if status.usage is not None else []
+    return NodeRecord(
+        name,
+        Node(
+            name=name,
+            topology=seen.topology,
+            reserved=CpuSet.parse(status.reserved_cpus),
+            available={n.id: n.memory_available_bytes for n in usage},
+        ),
+        seen,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """A NumaPolicy."""
+
+    name: str
+    generation: int | None
+    spec: NumaPolicySpec
+    status: NumaPolicyStatus | None
+
+
+def read_policy(obj: Mapping[str, Any]) -> PolicyRecord:
+    """Read a NumaPolicy as the API server sends it.
+
+    Raises:
+        pydantic.ValidationError: it is none.
+    """
+    policy = NumaPolicy.read(obj)
+    return PolicyRecord(
+        policy.metadata.name, policy.metadata.generation, policy.spec, policy.status
+    )

@@ -1,0 +1,293 @@
+"""What the operator knows of the cluster, and what each change makes dirty.
+
+A small in-memory copy of five kinds. Every change answers with the keys that have to be
+reconciled because of it; nothing is decided here, nothing written, and no clock is read.
+Objects are kept by key with their uid and resourceVersion: an event that is older than what
+is known (our own write comes back by the watch) is dropped.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, Literal, NamedTuple
+
+from numapin_operator.pods import Key, Pod, read_pod
+from numapin_operator.records import (
+    NodeRecord,
+    PinRecord,
+    PolicyKey,
+    PolicyRecord,
+    read_node,
+    read_pin,
+    read_policy,
+)
+from numapin_operator.room import Pinned, Spot
+
+Kind = Literal["namespaces", "numapolicies", "numanodes", "pods", "numapins"]
+KINDS: Final[tuple[Kind, ...]] = ("namespaces", "numapolicies", "numanodes", "pods", "numapins")
+"""In the order in which they are listed: pins last, so that a pin whose pod is not known
+is an orphan and not merely early."""
+
+Dirt = set[Key | PolicyKey]
+ObjectKey = tuple[str, str]
+"""Namespace (empty for cluster-scoped kinds) and name."""
+
+
+class Seen(NamedTuple):
+    """The last that was heard of an object.
+
+    Attributes:
+        uid: metadata.uid.
+        version: metadata.resourceVersion.
+        serial: rises with everything heard; tells what was heard before a LIST began.
+    """
+
+    uid: str
+    version: str
+    serial: int
+
+
+def object_key(obj: Mapping[str, Any]) -> ObjectKey:
+    """Namespace and name of any object."""
+    meta = obj["metadata"]
+    return meta.get("namespace") or "", meta["name"]
+
+
+def older(version: str, known: str) -> bool:
+    """Whether a resourceVersion is older than another; False where they can't be compared.
+
+    Comparable as integers by KEP-5504 (Kubernetes 1.35) and in practice always, with etcd.
+    """
+    return version.isdecimal() and known.isdecimal() and int(version) < int(known)
+
+
+class Store:
+    """The copy. Not thread-safe: it lives in the event loop."""
+
+    def __init__(self) -> None:
+        self.pods: dict[Key, Pod] = {}
+        self.pins: dict[Key, PinRecord] = {}
+        self.nodes: dict[str, NodeRecord] = {}
+        self.policies: dict[str, PolicyRecord] = {}
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        self._pods_of_node: defaultdict[str, set[Key]] = defaultdict(set)
+        self._promises: dict[Key, Spot | None] = {}
+        self._seen: dict[Kind, dict[ObjectKey, Seen]] = {kind: {} for kind in KINDS}
+        self._serial = 0
+
+    # -- what is heard ----------------------------------------------------------------
+
+    def put(self, kind: Kind, obj: Mapping[str, Any]) -> Dirt:
+        """Take in an object as it was listed, watched or answered.
+
+        Returns:
+            The keys that this makes dirty; none if nothing that matters changed.
+
+        Raises:
+            KeyError, ValueError, CpuListError: the object can't be read.
+        """
+        key = object_key(obj)
+        meta = obj["metadata"]
+        uid, version = meta.get("uid") or "", meta.get("resourceVersion") or ""
+        known = self._seen[kind].get(key)
+        if known is not None and known.uid == uid and older(version, known.version):
+            return set()
+        dirt = self._take(kind, obj)
+        self._serial += 1
+        self._seen[kind][key] = Seen(uid, version, self._serial)
+        return dirt
+
+    def _take(self, kind: Kind, obj: Mapping[str, Any]) -> Dirt:
+        match kind:
+            case "pods":
+                return self._put_pod(read_pod(obj))
+            case "numapins":
+                return self._put_pin(read_pin(obj))
+            case "numanodes":
+                return self._put_node(read_node(obj))
+            case "numapolicies":
+                return self._put_policy(read_policy(obj))
+            case "namespaces":
+                return self._put_namespace(obj)
+
+    def drop(self, kind: Kind, key: ObjectKey, uid: str | None = None) -> Dirt:
+        """Forget an object that is gone, or a pod that lost its label.
+
+        Args:
+            kind: its kind.
+            key: namespace and name.
+            uid: if given, only the object with that uid: its name may be in use again.
+        """
+        known = self._seen[kind].get(key)
+        if known is None or (uid is not None and known.uid != uid):
+            return set()
+        del self._seen[kind][key]
+        match kind:
+            case "pods":
+                return self._drop_pod(Key(*key))
+            case "numapins":
+                return self._drop_pin(Key(*key))
+            case "numanodes":
+                self.nodes.pop(key[1], None)
+                return {*self._pods_of_node[key[1]]}
+            case "numapolicies":
+                self.policies.pop(key[1], None)
+                return {*self.pods}
+            case "namespaces":
+                self.namespaces.pop(key[1], None)
+                return set()
+
+    def _put_pod(self, pod: Pod) -> Dirt:
+        if not pod.opted_in:
+            return self._drop_pod(pod.key)
+        old = self.pods.get(pod.key)
+        self.pods[pod.key] = pod
+        if old is not None and replace(old, version=pod.version) == pod:
+            return set()
+        dirt: Dirt = {pod.key}
+        if old is not None and old.node and old.node != pod.node:
+            self._pods_of_node[old.node].discard(pod.key)
+            dirt |= self.waiting(old.node)
+        if pod.node:
+            self._pods_of_node[pod.node].add(pod.key)
+            if old is not None and (old.finished, old.requests) != (pod.finished, pod.requests):
+                dirt |= self.waiting(pod.node)
+        return dirt
+
+    def _drop_pod(self, key: Key) -> Dirt:
+        old = self.pods.pop(key, None)
+        if old is None:
+            return {key} if key in self.pins else set()
+        dirt: Dirt = {key}
+        if old.node:
+            self._pods_of_node[old.node].discard(key)
+            dirt |= self.waiting(old.node)
+        return dirt
+
+    def _put_pin(self, pin: PinRecord) -> Dirt:
+        old = self.pins.get(pin.key)
+        self.pins[pin.key] = pin
+        if old is not None and replace(old, version=pin.version) == pin:
+            return set()
+        dirt = self._policies_of(old, pin) | {pin.key}
+        if old is not None and (old.socket, old.binds_memory) != (pin.socket, pin.binds_memory):
+            dirt |= self.waiting(pin.node)
+        return dirt
+
+    def _drop_pin(self, key: Key) -> Dirt:
+        old = self.pins.pop(key, None)
+        if old is None:
+            return set()
+        return self._policies_of(old, None) | self.waiting(old.node) | {key}
+
+    def _policies_of(self, old: PinRecord | None, new: PinRecord | None) -> Dirt:
+        """The policies whose counts change between two states of a pin."""
+        before = None if old is None else (old.policy, old.pinned, old.verdict == "Verified")
+        after = None if new is None else (new.policy, new.pinned, new.verdict == "Verified")
+        if before == after:
+            return set()
+        names = {state[0] for state in (before, after) if state is not None}
+        return {PolicyKey(name) for name in names if name in self.policies}
+
+    def _put_node(self, node: NodeRecord) -> Dirt:
+        old = self.nodes.get(node.name)
+        self.nodes[node.name] = node
+        if old == node:
+            return set()
+        same_machine = (
+            old is not None
+            and old.plan is not None
+            and node.plan is not None
+            and old.eyes == node.eyes
+            and replace(old.plan, available=node.plan.available) == node.plan
+        )
+        return self.waiting(node.name) if same_machine else {*self._pods_of_node[node.name]}
+
+    def _put_policy(self, policy: PolicyRecord) -> Dirt:
+        old = self.policies.get(policy.name)
+        self.policies[policy.name] = policy
+        if old is not None and old.spec == policy.spec:
+            return set() if old == policy else {PolicyKey(policy.name)}
+        return {PolicyKey(policy.name), *self.pods}
+
+    def _put_namespace(self, obj: Mapping[str, Any]) -> Dirt:
+        name, labels = obj["metadata"]["name"], dict(obj["metadata"].get("labels") or {})
+        old = self.namespaces.get(name)
+        self.namespaces[name] = labels
+        if old == labels:
+            return set()
+        return {key for key in self.pods if key.namespace == name}
+
+    # -- what is asked ----------------------------------------------------------------
+
+    def waiting(self, node: str) -> Dirt:
+        """The pods of a node that did not get the room they want."""
+        return {
+            key
+            for key in self._pods_of_node[node]
+            if (pin := self.pins.get(key)) is not None and pin.waiting
+        }
+
+    def promise(self, key: Key, spot: Spot | None) -> None:
+        """Take room for a pin that is being written, before the API has it."""
+        self._promises[key] = spot
+
+    def fulfil(self, key: Key) -> None:
+        """The write is over, well or badly: what the API has counts again."""
+        self._promises.pop(key, None)
+
+    def neighbours(self, node: str, but: Key) -> tuple[Pinned, ...]:
+        """The pins that take room on a node, without that of one pod."""
+        record = self.nodes.get(node)
+        topology = None if record is None or record.plan is None else record.plan.topology
+        found: list[Pinned] = []
+        for key in self._pods_of_node[node]:
+            pod, pin = self.pods[key], self.pins.get(key)
+            if key == but or pod.finished:
+                continue
+            spot: Spot | None = None
+            if key in self._promises:
+                spot = self._promises[key]
+            elif pin is not None and pin.enforced and pin.pod_uid == pod.uid:
+                spot = pin.spot(topology)
+            if spot is not None:
+                found.append(Pinned(spot, pod.requests))
+        return tuple(found)
+
+    def everything(self) -> list[Key | PolicyKey]:
+        """All that can be reconciled: pods by age, then orphan pins, then policies."""
+        pods = sorted(self.pods.values(), key=lambda p: (p.created, p.key))
+        orphans = sorted(key for key in self.pins if key not in self.pods)
+        return [*(p.key for p in pods), *orphans, *map(PolicyKey, sorted(self.policies))]
+
+    # -- against what a LIST says -----------------------------------------------------
+
+    @property
+    def serial(self) -> int:
+        """Rises with everything heard."""
+        return self._serial
+
+    def ghosts(
+        self, kind: Kind, listed: Mapping[ObjectKey, tuple[str, str]], *, since: int
+    ) -> Iterator[tuple[ObjectKey, str]]:
+        """Objects known since before a LIST that the LIST does not have.
+
+        kopf lists anew after 410 Gone and then says nothing of what was deleted meanwhile.
+
+        Args:
+            kind: the kind that was listed.
+            listed: uid and resourceVersion by key.
+            since: ``serial`` when the LIST began.
+        """
+        for key, seen in self._seen[kind].items():
+            if seen.serial <= since and listed.get(key, ("", ""))[0] != seen.uid:
+                yield key, seen.uid
+
+    def missed(
+        self, kind: Kind, listed: Mapping[ObjectKey, tuple[str, str]]
+    ) -> Iterable[ObjectKey]:
+        """Objects of a LIST that are not known, or only in an older version."""
+        for key, (uid, version) in listed.items():
+            seen = self._seen[kind].get(key)
+            if seen is None or seen.uid != uid or older(seen.version, version):
+                yield key

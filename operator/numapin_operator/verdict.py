@@ -1,0 +1,229 @@
+"""Whether a pin took effect, judged from what the agent saw. A pure function.
+
+"No migrations" alone proves nothing: CPUs on one socket with memory on the other migrate
+nothing either. So effective cpusets, residency and counters must agree, and where the
+kernel gives no samples the verdict says that it rests on placement, and why. It
+deliberately does nothing about a bad verdict.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from numapin_api.pin import Evidence, NumaPinSpec, Observed, Verdict
+from numapin_operator import checks
+from numapin_operator.checks import Check, Eyes
+
+SILENT_AFTER: Final = timedelta(minutes=25)
+"""Agents report at least every 10 minutes; two missed reports and a bit mean silence."""
+
+_HANDS_OFF: Final = {
+    "Waiting": "the pod's cgroup is not there yet",
+    "Baseline": "counters are read before the pod is pinned",
+    "Moving": "CPUs are set, memory is being moved",
+    "Unpinned": "the agent has given the pin back",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the operator gave the pod no socket.
+
+    Attributes:
+        reason: condition reason.
+        message: for people.
+        verdict: what it makes of the pin.
+    """
+
+    reason: str
+    message: str
+    verdict: Verdict = "Unplaceable"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with everything that led to it.
+
+    Attributes:
+        verdict: see the contract.
+        evidence: what a Verified rests on, else None.
+        message: the verdict in a sentence, with numbers.
+        checks: every check made, in the order in which people read them.
+        local_percent: share of resident memory on the pin's NUMA nodes.
+        cross_socket_pages_per_second: NUMA-balancing migrations between sockets.
+        whole_window: a whole window was counted.
+    """
+
+    verdict: Verdict
+    message: str
+    evidence: Evidence | None = None
+    checks: tuple[Check, ...] = ()
+    local_percent: float | None = None
+    cross_socket_pages_per_second: float | None = None
+    whole_window: bool = False
+
+
+def _said(found: tuple[Check, ...], names: tuple[str, ...] = ()) -> str:
+    return "; ".join(c.message for c in found if not names or c.name in names)
+
+
+def _refused(spec: NumaPinSpec, observed: Observed) -> tuple[Verdict, str]:
+    """What a problem that the agent reports makes of the pin."""
+    problem = observed.problem
+    if problem is None:
+        return "Ineffective", "the agent refused the pin and gave no reason"
+    text = f"{problem.reason}: {problem.message}"
+    if "Conflict" in problem.reason:
+        return "Conflict", text
+    if problem.reason in {"NoRoom", "NoHeadroom"}:
+        return "Unplaceable", text
+    return "Ineffective", f"not pinned to socket {spec.socket}: {text}"
+
+
+def _drifted(observed: Observed, placed: bool) -> str | None:
+    """Whether somebody else's cpuset is in force, or was within the window judged."""
+    drift, counters = observed.drift, observed.counters
+    if drift is None:
+        return None
+    what = (
+        f"somebody else set CPUs {drift.cpus} and memory nodes {drift.mems} "
+        f"at {drift.time:%H:%M:%S} UTC ({drift.count} times so far)"
+    )
+    if not placed:
+        return what
+    if counters is None or counters.since < drift.time:
+        return f"{what}; set right since, a clean window is awaited"
+    return None
+
+
+def _silent(observed: Observed, now: datetime | None) -> bool:
+    counters = observed.counters
+    if now is None or counters is None:
+        return False
+    return now - counters.since > timedelta(seconds=counters.seconds) + SILENT_AFTER
+
+
+def _no_signal(  # noqa: PLR0911 (one return a row of the table)
+    found: dict[str, Check], observed: Observed, seen: Eyes, now: datetime | None
+) -> str | None:
+    """The first reason why quiet counters prove nothing; None if they do."""
+    if _silent(observed, now):
+        return "the agent has reported nothing for 25 minutes and more"
+    if found["hintFaults"].ok:
+        return None
+    if not seen.numa_balancing:
+        return "kernel.numa_balancing is off: the kernel samples and migrates nothing"
+    if found["migrations"].ok is None:
+        return found["migrations"].message
+    if found["activity"].ok is not True:
+        return f"idle: {found['activity'].message}"
+    if found["residency"].ok is None:
+        return found["residency"].message
+    return None
+
+
+def _all_checks(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> tuple[Check, ...]:
+    counters = observed.counters
+    return (
+        checks.cpus(spec, observed),
+        checks.mems(spec, observed),
+        checks.containers(spec, observed),
+        checks.residency(spec, observed, seen.topology),
+        checks.migrations(spec, counters, seen),
+        checks.hint_faults(spec, observed, counters, seen),
+        checks.activity(counters),
+        checks.window(spec, counters),
+    )
+
+
+def _pinned(  # noqa: PLR0911 (one return a row of the table)
+    observed: Observed,
+    seen: Eyes,
+    now: datetime | None,
+    all_checks: tuple[Check, ...],
+) -> tuple[Verdict, Evidence | None, str]:
+    """The verdict on a pin that the agent says is in force."""
+    found = {c.name: c for c in all_checks}
+    misplaced = tuple(c for c in all_checks[:3] if c.ok is False)
+    drift = _drifted(observed, not misplaced)
+    if drift is not None:
+        return "Drifted", None, drift
+    if misplaced:
+        return "Ineffective", None, _said(misplaced)
+    if observed.problem is not None and "Conflict" in observed.problem.reason:
+        return "Conflict", None, f"{observed.problem.reason}: {observed.problem.message}"
+    if found["window"].ok is not True:
+        return "Pending", None, found["window"].message
+    wrong = tuple(
+        c
+        for c in all_checks
+        if c.ok is False and c.name in {"residency", "migrations", "hintFaults"}
+    )
+    if wrong:
+        return "Ineffective", None, _said(wrong)
+    mute = _no_signal(found, observed, seen, now)
+    if mute is not None:
+        return "NoSignal", None, mute
+    told = _said(all_checks, ("residency", "migrations", "hintFaults"))
+    if found["hintFaults"].ok:
+        return "Verified", "Measured", told
+    return "Verified", "ByPlacement", f"by placement: {told}"
+
+
+def judge(  # noqa: PLR0913 (each is another witness)
+    spec: NumaPinSpec,
+    observed: Observed | None,
+    *,
+    generation: int | None = None,
+    seen: Eyes | None = None,
+    refusal: Refusal | None = None,
+    now: datetime | None = None,
+) -> Judgement:
+    """Judge a pin.
+
+    Args:
+        spec: what the operator decided.
+        observed: what the agent did and saw; None before its first report.
+        generation: metadata.generation of the spec, to tell old reports from answers.
+        seen: what can be seen on the node.
+        refusal: why there is no socket, when there is none.
+        now: to tell a silent agent; None leaves that out.
+    """
+    sight = seen or Eyes()
+    if refusal is not None:
+        return Judgement(refusal.verdict, refusal.message)
+    if spec.socket is None and spec.mode == "Enforce":
+        return Judgement("Unplaceable", "no socket was given; condition Pinned says why")
+    if observed is None:
+        return Judgement("Pending", f"the agent of node {spec.node_name} has not reported yet")
+    if generation is not None and observed.generation < generation:
+        return Judgement(
+            "Pending",
+            f"the agent has answered generation {observed.generation}, not yet {generation}",
+        )
+    found = _all_checks(spec, observed, sight)
+    share = checks.local_percent(spec, observed, sight.topology)
+    counters = observed.counters
+    level = sight.level("numaMigrations")
+    rate = None if counters is None or level == "none" else checks.crossing(counters, level)
+    verdict: Verdict
+    evidence: Evidence | None = None
+    if spec.mode == "Observe":
+        verdict = "Observing"
+        message = "only observed: " + _said(found, ("residency", "migrations", "hintFaults"))
+    elif observed.phase == "Refused":
+        verdict, message = _refused(spec, observed)
+    elif observed.phase != "Pinned":
+        problem = f": {observed.problem.message}" if observed.problem else ""
+        verdict, message = "Pending", _HANDS_OFF.get(observed.phase, observed.phase) + problem
+    else:
+        verdict, evidence, message = _pinned(observed, sight, now, found)
+    return Judgement(
+        verdict=verdict,
+        message=message,
+        evidence=evidence,
+        checks=found,
+        local_percent=share,
+        cross_socket_pages_per_second=rate,
+        whole_window=found[-1].ok is True,
+    )
