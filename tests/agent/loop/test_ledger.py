@@ -1,0 +1,142 @@
+"""Totals survive container restarts, and windows are differences of them."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.ledger import HISTORY_SECONDS, Ledger, PodLedger, difference
+
+POD, APP, SIDECAR, RESTARTED = 10, 11, 12, 13
+
+
+def pages(n: int) -> CgroupCounters:
+    return CgroupCounters(migrations=n, migrated_pages=n)
+
+
+def totals(ledger: Ledger, uid: str = "pod") -> int:
+    return ledger.pods[uid].totals().migrated_pages
+
+
+def test_a_pod_is_the_sum_of_its_cgroups() -> None:
+    ledger, dead = Ledger().fold({APP: pages(3), SIDECAR: pages(4)}, {"pod": {POD, APP, SIDECAR}})
+    assert totals(ledger) == 7
+    assert not dead
+
+
+def test_a_dead_container_stays_in_the_total_and_may_be_forgotten() -> None:
+    ledger, _ = Ledger().fold({APP: pages(3)}, {"pod": {POD, APP}})
+    # It counted once more after the last look, and died.
+    ledger, dead = ledger.fold({APP: pages(5), RESTARTED: pages(1)}, {"pod": {POD, RESTARTED}})
+    assert (totals(ledger), dead) == (6, {APP})
+    # The kernel has forgotten it: nothing changes.
+    ledger, dead = ledger.fold({RESTARTED: pages(1)}, {"pod": {POD, RESTARTED}})
+    assert (totals(ledger), dead) == (6, frozenset())
+
+
+def test_a_pod_that_is_gone_is_forgotten_with_its_cgroups() -> None:
+    ledger, _ = Ledger().fold({APP: pages(3)}, {"pod": {POD, APP}})
+    ledger, dead = ledger.fold({APP: pages(3)}, {})
+    assert ledger.pods == {}
+    assert dead == {POD, APP}
+
+
+def test_counters_of_other_cgroups_are_left_alone() -> None:
+    ledger, dead = Ledger().fold({99: pages(9)}, {"pod": {POD}})
+    assert totals(ledger) == 0
+    assert not dead
+
+
+def test_a_kernel_map_made_anew_takes_nothing_away() -> None:
+    ledger, _ = Ledger().fold({APP: pages(100)}, {"pod": {APP}})
+    ledger, _ = ledger.fold({APP: pages(2)}, {"pod": {APP}})
+    assert totals(ledger) == 102
+
+
+counts = st.integers(min_value=0, max_value=50)
+steps = st.lists(
+    st.tuples(
+        st.dictionaries(st.integers(0, 5), counts), st.frozensets(st.integers(0, 5), max_size=6)
+    ),
+    max_size=12,
+)
+
+
+@given(steps)
+def test_totals_equal_what_was_counted_while_a_cgroup_was_ours(
+    history: list[tuple[dict[int, int], frozenset[int]]],
+) -> None:
+    """Cgroups grow by the first, live when in the second; a dead one's id never comes back."""
+    kernel: dict[int, int] = {}
+    ledger, ever_dead, before, owned = Ledger(), set[int](), 0, dict[int, int]()
+    for growth, members in history:
+        live = members - ever_dead
+        for cgroup, more in growth.items():
+            if cgroup not in ever_dead:
+                kernel[cgroup] = kernel.get(cgroup, 0) + more
+        previous = set(owned) - ever_dead
+        ledger, dead = ledger.fold({c: pages(n) for c, n in kernel.items()}, {"pod": live})
+        assert dead == previous - live
+        for cgroup in live | dead:
+            owned[cgroup] = kernel.get(cgroup, 0)
+        ever_dead |= dead
+        for cgroup in dead:
+            kernel.pop(cgroup, None)
+        now = totals(ledger)
+        assert now == sum(owned.values())
+        assert now >= before
+        before = now
+
+
+def history(at_pages: Mapping[float, int]) -> PodLedger:
+    pod = PodLedger()
+    for at, n in at_pages.items():
+        pod, _ = pod.fold({APP: pages(n)}, {APP})
+        pod = pod.sampled(at, cpu_nanoseconds=int(at * 1e9))
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("samples", "at", "since", "seconds", "counted"),
+    [
+        # every 10 s; a baseline is at most a minute
+        ({t: 5 * int(t) for t in range(0, 90, 10)}, 80, 20, 60, 300),
+        # younger than a minute: what there is
+        ({0: 0, 10: 7, 20: 9}, 20, 0, 20, 9),
+        # samples after the pin don't count
+        ({0: 0, 10: 7, 20: 9}, 15, 0, 10, 7),
+        # ticks are late now and then
+        ({0: 0, 13: 1, 25: 2, 61: 3, 73: 10}, 73, 13, 60, 9),
+    ],
+)
+def test_a_baseline_ends_at_the_pin(
+    samples: Mapping[float, int], at: float, since: float, seconds: float, counted: int
+) -> None:
+    window = history(samples).before(at)
+    assert window is not None
+    assert (window.since, window.seconds) == (since, seconds)
+    assert window.counted == pages(counted)
+    assert window.cpu_nanoseconds == seconds * 1e9
+
+
+@pytest.mark.parametrize("samples", [{}, {5: 1}])
+def test_no_baseline_without_two_samples(samples: Mapping[float, int]) -> None:
+    assert history(samples).before(5) is None
+
+
+def test_history_is_bounded_in_time() -> None:
+    pod = history(dict.fromkeys(range(0, 1000, 10), 0))
+    assert [s.at for s in pod.history] == list(range(990 - int(HISTORY_SECONDS), 1000, 10))
+    assert pod.history_seconds(995) == 995 - pod.history[0].at
+
+
+def test_two_looks_at_one_moment_are_one_sample() -> None:
+    pod = history({10: 1}).sampled(10, cpu_nanoseconds=3)
+    assert [(s.at, s.cpu_nanoseconds) for s in pod.history] == [(10, 3)]
+
+
+@given(counts, counts)
+def test_difference_undoes_addition(a: int, b: int) -> None:
+    assert difference(pages(a) + pages(b), pages(b)) == pages(a)

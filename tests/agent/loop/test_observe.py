@@ -1,0 +1,172 @@
+"""What is published for a pin, and when that is worth a write."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numapin_agent.cgroup.values import Cpuset
+from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.ledger import Window
+from numapin_agent.observe import (
+    REFRESH_SECONDS,
+    Baseline,
+    counters,
+    node_bytes,
+    observed,
+    verdict_inputs,
+    worth_publishing,
+)
+from numapin_agent.pin.values import (
+    Applied,
+    ContainerCpuset,
+    Drift,
+    Moving,
+    PinReport,
+    Problem,
+)
+from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.pin import Counters, NumaPinSpec, Observed
+
+TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ON_ONE = Cpuset(CpuSet({2, 3}), NodeSet({1}))
+GIB = 1 << 30
+
+SPEC = NumaPinSpec(
+    pod_uid="u", node_name="numa-0", policy="p", socket=1, cpus="2-3", mems="1"
+)  # limits: 10 cross-socket pages/s, 95 % local
+
+REPORT = PinReport(
+    phase="Pinned",
+    applied=Applied(ON_ONE.cpus, ON_ONE.mems, TIME),
+    effective=ON_ONE,
+    containers=(
+        ContainerCpuset("abc", "load", Cpuset(CpuSet(), NodeSet()), ON_ONE),
+        ContainerCpuset("def", "", Cpuset(CpuSet(), NodeSet()), ON_ONE),  # the sandbox
+    ),
+    moved_pages=512,
+    memory={1: 400 << 20, 0: 0},
+    threads=8,
+)
+
+
+def window(**counted: int) -> Counters:
+    found = Window(since=100.0, seconds=60.0, counted=CgroupCounters(**counted), cpu_nanoseconds=5)
+    return counters(found, wall_minus_monotonic=TIME.timestamp() - 100, moved_pages=512)
+
+
+def publish(report: PinReport = REPORT, whole: Counters | None = None) -> Observed:
+    return observed(report, generation=3, baseline=None, last_window=whole)
+
+
+def test_the_wire_form() -> None:
+    base = Baseline(window(migrated_pages=9000), tuple(node_bytes({0: 7})))
+    seen = observed(REPORT, generation=3, baseline=base, last_window=window(migrations=1))
+    assert seen.wire() == {
+        "generation": 3,
+        "phase": "Pinned",
+        "applied": {"cpus": "2-3", "mems": "1", "time": "2026-01-02T03:04:05Z"},
+        "effective": {"cpus": "2-3", "mems": "1"},
+        "containers": [{"name": "load", "cpus": "2-3", "mems": "1"}],
+        "memory": [{"node": 0, "bytes": 0}, {"node": 1, "bytes": 400 << 20}],
+        "threads": 8,
+        "baseline": _counters(9000),
+        "baselineMemory": [{"node": 0, "bytes": 7}],
+        "counters": _counters(0),
+    }
+
+
+def _counters(migrated: int) -> dict[str, object]:
+    return {
+        "since": "2026-01-02T03:04:05Z",
+        "seconds": 60.0,
+        "migratedPages": migrated,
+        "crossSocketMigratedPages": 0,
+        "migrationNanoseconds": 0,
+        "hintFaultPagesLocal": 0,
+        "hintFaultPagesRemote": 0,
+        "crossSocketTaskMigrations": 0,
+        "movedByPinPages": 512,
+        "cpuNanoseconds": 5,
+    }
+
+
+STEADY = publish(whole=window(migrated_pages=3))
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param(publish(replace(REPORT, phase="Moving")), id="phase"),
+        pytest.param(publish(replace(REPORT, problem=Problem("NoRoom", "7 bytes"))), id="problem"),
+        pytest.param(publish(replace(REPORT, effective=None)), id="effective"),
+        pytest.param(publish(replace(REPORT, containers=())), id="container went"),
+        pytest.param(
+            publish(replace(REPORT, drift=Drift(CpuSet({0}), NodeSet({0}), 1, TIME))), id="drift"
+        ),
+        pytest.param(publish(), id="the window began anew"),
+        pytest.param(
+            publish(replace(REPORT, memory={0: GIB, 1: GIB}), STEADY.counters), id="memory remote"
+        ),
+        pytest.param(
+            publish(whole=window(migrated_pages=700, cross_socket_migrated_pages=601)),
+            id="more than 10 cross-socket pages/s",
+        ),
+        pytest.param(
+            publish(whole=window(hint_fault_pages_local=90, hint_fault_pages_remote=10)),
+            id="hint faults below 95 %",
+        ),
+    ],
+)
+def test_what_a_verdict_hangs_on_is_written_at_once(new: Observed) -> None:
+    assert worth_publishing(STEADY, new, spec=SPEC, age_seconds=0)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param(publish(whole=window(migrated_pages=40)), id="another quiet window"),
+        pytest.param(publish(whole=window(cross_socket_migrated_pages=600)), id="just 10 pages/s"),
+        pytest.param(
+            publish(replace(REPORT, memory={0: GIB, 1: 30 * GIB}), STEADY.counters),
+            id="memory grew and stays local",
+        ),
+        pytest.param(publish(replace(REPORT, threads=80), STEADY.counters), id="threads"),
+    ],
+)
+def test_steady_state_is_written_every_ten_minutes(new: Observed) -> None:
+    assert not worth_publishing(STEADY, new, spec=SPEC, age_seconds=REFRESH_SECONDS - 1)
+    assert worth_publishing(STEADY, new, spec=SPEC, age_seconds=REFRESH_SECONDS)
+
+
+def test_a_problem_whose_numbers_change_is_the_same_problem() -> None:
+    old, new = (publish(replace(REPORT, problem=Problem("NoRoom", f"{n} bytes"))) for n in (7, 8))
+    assert not worth_publishing(old, new, spec=SPEC, age_seconds=1)
+
+
+def test_the_first_is_written() -> None:
+    assert worth_publishing(None, STEADY, spec=SPEC, age_seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("done", "age", "worth"), [(5, 60, False), (10, 60, True), (90, 1, False), (90, 3, True)]
+)
+def test_progress_is_written_in_steps(done: int, age: float, worth: bool) -> None:
+    moving = replace(REPORT, phase="Moving")
+    old = publish(replace(moving, moving=Moving(0, 100)))
+    new = publish(replace(moving, moving=Moving(done, 100)))
+    assert worth_publishing(old, new, spec=SPEC, age_seconds=age) is worth
+
+
+def test_locality_of_a_single_thread_says_nothing() -> None:
+    faults = window(hint_fault_pages_remote=10)
+    assert verdict_inputs(publish(replace(REPORT, threads=1), faults), SPEC)[2] is None
+    assert verdict_inputs(publish(replace(REPORT, threads=2), faults), SPEC)[2] is False
+
+
+@given(st.dictionaries(st.integers(0, 3), st.integers(0, 1 << 40)), st.integers(0, 10**6))
+def test_publishing_twice_is_never_worth_it(memory: dict[int, int], pages: int) -> None:
+    seen = publish(replace(REPORT, memory=memory), window(cross_socket_migrated_pages=pages))
+    assert not worth_publishing(seen, seen, spec=SPEC, age_seconds=1)
