@@ -1,56 +1,39 @@
-"""The agent's /metrics as the demo needs it: counters of each pod and of the node.
+"""The agent's /metrics as the demo needs it: the counters of each pod.
 
 The only module of the demo that knows the names of metrics.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from numapin_lab.demo.series import PodCounters
 
-POD_COUNTERS: Mapping[str, str] = {
-    "numapin_pod_numa_migrated_pages_total": "migrated_pages",
-    "numapin_pod_numa_cross_socket_migrated_pages_total": "cross_socket_migrated_pages",
-    "numapin_pod_numa_migration_nanoseconds_total": "migration_nanoseconds",
-    "numapin_pod_numa_hint_fault_pages_local_total": "hint_fault_pages_local",
-    "numapin_pod_numa_hint_fault_pages_remote_total": "hint_fault_pages_remote",
-    "numapin_pod_cross_socket_task_migrations_total": "cross_socket_task_migrations",
+_FIELDS: Mapping[tuple[str, str | None], tuple[str, float]] = {
+    ("numapin_pod_numa_migrated_pages_total", None): ("migrated_pages", 1),
+    ("numapin_pod_cross_socket_numa_migrated_pages_total", None): (
+        "cross_socket_migrated_pages",
+        1,
+    ),
+    ("numapin_pod_numa_migration_seconds_total", None): ("migration_nanoseconds", 1e9),
+    ("numapin_pod_hint_fault_pages_total", "local"): ("hint_fault_pages_local", 1),
+    ("numapin_pod_hint_fault_pages_total", "remote"): ("hint_fault_pages_remote", 1),
+    ("numapin_pod_cross_socket_task_migrations_total", None): ("cross_socket_task_migrations", 1),
 }
-"""Metric to field of :class:`PodCounters`; labels are ``namespace`` and ``pod``."""
-NODE_PAGES = "ebpf_exporter_numa_move_total"
-"""Pages that NUMA balancing moved, over all cgroups of the node."""
+"""Metric and its label ``locality`` to the field of PodCounters and the field's unit."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentReading:
-    """One scrape.
+def read(text: str) -> Mapping[tuple[str, str], PodCounters]:
+    """Counters by (namespace, name) of an exposition in Prometheus' text format.
 
-    Attributes:
-        pods: counters by (namespace, name).
-        node_pages: pages migrated over all cgroups; None when the agent has no such counter.
+    Metrics of no use here are passed over; a pod without counters is left out.
     """
-
-    pods: Mapping[tuple[str, str], PodCounters]
-    node_pages: int | None
-
-
-def read(text: str) -> AgentReading:
-    """Parse an exposition in Prometheus' text format; unknown metrics are passed over."""
     pods: dict[tuple[str, str], dict[str, int]] = {}
-    node_pages: int | None = None
-    for name, labels, value in _samples(text):
-        if name == NODE_PAGES:
-            node_pages = (node_pages or 0) + int(value)
-        elif field := POD_COUNTERS.get(name):
-            pod = (labels.get("namespace", ""), labels.get("pod", ""))
-            counters = pods.setdefault(pod, {})
-            counters[field] = counters.get(field, 0) + int(value)
-    return AgentReading({pod: PodCounters(**c) for pod, c in pods.items()}, node_pages)
-
-
-def _samples(text: str) -> Iterable[tuple[str, Mapping[str, str], float]]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            yield sample.name, sample.labels, sample.value
+            known = _FIELDS.get((sample.name, sample.labels.get("locality")))
+            if known is not None:
+                field, unit = known
+                pod = (sample.labels["namespace"], sample.labels["pod"])
+                pods.setdefault(pod, {})[field] = round(sample.value * unit)
+    return {pod: PodCounters(**counters) for pod, counters in pods.items()}

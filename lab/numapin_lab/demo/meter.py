@@ -8,7 +8,7 @@ prints the node's own files. A reading that fails is left out and shows as a lon
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +17,9 @@ from typing import Self
 import urllib3
 
 from numapin_lab import ports
-from numapin_lab.demo.exposition import AgentReading, read
+from numapin_lab.demo.exposition import read
 from numapin_lab.demo.nodefiles import NodeReading, readings
-from numapin_lab.demo.series import Second
+from numapin_lab.demo.series import PodCounters, Second
 
 _TIMEOUT = urllib3.Timeout(connect=1.0, read=3.0)
 
@@ -113,8 +113,8 @@ class AgentScraper(Child):
             *self._kubectl, "port-forward", "-n", namespace, f"pod/{pod}", f"{self._port}:{port}",
         ]  # fmt: skip
 
-    def read(self) -> AgentReading | None:
-        """One reading; None when the agent can't be reached just now."""
+    def read(self) -> Mapping[tuple[str, str], PodCounters]:
+        """Counters of all pods; empty when the agent can't be reached just now."""
         self.start()
         try:
             answer = self._http.request("GET", f"http://127.0.0.1:{self._port}/metrics")
@@ -122,8 +122,8 @@ class AgentScraper(Child):
             # A forward whose pod is gone may live on without use.
             if self._process is not None and not self._reachable():
                 self.stop()
-            return None
-        return read(answer.data.decode()) if answer.status == 200 else None
+            return {}
+        return read(answer.data.decode()) if answer.status == 200 else {}
 
     def _reachable(self) -> bool:
         found = self._agent()
@@ -193,12 +193,11 @@ class Meter(AbstractContextManager["Meter"]):
 
     def read(self) -> Second:
         """What can be read now; a source that can't be read leaves its part empty."""
-        agent = self._agent.read()
+        pods = self._agent.read()
         node = self._node.read()
         return Second(
             time=self._clock(),
-            pods=agent.pods if agent is not None else {},
-            counted_pages=agent.node_pages if agent is not None else None,
+            pods=pods,
             vmstat=(node.uptime, node.pages_migrated) if node is not None else None,
             memory=node.memory if node is not None else {},
         )

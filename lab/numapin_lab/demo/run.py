@@ -20,7 +20,14 @@ from numapin_lab.demo.criteria import MIN_WORST_CASE_PAGES_PER_SECOND, PodResult
 from numapin_lab.demo.live import LiveView
 from numapin_lab.demo.meter import Meter
 from numapin_lab.demo.report import NodeMemory, NodeReport, NodeWindow, PodReport, PodWindow
-from numapin_lab.demo.series import Rates, Second, mean, per_interval, per_second
+from numapin_lab.demo.series import (
+    Rates,
+    Second,
+    counted_per_second,
+    mean,
+    per_interval,
+    per_second,
+)
 
 _MIGRATES_SECONDS = 180.0
 _PINNED_SECONDS = 240.0
@@ -58,7 +65,7 @@ class Outcome:
     Attributes:
         pods: for the report.
         node: for the report.
-        counted: pages/s that the agent counted over the whole node, before and after.
+        counted: pages/s that the agent counted over all pods of the node, before and after.
         results: for the criteria.
         rates: by pod name, every interval of the whole run.
         labelled: when the label was set, on the clock of ``rates``.
@@ -246,7 +253,7 @@ class Demo:
         return Outcome(
             pods=pods,
             node=NodeReport(before=_node_window(before), after=_node_window(after)),
-            counted=(_counted(before), _counted(after)),
+            counted=(counted_per_second(before), counted_per_second(after)),
             results=results,
             rates={w.name: per_interval(self._recorded, w.key) for w in self._workloads},
             labelled=labelled,
@@ -293,12 +300,6 @@ def _node_window(window: Sequence[Second]) -> NodeWindow:
     if rate is None:
         raise LabError("the node's /proc/vmstat could not be read for a whole window")
     return NodeWindow(numa_pages_migrated_per_second=round(rate, 2))
-
-
-def _counted(window: Sequence[Second]) -> float | None:
-    return per_second(
-        (s.time, s.counted_pages) if s.counted_pages is not None else None for s in window
-    )
 
 
 def write(path: Path, data: bytes) -> None:

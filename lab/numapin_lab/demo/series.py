@@ -54,8 +54,6 @@ class Second:
     Attributes:
         time: seconds on a clock that never goes back.
         pods: by (namespace, name).
-        counted_pages: pages that the agent counted over all cgroups of the node; None if not
-            read.
         vmstat: the node's uptime in seconds and its numa_pages_migrated since boot; None if
             not read.
         memory: resident bytes by pod UID and NUMA node.
@@ -63,7 +61,6 @@ class Second:
 
     time: float
     pods: Mapping[tuple[str, str], PodCounters]
-    counted_pages: int | None = None
     vmstat: tuple[float, int] | None = None
     memory: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
@@ -133,6 +130,17 @@ def mean(rates: Iterable[Rates]) -> Rates | None:
     for r in rates:
         counted += r.counted
     return Rates(time=rates[-1].time, seconds=sum(r.seconds for r in rates), counted=counted)
+
+
+def counted_per_second(seconds: Sequence[Second]) -> float | None:
+    """Pages per second that NUMA balancing moved in all pods together; None without readings."""
+    having = [s.time for s in seconds if s.pods]
+    if len(having) < 2:
+        return None
+    pods = {pod for s in seconds for pod in s.pods}
+    counted = [mean(per_interval(seconds, pod)) for pod in pods]
+    total = sum(c.counted.migrated_pages for c in counted if c is not None)
+    return total / (having[-1] - having[0])
 
 
 def per_second(readings: Iterable[tuple[float, int] | None]) -> float | None:

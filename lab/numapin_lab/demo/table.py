@@ -94,7 +94,9 @@ def node_table(report: Report, cross_check: Sequence[float | None]) -> Table:
         report.node.after.numa_pages_migrated_per_second,
     )
     table.add_row("/proc/vmstat numa_pages_migrated", *(f"{k:,.1f}" for k in kernel))
-    table.add_row("counted by numapin", *("-" if o is None else f"{o:,.1f}" for o in cross_check))
+    table.add_row(
+        "counted by numapin, all pods", *("-" if o is None else f"{o:,.1f}" for o in cross_check)
+    )
     table.add_row(
         "difference",
         *(_difference(o, k) for o, k in zip(cross_check, kernel, strict=True)),

@@ -11,6 +11,7 @@ from numapin_lab.demo.series import (
     PodCounters,
     Rates,
     Second,
+    counted_per_second,
     difference_percent,
     increase,
     mean,
@@ -96,6 +97,28 @@ def test_no_interval_without_length(seconds):
 )
 def test_single_counter(name, readings, expected):
     assert per_second(readings) == expected
+
+
+def both(time, **pages):
+    return Second(
+        time=time,
+        pods={("demo", n): PodCounters(migrated_pages=p) for n, p in pages.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "readings", "expected"),
+    [
+        ("two pods", [both(0, a=0, b=5), both(10, a=100, b=55)], 15),
+        ("one pod leaves", [both(0, a=900, b=0), both(5, b=10), both(10, b=20)], 2),
+        ("one pod comes", [both(0, b=0), both(5, a=10, b=10), both(10, a=20, b=20)], 3),
+        ("agent restarts", [both(0, a=900), both(5, a=10), both(10, a=20)], 2),
+        ("never read", [both(0), both(5)], None),
+        ("read once", [both(0, a=1)], None),
+    ],
+)
+def test_all_pods_together(name, readings, expected):
+    assert counted_per_second(readings) == expected
 
 
 @pytest.mark.parametrize(
