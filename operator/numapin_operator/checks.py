@@ -73,6 +73,11 @@ class Eyes:
         return (self.reasons or {}).get(signal, "the agent does not report it")
 
     @property
+    def blind(self) -> bool:
+        """Whether neither migrations nor hint faults can be counted there."""
+        return self.level("numaMigrations") == self.level("hintFaults") == "none"
+
+    @property
     def skips_one_node(self) -> bool:
         """Whether this kernel is known not to scan pods that are bound to one NUMA node."""
         m = re.match(r"(\d+)\.(\d+)", self.kernel)

@@ -67,20 +67,28 @@ def _said(found: tuple[Check, ...], names: tuple[str, ...] = ()) -> str:
     return "; ".join(c.message for c in found if not names or c.name in names)
 
 
+_NOT_SEEN_YET: Final = frozenset({"PodNotFound", "PodReplaced", "LabelRemoved"})
+"""Problems of two watches that are not in step, which pass by themselves."""
+_CONFLICTS: Final = frozenset({"Conflict", "OutsideParent"})
+_NO_ROOM: Final = frozenset({"NoRoom"})
+
+
 def _refused(spec: NumaPinSpec, observed: Observed) -> tuple[Verdict, str]:
     """What a problem that the agent reports makes of the pin."""
     problem = observed.problem
     if problem is None:
         return "Ineffective", "the agent refused the pin and gave no reason"
     text = f"{problem.reason}: {problem.message}"
-    if "Conflict" in problem.reason:
+    if problem.reason in _NOT_SEEN_YET:
+        return "Pending", text
+    if problem.reason in _CONFLICTS:
         return "Conflict", text
-    if problem.reason in {"NoRoom", "NoHeadroom"}:
+    if problem.reason in _NO_ROOM:
         return "Unplaceable", text
     return "Ineffective", f"not pinned to socket {spec.socket}: {text}"
 
 
-def _drifted(observed: Observed, placed: bool) -> str | None:
+def _drifted(observed: Observed, *, placed: bool) -> str | None:
     """Whether somebody else's cpuset is in force, or was within the window judged."""
     drift, counters = observed.drift, observed.counters
     if drift is None:
@@ -145,13 +153,17 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
     """The verdict on a pin that the agent says is in force."""
     found = {c.name: c for c in all_checks}
     misplaced = tuple(c for c in all_checks[:3] if c.ok is False)
-    drift = _drifted(observed, not misplaced)
+    problem = observed.problem
+    because = "" if problem is None else f" ({problem.reason}: {problem.message})"
+    if problem is not None and problem.reason in _CONFLICTS:
+        return "Conflict", None, f"{problem.reason}: {problem.message}"
+    drift = _drifted(observed, placed=not misplaced)
     if drift is not None:
         return "Drifted", None, drift
     if misplaced:
-        return "Ineffective", None, _said(misplaced)
-    if observed.problem is not None and "Conflict" in observed.problem.reason:
-        return "Conflict", None, f"{observed.problem.reason}: {observed.problem.message}"
+        return "Ineffective", None, _said(misplaced) + because
+    if observed.counters is None and seen.blind:
+        return "NoSignal", None, f"no counters: {seen.why('numaMigrations')}"
     if found["window"].ok is not True:
         return "Pending", None, found["window"].message
     wrong = tuple(
@@ -160,7 +172,7 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
         if c.ok is False and c.name in {"residency", "migrations", "hintFaults"}
     )
     if wrong:
-        return "Ineffective", None, _said(wrong)
+        return "Ineffective", None, _said(wrong) + because
     mute = _no_signal(found, observed, seen, now)
     if mute is not None:
         return "NoSignal", None, mute
