@@ -51,7 +51,7 @@ class Pins(Protocol):
         """Give a pod back what its parent has, and forget it."""
 
     def taken(self) -> tuple[str, ...]:
-        """UIDs of the pods that are pinned by us."""
+        """UIDs of the pods that are on file as pinned by us."""
 
 
 class Objects(Protocol):
@@ -171,6 +171,7 @@ class Loop:
         self._queue: WorkQueue[Key] = WorkQueue(clock=with_.clock)
         self._seen: dict[Key, Seen] = {}
         self._appeared: dict[str, float] = {}
+        self._ours: set[str] = set()
         self._problems: dict[str, Reason] = {}
         self._stopped = threading.Event()
         self._next_tick = with_.clock()
@@ -190,6 +191,10 @@ class Loop:
     def vanished(self, uid: str) -> None:
         """A pod's cgroup is gone."""
         self._appeared.pop(uid, None)
+        self._queue.add(self._keys_of(uid))
+
+    def moved(self, uid: str) -> None:
+        """A pod's page move has ended."""
         self._queue.add(self._keys_of(uid))
 
     def stop(self) -> None:
@@ -259,6 +264,7 @@ class Loop:
     def tick(self) -> None:
         """Look at everything once, whatever events said or lost."""
         w = self._w
+        self._ours = set(w.pinner.taken())
         w.on_tick()
         w.census.replace(w.cgroups.pods())
         w.census.sample()
@@ -274,22 +280,22 @@ class Loop:
         objects = self._w.objects
         if not (objects.listed and objects.trusted):
             return
-        taken = self._w.pinner.taken()
-        if not taken:
-            return
         pods = objects.pods()
         wanted = set()
-        for key, pin in objects.pins().items():
+        for key, pin in objects.pins().items() if self._ours else ():
             found = order(pin, pods.get(key), node_name=self._w.node_name)
             if isinstance(found, PinOrder):
                 if wants_pin(found):
                     wanted.add(found.uid)
             elif found.transient and self._patience(key) > 0:
                 return
-        for uid in taken:
-            if uid not in wanted:
-                log.info("pod UID %s: releasing its pin", uid)
-                self._w.pinner.release(uid)
+        for uid in self._ours - wanted:
+            self._release(uid)
+
+    def _release(self, uid: str) -> None:
+        log.info("pod UID %s: giving its cpuset back", uid)
+        if self._w.pinner.release(uid).phase == "Unpinned":
+            self._ours.discard(uid)
 
     def _patience(self, key: Key) -> float:
         seen = self._seen.get(key)
@@ -313,9 +319,6 @@ class Loop:
         if isinstance(found, Refusal):
             self._refuse(key, pin, seen, found)
             return
-        if not wants_pin(found) and found.uid in self._w.pinner.taken():
-            log.info("%s/%s: no longer to be pinned", *key)
-            self._w.pinner.release(found.uid)
         self._act(key, pin, replace(seen, missing_since=None), found)
 
     def _recall(self, key: Key, pin: NumaPin) -> Seen:
@@ -361,14 +364,15 @@ class Loop:
 
     def _act(self, key: Key, pin: NumaPin, seen: Seen, wanted: PinOrder) -> None:
         w = self._w
-        fresh = wants_pin(wanted) and wanted.uid not in w.pinner.taken()
+        fresh = wants_pin(wanted) and wanted.uid not in self._ours
         before = self._baseline(wanted.uid) if fresh else None
         cgroup = w.cgroups.find_pod(wanted.uid)
         if cgroup is not None:
             w.census.look(cgroup)
         report = w.pinner.reconcile(wanted, history_seconds=self._history_seconds(wanted.uid))
-        if fresh and wanted.uid in w.pinner.taken():
-            log.info("%s/%s: pinned to CPUs %s, memory %s", *key, wanted.cpus, wanted.mems)
+        if fresh and report.applied is not None:
+            self._ours.add(wanted.uid)
+            log.info("%s/%s: takes CPUs %s, memory %s", *key, wanted.cpus, wanted.mems or "-")
             memory = tuple(observe.node_bytes(report.memory))
             seen = replace(seen, baseline=observe.Baseline(before, memory) if before else None)
         if report.phase == "Pinned":

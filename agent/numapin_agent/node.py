@@ -38,6 +38,7 @@ class _Slow:
     topology: Topology | None
     reserved_cpus: str
     signals: tuple[Signal, ...]
+    alive: bool | None
     reasons: tuple[Reason, ...]
 
 
@@ -91,6 +92,11 @@ class NodeReporter:
     def signals(self) -> tuple[Signal, ...]:
         """How each signal is had, as of the last look."""
         return self._slow.signals if self._slow else ()
+
+    @property
+    def tracer_alive(self) -> bool | None:
+        """Whether the kernel counted at the last look; None without counters."""
+        return self._slow.alive if self._slow else None
 
     def attach(self, tracer: Tracer) -> None:
         """Counters are there: publish what they can do at once."""
@@ -153,22 +159,23 @@ class NodeReporter:
         except TopologyError as e:
             reasons.append(pure.of_error(e, fatal=True))
         signals: tuple[Signal, ...] = ()
+        alive: bool | None = None
         if self._tracer_error:
             reasons.append(pure.of_error(self._tracer_error))
         elif self._tracer:
             signals = self._tracer.levels()
             reasons += pure.signal_reasons(signals)
-            if any(s.level != "none" for s in signals) and not self._tracer.alive():
+            if any(s.level not in ("none", "cgroup") for s in signals):
+                alive = self._tracer.alive()
+            if alive is False:
                 reasons.append(Reason("TracerDead", "the kernel programs no longer count"))
-                signals = tuple(
-                    s.model_copy(update={"level": "none", "reason": "tracer no longer counts"})
-                    for s in signals
-                )
+                signals = tuple(_dead(s) for s in signals)
         return _Slow(
             at=self._clock(),
             topology=topology,
             reserved_cpus=self._reserved(),
             signals=signals,
+            alive=alive,
             reasons=tuple(reasons),
         )
 
@@ -177,6 +184,10 @@ class NodeReporter:
         config = pure.reserved_from_config(_text(kubelet / "config.yaml"))
         state = pure.reserved_from_state(_text(kubelet / "cpu_manager_state"))
         return str(CpuSet(CpuSet.parse(config) | CpuSet.parse(state)))
+
+
+def _dead(signal: Signal) -> Signal:
+    return signal.model_copy(update={"level": "none", "reason": "the program no longer counts"})
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,225 @@
+"""Puts the agent together, starts its threads in the right order and ends them.
+
+Pins first: the reconcile loop and the watch on cgroups run before anything slow. Counters
+are compiled beside them and are attached when they are ready. It deliberately holds no
+logic of its own.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry
+
+from numapin_agent import kube
+from numapin_agent.census import Census
+from numapin_agent.cgroup import CgroupHost
+from numapin_agent.cgroup.watch import CgroupWatch
+from numapin_agent.cluster import Cluster, Key
+from numapin_agent.config import AgentConfig
+from numapin_agent.counters import Counters
+from numapin_agent.figures import lost_events, pages_migrated, pod_figures
+from numapin_agent.health import HealthServer
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.loop import Loop, Surroundings
+from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
+from numapin_agent.node import NodeReporter
+from numapin_agent.pin.look import Eyes
+from numapin_agent.pin.pinner import Pinner
+from numapin_agent.publisher import Publisher
+from numapin_agent.status import Reason
+from numapin_agent.sysfs import available_memory, read_topology
+from numapin_api.errors import CounterError, NumapinError, TopologyError, UnsupportedError
+
+log = logging.getLogger(__name__)
+
+STUCK_SECONDS = 60.0
+"""A loop that has been silent for so long is stuck: the longest single step is one D-Bus
+call or one memory read, and both give up earlier."""
+
+
+class Agent:
+    """All parts of one agent.
+
+    Args:
+        config: what it was told.
+
+    Raises:
+        ApiError: there is no way to an API server at all.
+        MoveError: the kernel's page moves are not known for this architecture.
+        OSError: the metrics port is taken.
+    """
+
+    def __init__(self, config: AgentConfig) -> None:
+        self._config = config
+        clock = time.monotonic
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._meters = Meters(self._registry)
+        client = kube.connect(config.kubeconfig)
+        api = kube.Api(client, config.node_name)
+        self._publisher = Publisher(failed=self._failed)
+        self._cluster = Cluster(
+            kube.pins_of(client, config.node_name),
+            kube.pods_of(client, config.node_name),
+            changed=self._changed,
+            failed=self._failed,
+        )
+        cgroups = CgroupHost.discover(config.paths)
+        self._pinner = Pinner.on_this_host(
+            config.paths,
+            cgroups,
+            eyes=Eyes(
+                proc=config.paths.proc,
+                available=lambda: available_memory(config.paths),
+                capacity=_capacity(config.paths),
+            ),
+            moved=self._moved,
+            state_dir=config.state_dir,
+        )
+        self._census = Census(clock=clock)
+        self._counters: Counters | None = None
+        self._node = NodeReporter(
+            paths=config.paths,
+            cgroups=cgroups,
+            api=api,
+            publisher=self._publisher,
+            problems=self._problems,
+            agent_version=version("numapin"),
+            clock=clock,
+        )
+        self._loop = Loop(
+            Surroundings(
+                node_name=config.node_name,
+                interval_seconds=config.interval_seconds,
+                objects=self._cluster,
+                cgroups=cgroups,
+                pinner=self._pinner,
+                census=self._census,
+                writes=api,
+                publisher=self._publisher,
+                recorder=self._meters,
+                on_tick=self._node.refresh,
+                clock=clock,
+                wall=time.time,
+                uniform=random.uniform,
+            )
+        )
+        self._watch = _watch(cgroups)
+        self._registry.register(Figures(pods=self._pods, node=self._node_figures))
+        self._http = HealthServer(
+            config.metrics_address,
+            config.metrics_port,
+            registry=self._registry,
+            healthy=self.unhealthy,
+            ready=self.unready,
+        )
+        self._loop_thread = threading.Thread(target=self._loop.run, name="reconcile", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that /metrics is on."""
+        return self._http.port
+
+    def start(self) -> None:
+        """Start everything and return at once."""
+        self._http.start()
+        self._loop_thread.start()
+        if self._watch is not None:
+            self._watch.start(self._loop.appeared, self._loop.vanished)
+        self._cluster.start()
+        self._publisher.start()
+        threading.Thread(target=self._start_counters, name="counters", daemon=True).start()
+        log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
+
+    def stop(self) -> None:
+        """End everything that writes, within a second; pins stay as they are."""
+        self._loop.stop()
+        self._publisher.stop()
+        self._cluster.stop()
+        self._loop_thread.join(0.5)
+        self._pinner.close()
+        self._http.stop()
+
+    def unhealthy(self) -> str | None:
+        """Why the agent should be started anew; None when it need not be."""
+        silent = self._loop.silent_seconds()
+        if silent > STUCK_SECONDS + self._config.interval_seconds:
+            return f"the reconcile loop has been silent for {silent:.0f} s"
+        if not self._loop_thread.is_alive():
+            return "the reconcile loop has ended"
+        if not self._cluster.alive:
+            return "a watch on the API server has ended"
+        return None
+
+    def unready(self) -> str | None:
+        """What the agent still waits for; None when it does its work."""
+        if not self._cluster.listed:
+            return "NumaPins and pods of this node have not been listed yet"
+        if not self._node.written:
+            return "the NumaNode has not been written yet"
+        return self.unhealthy()
+
+    # The parts know each other in a circle; these close it.
+
+    def _changed(self, keys: Iterable[Key]) -> None:
+        self._loop.dirty(keys)
+
+    def _moved(self, uid: str) -> None:
+        self._loop.moved(uid)
+
+    def _problems(self) -> tuple[Reason, ...]:
+        return self._loop.problems()
+
+    def _failed(self, error: Exception) -> None:
+        self._meters.error(error.reason if isinstance(error, NumapinError) else "Internal")
+
+    def _start_counters(self) -> None:
+        try:
+            topology = read_topology(self._config.paths)
+            counters = Counters.start(self._config.paths, topology)
+        except (CounterError, TopologyError) as e:
+            log.warning("no counters: %s", e)
+            self._failed(e)
+            self._node.counters_failed(CounterError(str(e)))
+            return
+        self._counters = counters
+        if any(s.level not in ("none", "cgroup") for s in counters.levels()):
+            self._census.attach(counters)
+        for signal in counters.levels():
+            log.info("signal %s: %s %s", signal.name, signal.level, signal.reason or "")
+        self._node.attach(counters)
+
+    def _pods(self) -> Iterator[PodFigures]:
+        return pod_figures(self._census, self._cluster, self._loop.reports())
+
+    def _node_figures(self) -> NodeFigures:
+        return NodeFigures(
+            pages_migrated=pages_migrated(self._config.paths.vmstat),
+            signals=self._node.signals,
+            lost=lost_events(self._counters),
+            tracer_alive=self._node.tracer_alive,
+            loop_silent_seconds=self._loop.silent_seconds(),
+            writes_pending=self._publisher.pending(),
+        )
+
+
+def _capacity(paths: HostPaths) -> Mapping[int, int]:
+    """Bytes per NUMA node; empty when the topology can't be read, as the NumaNode then says."""
+    try:
+        return {node.id: node.memory_bytes for node in read_topology(paths).nodes}
+    except TopologyError as e:
+        log.error("%s", e)  # noqa: TRY400 -- the message says it all
+        return {}
+
+
+def _watch(cgroups: CgroupHost) -> CgroupWatch | None:
+    try:
+        return CgroupWatch(cgroups)
+    except UnsupportedError:
+        return None  # the NumaNode says so
+    except OSError as e:
+        log.warning("no inotify, so new pods are seen at the next tick only: %s", e)
+        return None
