@@ -40,7 +40,10 @@ class Child(AbstractContextManager["Child"]):
 
     def start(self) -> subprocess.Popen[str]:
         """The running process, started if it does not run."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()  # takes leave of what ended by itself
+            self._process = None
+        if self._process is None:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("w") as err:
                 self._process = subprocess.Popen(
