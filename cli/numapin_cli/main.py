@@ -17,6 +17,9 @@ from numapin_api.errors import NumapinError
 
 COMMANDS: Final = {
     "topology": "Show this machine's sockets, NUMA nodes and distances.",
+    "nodes": "Show what each Kubernetes node is made of and can do.",
+    "status": "Show pods, where they are pinned, and whether it took effect.",
+    "explain": "Show every check behind a pod's verdict, with its numbers.",
 }
 """Name → what the list of commands says. Each is function ``command`` of a module so named."""
 

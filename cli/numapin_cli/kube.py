@@ -1,0 +1,244 @@
+"""The only module that talks to the cluster: typed reads, failures said in words.
+
+Reads only. The ``kubernetes`` client is imported when a command needs a cluster (it costs
+a quarter of a second); answers are kept as plain JSON and validated where they are ours.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from numapin_api import names
+from numapin_api.base import Resource
+from numapin_api.errors import ApiError
+from numapin_api.node import NumaNode
+from numapin_api.pin import NumaPin
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+Json = Mapping[str, Any]
+Kind = TypeVar("Kind", bound=Resource)
+
+TIMEOUT_SECONDS: Final = (5, 30)
+"""To connect, and between bytes of an answer."""
+PAGE: Final = 500
+"""Objects per request: what kubectl uses."""
+INSTALL: Final = "numapin is not installed in this cluster: install its Helm chart, charts/numapin"
+OPERATOR_SELECTOR: Final = "app.kubernetes.io/name=numapin,app.kubernetes.io/component=operator"
+
+
+class NotFoundError(ApiError):
+    """The API server says 404."""
+
+
+class ForbiddenError(ApiError):
+    """The API server says 403."""
+
+
+class Cluster:
+    """Reads from one API server.
+
+    Args:
+        client: of the official package.
+        namespace: what is meant when the user names none.
+        described: how the cluster was found, for messages.
+    """
+
+    def __init__(self, client: "ApiClient", *, namespace: str, described: str) -> None:
+        from kubernetes.client import AppsV1Api, CoreV1Api, CustomObjectsApi  # noqa: PLC0415
+
+        self._core, self._apps = CoreV1Api(client), AppsV1Api(client)
+        self._custom = CustomObjectsApi(client)
+        self._host = client.configuration.host
+        self._described = described
+        self.namespace = namespace
+
+    def installed(self) -> bool:
+        """Whether the cluster knows numapin's kinds.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        try:
+            self._get(
+                f"the API group {names.GROUP}",
+                partial(self._custom.get_api_resources, names.GROUP, names.VERSION),
+            )
+        except NotFoundError:
+            return False
+        return True
+
+    def pins(self, namespace: str | None) -> list[NumaPin]:
+        """The NumaPins of a namespace, of all if None.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        api, ours = self._custom, (names.GROUP, names.VERSION)
+        call = (
+            partial(api.list_namespaced_custom_object, *ours, namespace, NumaPin.PLURAL)
+            if namespace
+            else partial(api.list_cluster_custom_object, *ours, NumaPin.PLURAL)
+        )
+        return [_read(NumaPin, o) for o in self._list("NumaPins", call)]
+
+    def pin(self, namespace: str, name: str) -> NumaPin | None:
+        """One NumaPin, None if there is none.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        found = self._find(
+            f"NumaPin {namespace}/{name}",
+            partial(
+                self._custom.get_namespaced_custom_object,
+                names.GROUP,
+                names.VERSION,
+                namespace,
+                NumaPin.PLURAL,
+                name,
+            ),
+        )
+        return None if found is None else _read(NumaPin, found)
+
+    def numa_nodes(self) -> list[NumaNode]:
+        """All NumaNodes.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        call = partial(
+            self._custom.list_cluster_custom_object, names.GROUP, names.VERSION, NumaNode.PLURAL
+        )
+        return [_read(NumaNode, o) for o in self._list("NumaNodes", call)]
+
+    def numa_node(self, name: str) -> NumaNode | None:
+        """One NumaNode, None if there is none.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        found = self._find(
+            f"NumaNode {name}",
+            partial(
+                self._custom.get_cluster_custom_object,
+                names.GROUP,
+                names.VERSION,
+                NumaNode.PLURAL,
+                name,
+            ),
+        )
+        return None if found is None else _read(NumaNode, found)
+
+    def pod(self, namespace: str, name: str) -> Json | None:
+        """One pod, None if there is none.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        return self._find(
+            f"pod {namespace}/{name}", partial(self._core.read_namespaced_pod, name, namespace)
+        )
+
+    def opted_in_pods(self, namespace: str | None) -> list[Json]:
+        """Pods that carry the label, in a namespace or in all.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        call = (
+            partial(self._core.list_namespaced_pod, namespace)
+            if namespace
+            else self._core.list_pod_for_all_namespaces
+        )
+        return list(self._list("pods", partial(call, label_selector=names.PIN_SELECTOR)))
+
+    def node_names(self) -> list[str]:
+        """Names of the Kubernetes nodes.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        return [o["metadata"]["name"] for o in self._list("nodes", self._core.list_node)]
+
+    def operators(self) -> list[Json]:
+        """Deployments of the operator, in whatever namespace.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        call = partial(
+            self._apps.list_deployment_for_all_namespaces, label_selector=OPERATOR_SELECTOR
+        )
+        return list(self._list("deployments", call))
+
+    def _find(self, what: str, call: Callable[..., Any]) -> Json | None:
+        try:
+            return self._get(what, call)
+        except NotFoundError:
+            return None
+
+    def _list(self, what: str, call: Callable[..., Any]) -> Iterator[Json]:
+        """All objects of a list, page by page, so that no answer is huge."""
+        more: str | None = ""
+        while more is not None:
+            try:
+                page = self._get(what, partial(call, limit=PAGE, _continue=more or None))
+            except NotFoundError as e:
+                raise ApiError(INSTALL) from e
+            yield from page.get("items") or ()
+            more = (page.get("metadata") or {}).get("continue") or None
+
+    def _get(self, what: str, call: Callable[..., Any]) -> Json:
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        try:
+            # plain JSON: this client's models refuse what a newer API server may send
+            answer = call(_preload_content=False, _request_timeout=TIMEOUT_SECONDS)
+            return dict(json.loads(answer.data))
+        except ApiException as e:
+            raise _refusal(what, e.status, e.body) from e
+        except HTTPError as e:
+            raise ApiError(_unreachable(self._host, self._described, e)) from e
+
+
+def _read(kind: type[Kind], obj: Json) -> Kind:
+    try:
+        return kind.read(obj)
+    except ValidationError as e:
+        meta = obj.get("metadata") or {}
+        problem = e.errors()[0]
+        field = ".".join(map(str, problem["loc"]))
+        raise ApiError(
+            f"{kind.__name__} {meta.get('name')} is not what this version knows: "
+            f"{field}: {problem['msg']}; use the numapin of the cluster's version"
+        ) from e
+
+
+def _refusal(what: str, status: int, body: str | bytes | None) -> ApiError:
+    try:
+        said = json.loads(body or "{}").get("message") or ""
+    except (ValueError, AttributeError):
+        said = ""
+    if status == 404:
+        return NotFoundError(said or f"{what} is not there")
+    if status == 403:
+        return ForbiddenError(f"not allowed: {said or what}")
+    if status == 401:
+        return ApiError("the API server does not accept these credentials: log in again")
+    return ApiError(
+        f"the API server answered {status} when asked for {what}: {said or 'no reason given'}"
+    )
+
+
+def _unreachable(host: str, described: str, error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return (
+        f"can't reach the API server {host} ({described}): {reason}; "
+        "is the cluster up, and is this the one that is meant?"
+    )
