@@ -49,7 +49,7 @@ lint: venv ## ruff, mypy, layers
 
 .PHONY: bench
 bench: venv ## measure what design and README claim; prints tables with units
-	@$(BIN)/python bench/run.py
+	@PYTHONPATH=lab $(BIN)/python -m bench.run
 
 .PHONY: crds
 crds: venv ## write crds/*.yaml and the chart's copies from the pydantic models
