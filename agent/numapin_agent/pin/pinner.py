@@ -1,0 +1,188 @@
+"""The agent's hands: pins and un-pins pods, and knows which it has pinned.
+
+The rules are in ``decide``, the steps in ``attempt``; here is what the agent calls. Page
+moves go on in a worker thread; everything else is done by whoever calls.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from numapin_agent.cgroup.host import CgroupHost
+from numapin_agent.cgroup.pod import PodCgroup
+from numapin_agent.cgroup.systemd import SystemdBus
+from numapin_agent.cgroup.write import CpusetWriter, FileCpusets, SystemdCpusets
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.pin.attempt import Attempt, Tools
+from numapin_agent.pin.checkpoint import Checkpoint
+from numapin_agent.pin.look import Eyes
+from numapin_agent.pin.mover import PageMover
+from numapin_agent.pin.syscall import MovePages
+from numapin_agent.pin.values import PinOrder, PinReport, Problem, Record
+from numapin_agent.pin.worker import Moves
+from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.errors import NumapinError, StateError
+
+log = logging.getLogger(__name__)
+
+
+class Pinner:
+    """Pins and un-pins pods on this node.
+
+    Args:
+        host: finds pods.
+        tools: what it works with; ``on_this_host`` makes the real ones.
+    """
+
+    def __init__(self, host: CgroupHost, tools: Tools) -> None:
+        self._host = host
+        self._tools = tools
+        self._drifts: dict[str, deque[float]] = {}
+
+    @classmethod
+    def on_this_host(
+        cls,
+        paths: HostPaths,
+        host: CgroupHost,
+        *,
+        eyes: Eyes,
+        moved: Callable[[str], None],
+        state_dir: Path,
+    ) -> "Pinner":
+        """A pinner for the real host.
+
+        Args:
+            paths: the host's paths.
+            host: its cgroups.
+            eyes: looks at pods and NUMA nodes.
+            moved: called from another thread, with the UID, when a page move has ended:
+                reconcile soon.
+            state_dir: where records are kept, below the host's /run.
+
+        Raises:
+            MoveError: move_pages(2) is not known for this machine's architecture.
+        """
+        writer: CpusetWriter = FileCpusets()
+        if host.driver == "systemd":
+            writer = SystemdCpusets(SystemdBus(paths.dbus_socket), paths.cgroup)
+        mover = PageMover(proc=paths.proc, calls=MovePages(), available=eyes.available)
+        return cls(
+            host,
+            Tools(
+                writer=writer,
+                eyes=eyes,
+                moves=Moves(mover, done=moved),
+                checkpoint=Checkpoint(state_dir / "pins"),
+                now=lambda: datetime.now(UTC),
+                clock=time.monotonic,
+            ),
+        )
+
+    def taken(self) -> tuple[str, ...]:
+        """UIDs of the pods that are on file as pinned, ascending.
+
+        Records of pods whose cgroups are gone are removed on the way.
+
+        Raises:
+            StateError: the records can't be listed or removed.
+        """
+        uids = self._tools.checkpoint.uids()
+        if self._host.root is None:
+            return uids
+        there = tuple(uid for uid in uids if self._host.find_pod(uid) is not None)
+        for uid in set(uids) - set(there):
+            self._forget(uid)
+        return there
+
+    def reconcile(self, order: PinOrder, *, history_seconds: float) -> PinReport:
+        """Bring one pod nearer to what is ordered, as near as can be had at once.
+
+        Args:
+            order: what is wanted.
+            history_seconds: how long counters have been running for the pod.
+
+        Returns:
+            What was done and what the kernel says now. Never raises for what the host, the
+            kernel or systemd refuse: that is the report's problem.
+        """
+        attempt: Attempt | None = None
+        pod: PodCgroup | None = None
+        try:
+            pod = self._host.find_pod(order.uid)
+            if pod is None:
+                self._forget(order.uid)
+                return PinReport(phase="Waiting")
+            attempt = Attempt(
+                tools=self._tools,
+                pod=pod,
+                order=order,
+                record=self._load(order),
+                view=self._tools.eyes.view(pod, order.container_names),
+                drifts=self._drifts.setdefault(order.uid, deque()),
+            )
+            return attempt.run(history_seconds)
+        except NumapinError as e:
+            if pod is not None and not pod.exists():
+                # It ended while we were at it: no problem of anybody's.
+                self._forget(order.uid)
+                return PinReport(phase="Waiting")
+            log.warning("%s/%s: %s", order.namespace, order.name, e)
+            problem = Problem(e.reason, str(e))
+            if attempt is None:
+                return PinReport(phase="Refused", problem=problem)
+            held = attempt.record is not None and attempt.record.settled
+            return attempt.report("Pinned" if held else "Refused", problem)
+
+    def release(self, uid: str) -> PinReport:
+        """Give a pod its parent's cpuset back and forget it; nothing to do is fine.
+
+        Args:
+            uid: of the pod.
+
+        Returns:
+            Phase Unpinned; or Refused with a problem, and the pod stays on file.
+        """
+        order = PinOrder(
+            namespace="",
+            name="",
+            uid=uid,
+            generation=0,
+            mode="Enforce",
+            cpus=None,
+            mems=None,
+            memory="None",
+            headroom_percent=0,
+        )
+        report = self.reconcile(order, history_seconds=0)
+        if report.problem is not None:
+            log.warning("pod %s can't be un-pinned: %s", uid, report.problem.message)
+        elif report.phase == "Waiting":
+            return PinReport(phase="Unpinned")
+        return report
+
+    def close(self) -> None:
+        """Stop moving pages at once; pins stay as they are."""
+        self._tools.moves.close()
+
+    def _load(self, order: PinOrder) -> Record | None:
+        try:
+            return self._tools.checkpoint.load(order.uid)
+        except StateError as e:
+            # A record that can't be read still says that the pod is ours.
+            log.warning("%s: taking the pod as pinned with unknown sets", e)
+            return Record(
+                uid=order.uid,
+                namespace=order.namespace,
+                name=order.name,
+                cpus=CpuSet(),
+                mems=NodeSet(),
+                time=self._tools.now(),
+            )
+
+    def _forget(self, uid: str) -> None:
+        self._tools.moves.forget(uid)
+        self._tools.checkpoint.forget(uid)
+        self._drifts.pop(uid, None)
