@@ -1,0 +1,247 @@
+"""Which programs are tried for which kernel: tables of real kernels, then whatever is missing."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.btf_slices import KERNELS, slice_of
+
+from numapin_agent.counters.btf import Btf, Parameter
+from numapin_agent.counters.loader import BPF_DIR
+from numapin_agent.counters.plan import BTF_NAMES, Function, KernelFacts, Plan, facts, plan
+from numapin_api.node import SIGNALS
+
+SOURCE = (BPF_DIR / "programs.c").read_text()
+BEST_FIRST = ("fentry", "kprobe", "rawTracepoint")
+
+
+def kernel(version: str, machine: str = "x86_64") -> KernelFacts:
+    return facts(Btf(slice_of(version), BTF_NAMES), machine)
+
+
+def told(planned: Plan) -> dict[str, list[str]]:
+    return {
+        s.signal: [
+            f"{a.level}: {' '.join(p.name for p in a.programs)}{' (!)' if a.caveat else ''}"
+            for a in s.attempts
+        ]
+        for s in planned.signals
+    }
+
+
+ONE_NODE_PER_SOCKET = {
+    "numaMigrations": ["rawTracepoint: migrate_start migrate_end"],
+    "hintFaults": ["fentry: hint_fentry", "kprobe: hint_kprobe"],
+    "taskMigrations": ["rawTracepoint: task_migrate"],
+    "pinMoves": [
+        "fentry: cpuset_move_fentry migrate_end",
+        "kprobe: cpuset_move_kprobe migrate_end",
+    ],
+}
+SEVERAL_NODES_PER_SOCKET = ONE_NODE_PER_SOCKET | {
+    "numaMigrations": [
+        "rawTracepoint: migrate_start migrate_end misplaced_fentry",
+        "rawTracepoint: migrate_start migrate_end misplaced_kprobe",
+        "rawTracepoint: migrate_start migrate_end (!)",
+    ],
+    "hintFaults": [
+        "fentry: hint_fentry misplaced_fentry",
+        "kprobe: hint_kprobe misplaced_kprobe",
+        "fentry: hint_fentry (!)",
+        "kprobe: hint_kprobe (!)",
+    ],
+}
+
+
+@pytest.mark.parametrize("version", KERNELS)
+def test_all_recorded_kernels_get_the_same_attempts(version):
+    assert told(plan(kernel(version), always_crosses=True)) == ONE_NODE_PER_SOCKET
+    assert told(plan(kernel(version), always_crosses=False)) == SEVERAL_NODES_PER_SOCKET
+
+
+@pytest.mark.parametrize(
+    ("version", "reason_arg", "node_arg", "target"),
+    [
+        ("6.1", 6, 2, "migrate_misplaced_page"),
+        ("6.12", 7, 2, "migrate_misplaced_folio"),
+        ("6.18", 7, 1, "migrate_misplaced_folio"),
+    ],
+)
+def test_arguments_follow_the_kernel(version, reason_arg, node_arg, target):
+    planned = plan(kernel(version), always_crosses=False)
+    assert planned.macros["MIGRATE_END_REASON_ARG"] == reason_arg
+    assert planned.macros["MISPLACED_NODE_ARG"] == node_arg
+    assert planned.macros["NODES_PGSHIFT"] == 54
+    assert planned.signals[0].attempts[0].programs[-1].target == target
+
+
+def test_fentry_programs_carry_the_functions_number():
+    whole = kernel("6.12")
+    for signal in plan(whole, always_crosses=False).signals:
+        for program in (p for a in signal.attempts for p in a.programs):
+            expected = whole.functions[program.target].btf_id if program.kind == "fentry" else 0
+            assert program.btf_id == expected
+
+
+def test_machine_of_unknown_registers_has_no_kprobes():
+    names = {
+        p.kind
+        for s in plan(kernel("6.12", "riscv64"), always_crosses=True).signals
+        for a in s.attempts
+        for p in a.programs
+    }
+    assert names == {"fentry", "rawTracepoint"}
+
+
+def without(whole: KernelFacts, *names: str) -> KernelFacts:
+    return dataclasses.replace(
+        whole,
+        **{
+            part: {k: v for k, v in getattr(whole, part).items() if k not in names}
+            for part in ("macros", "functions", "tracepoints")
+        },
+    )
+
+
+def changed(whole: KernelFacts, part: str, name: str, value: object) -> KernelFacts:
+    return dataclasses.replace(whole, **{part: {**getattr(whole, part), name: value}})
+
+
+INT, MODE = Parameter("", "int"), Parameter("", "migrate_mode")
+
+
+@pytest.mark.parametrize(
+    ("facts_", "signal", "attempts", "reason"),
+    [
+        (
+            without(kernel("6.12"), "mm_migrate_pages"),
+            "numaMigrations",
+            0,
+            "this kernel has no tracepoint mm_migrate_pages",
+        ),
+        (
+            without(kernel("6.12"), "mm_migrate_pages"),
+            "pinMoves",
+            0,
+            "this kernel has no tracepoint mm_migrate_pages",
+        ),
+        (
+            without(kernel("6.12"), "mm_migrate_pages_start"),
+            "numaMigrations",
+            0,
+            "this kernel has no tracepoint mm_migrate_pages_start",
+        ),
+        (
+            changed(kernel("6.12"), "tracepoints", "mm_migrate_pages", (*[INT] * 4, MODE)),
+            "numaMigrations",
+            0,
+            "tracepoint mm_migrate_pages passes (int, int, int, int, migrate_mode), "
+            "not (…, migrate_mode, int)",
+        ),
+        (
+            without(kernel("6.12"), "REASON_NUMA"),
+            "numaMigrations",
+            0,
+            "BTF of this kernel lacks REASON_NUMA",
+        ),
+        (
+            without(kernel("6.12"), "sched_migrate_task"),
+            "taskMigrations",
+            0,
+            "this kernel has no tracepoint sched_migrate_task",
+        ),
+        (
+            without(kernel("6.12"), "OFF_TASK_CPU", "OFF_KN_ID"),
+            "taskMigrations",
+            0,
+            "BTF of this kernel lacks OFF_TASK_CPU, OFF_KN_ID",
+        ),
+        (
+            without(kernel("6.12"), "OFF_MM_OWNER"),
+            "pinMoves",
+            0,
+            "BTF of this kernel lacks OFF_MM_OWNER",
+        ),
+        (
+            changed(
+                kernel("6.12"),
+                "functions",
+                "task_numa_fault",
+                Function(7, (Parameter("page", "page", pointer=True),)),
+            ),
+            "hintFaults",
+            0,
+            "task_numa_fault(page) is not (last_cpupid, mem_node, pages, flags, …)",
+        ),
+        (
+            without(kernel("6.12"), "task_numa_fault"),
+            "hintFaults",
+            1,
+            "task_numa_fault is not in BTF",
+        ),
+        (
+            without(kernel("6.12"), "task_numa_fault", "OFF_ARG3"),
+            "hintFaults",
+            0,
+            "task_numa_fault is not in BTF and this machine's registers are unknown",
+        ),
+        (without(kernel("6.12"), "OFF_ARG0"), "hintFaults", 1, None),
+    ],
+)
+def test_what_is_missing_is_named(facts_, signal, attempts, reason):
+    got = next(s for s in plan(facts_, always_crosses=True).signals if s.signal == signal)
+    assert (len(got.attempts), got.reason) == (attempts, reason)
+
+
+@pytest.mark.parametrize(
+    "facts_",
+    [
+        without(kernel("6.12"), "migrate_misplaced_folio"),
+        without(kernel("6.12"), "OFF_PAGE_FLAGS"),
+        dataclasses.replace(kernel("6.12"), nodes_shift=None),
+        changed(kernel("6.12"), "functions", "migrate_misplaced_folio", Function(7, ())),
+    ],
+)
+def test_source_sockets_that_cannot_be_told_are_said(facts_):
+    planned = plan(facts_, always_crosses=False)
+    assert told(planned)["numaMigrations"] == ["rawTracepoint: migrate_start migrate_end (!)"]
+    assert told(planned)["hintFaults"] == ["fentry: hint_fentry (!)", "kprobe: hint_kprobe (!)"]
+
+
+def needed_macros(names: set[str]) -> set[str]:
+    """Macros that the C of these programs uses and does not guard, read from the source."""
+    needs = {
+        "migrate_start": {"REASON_NUMA"},
+        "migrate_end": {"REASON_NUMA", "REASON_SYSCALL", "MIGRATE_END_REASON_ARG"},
+        "task_migrate": {"OFF_TASK_CPU", "OFF_TASK_CGROUPS", "OFF_CSS_SET_DFL", "OFF_KN_ID"},
+        "cpuset_move_fentry": {"OFF_TASK_FLAGS", "OFF_MM_OWNER", "OFF_TASK_CGROUPS"},
+        "cpuset_move_kprobe": {"OFF_TASK_FLAGS", "OFF_MM_OWNER", "OFF_ARG0"},
+        "hint_kprobe": {"OFF_ARG1", "OFF_ARG2", "OFF_ARG3"},
+        "misplaced_fentry": {"OFF_PAGE_FLAGS", "NODES_PGSHIFT", "MISPLACED_NODE_ARG"},
+        "misplaced_kprobe": {"OFF_PAGE_FLAGS", "NODES_PGSHIFT", "MISPLACED_NODE_ARG", "OFF_ARG0"},
+    }
+    return {m for name in names for m in needs.get(name, set())}
+
+
+WHOLE = kernel("6.12")
+ALL_NAMES = [*WHOLE.macros, *WHOLE.functions, *WHOLE.tracepoints]
+
+
+@given(
+    lost=st.sets(st.sampled_from(ALL_NAMES)),
+    shift=st.sampled_from([None, 6, 10]),
+    crosses=st.booleans(),
+)
+def test_any_kernel_gets_an_answer_for_each_signal(lost, shift, crosses):
+    poor = dataclasses.replace(without(WHOLE, *lost), nodes_shift=shift)
+    planned = plan(poor, always_crosses=crosses)
+    assert [s.signal for s in planned.signals] == list(SIGNALS)
+    for signal in planned.signals:
+        assert signal.attempts or signal.reason
+        for attempt in signal.attempts:
+            names = {p.name for p in attempt.programs}
+            assert all(f"WITH_{n}" in SOURCE and f"int {n}(" in SOURCE for n in names)
+            assert needed_macros(names) <= planned.macros.keys()
+        plain = [BEST_FIRST.index(a.level) for a in signal.attempts if not a.caveat]
+        assert plain == sorted(plain)
