@@ -4,24 +4,29 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 from numapin_agent.app import Agent
-from numapin_agent.config import parse
+from numapin_agent.config import AgentConfig, parse
 from numapin_agent.logs import set_up
 from numapin_api.errors import NumapinError
 
 log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Run the agent; the entry point of the package."""
+def run(make: Callable[[AgentConfig], Agent]) -> None:
+    """Make an agent from the command line and run it until SIGTERM or SIGINT.
+
+    Args:
+        make: makes the agent.
+    """
     config = parse()
     set_up(config.log_level, config.log_format)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        agent = Agent(config)
+        agent = make(config)
     except (NumapinError, OSError) as e:
         log.error("can't start: %s", e)  # noqa: TRY400 -- for people; no bug of ours
         sys.exit(1)
@@ -29,6 +34,11 @@ def main() -> None:
     ended.wait()
     log.info("ending; pins stay")
     agent.stop()
+
+
+def main() -> None:
+    """Run the agent; the entry point of the package."""
+    run(Agent)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -41,11 +43,27 @@ STUCK_SECONDS = 60.0
 call or one memory read, and both give up earlier."""
 
 
+class PinnerMaker(Protocol):
+    """Makes a pinner; ``Pinner.on_this_host`` is one such."""
+
+    def __call__(
+        self,
+        paths: HostPaths,
+        host: CgroupHost,
+        *,
+        eyes: Eyes,
+        moved: Callable[[str], None],
+        state_dir: Path,
+    ) -> Pinner:
+        """See ``Pinner.on_this_host``."""
+
+
 class Agent:
     """All parts of one agent.
 
     Args:
         config: what it was told.
+        make_pinner: makes what writes cpusets.
 
     Raises:
         ApiError: there is no way to an API server at all.
@@ -53,7 +71,9 @@ class Agent:
         OSError: the metrics port is taken.
     """
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(
+        self, config: AgentConfig, *, make_pinner: PinnerMaker = Pinner.on_this_host
+    ) -> None:
         self._config = config
         clock = time.monotonic
         self._registry = CollectorRegistry(auto_describe=False)
@@ -68,7 +88,7 @@ class Agent:
             failed=self._failed,
         )
         cgroups = CgroupHost.discover(config.paths)
-        self._pinner = Pinner.on_this_host(
+        self._pinner = make_pinner(
             config.paths,
             cgroups,
             eyes=Eyes(

@@ -359,7 +359,10 @@ class Loop:
     @staticmethod
     def _refused(pin: NumaPin, refusal: Refusal) -> Observed:
         return observe.refused(
-            pin.metadata.generation or 0, reason=refusal.reason, message=refusal.message
+            pin.metadata.generation or 0,
+            phase=refusal.phase,
+            reason=refusal.reason,
+            message=refusal.message,
         )
 
     def _act(self, key: Key, pin: NumaPin, seen: Seen, wanted: PinOrder) -> None:

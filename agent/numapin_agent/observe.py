@@ -23,6 +23,7 @@ from numapin_api.pin import (
     NodeBytes,
     NumaPinSpec,
     Observed,
+    Phase,
     Problem,
 )
 
@@ -122,10 +123,10 @@ def observed(
     )
 
 
-def refused(generation: int, *, reason: str, message: str) -> Observed:
+def refused(generation: int, *, phase: Phase, reason: str, message: str) -> Observed:
     """What to publish for a NumaPin that is not acted on."""
     return Observed(
-        generation=generation, phase="Refused", problem=Problem(reason=reason, message=message)
+        generation=generation, phase=phase, problem=Problem(reason=reason, message=message)
     )
 
 

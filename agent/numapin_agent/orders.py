@@ -12,7 +12,7 @@ from numapin_agent.pods import PodView
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import CpuListError
 from numapin_api.names import PIN_LABEL, PIN_LABEL_VALUE
-from numapin_api.pin import NumaPin
+from numapin_api.pin import NumaPin, Phase
 from numapin_api.policy import percent
 
 
@@ -24,11 +24,13 @@ class Refusal:
         reason: one CamelCase word for conditions.
         message: for people, with the names and values that disagree.
         transient: it may be that the pod just hasn't been seen yet.
+        phase: what the pin is in then.
     """
 
     reason: str
     message: str
     transient: bool = False
+    phase: Phase = "Refused"
 
 
 def order(pin: NumaPin, pod: PodView | None, *, node_name: str) -> PinOrder | Refusal:
@@ -52,7 +54,8 @@ def order(pin: NumaPin, pod: PodView | None, *, node_name: str) -> PinOrder | Re
             transient=True,
         )
     if not pod.opted_in:
-        return Refusal("LabelRemoved", f"pod {where} has no label {PIN_LABEL}={PIN_LABEL_VALUE}")
+        message = f"pod {where} has no label {PIN_LABEL}={PIN_LABEL_VALUE}"
+        return Refusal("LabelRemoved", message, phase="Unpinned")
     try:
         cpus = None if spec.cpus is None else CpuSet.parse(spec.cpus)
         mems = None if spec.mems is None else NodeSet.parse(spec.mems)

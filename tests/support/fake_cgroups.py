@@ -4,6 +4,7 @@ Writes through ``FakeKernel.settle`` get the effective sets that Linux would com
 AND parent's, and the parent's when nothing is left. It knows nothing of numapin's own code.
 """
 
+import fcntl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,18 +69,27 @@ class FakeKernel:
         return path
 
     def settle(self) -> None:
-        self._settle(self.paths.cgroup, CpuSet.parse(self.cpus), NodeSet.parse(self.mems))
+        # One at a time, also over processes: the last to settle has seen all that was written.
+        with (self.paths.root / "settling").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._settle(self.paths.cgroup, CpuSet.parse(self.cpus), NodeSet.parse(self.mems))
 
     def _settle(self, path: Path, cpus: CpuSet, mems: NodeSet) -> None:
         own_cpus = CpuSet.parse((path / "cpuset.cpus").read_text())
         own_mems = NodeSet.parse((path / "cpuset.mems").read_text())
         cpus = CpuSet(own_cpus & cpus) or cpus
         mems = NodeSet(own_mems & mems) or mems
-        (path / "cpuset.cpus.effective").write_text(f"{cpus}\n")
-        (path / "cpuset.mems.effective").write_text(f"{mems}\n")
+        self._put(path / "cpuset.cpus.effective", f"{cpus}\n")
+        self._put(path / "cpuset.mems.effective", f"{mems}\n")
         for child in path.iterdir():
             if child.is_dir() and (child / "cpuset.cpus").exists():
                 self._settle(child, cpus, mems)
+
+    def _put(self, path: Path, text: str) -> None:
+        # In one go, as the kernel does: whoever reads meanwhile sees the old or the new.
+        whole = self.paths.root / "settled"
+        whole.write_text(text)
+        whole.replace(path)
 
     def memory(self, path: Path, **nodes: int) -> None:
         fields = " ".join(f"{node}={size}" for node, size in nodes.items())
