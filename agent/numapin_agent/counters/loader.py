@@ -173,7 +173,7 @@ def prepare(request: Request) -> Plan:
     try:
         os.close(syscalls.map_create(syscalls.MAP_ARRAY, key_size=4, value_size=8, max_entries=1))
     except OSError as error:
-        raise Refused(f"bpf(2): {error.strerror}; needs capabilities BPF and PERFMON") from error
+        raise Refused(f"{error.strerror}; needs capabilities BPF and PERFMON") from error
     try:
         btf = Btf(Path(request.btf).read_bytes(), BTF_NAMES)
     except (OSError, BtfError) as error:

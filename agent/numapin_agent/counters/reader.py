@@ -136,7 +136,9 @@ class Counters:
             possible = CpuSet.parse((paths.cpu_dir / "possible").read_text())
         except (OSError, CpuListError) as error:
             raise CounterError(f"{paths.cpu_dir}/possible: {error}") from error
-        cpu_sockets, node_sockets = socket_indexes(topology, max(possible, default=0) + 1)
+        if not possible:
+            raise CounterError(f"{paths.cpu_dir}/possible names no CPU")
+        cpu_sockets, node_sockets = socket_indexes(topology, max(possible) + 1)
         request = Request(
             btf=str(paths.btf),
             kprobe_pmu=str(_kprobe_pmu(paths)),

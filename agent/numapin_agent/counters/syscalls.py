@@ -47,19 +47,25 @@ def _syscall(name: str, *args: object) -> int:
     return int(result)
 
 
-def _bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
+def bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
+    """Make the system call as it is.
+
+    Raises:
+        OSError: with the kernel's errno.
+    """
     return _syscall("bpf", ctypes.c_int(command), attr, ctypes.c_uint(len(attr)))
 
 
-def _attr(layout: str, *values: int | bytes) -> ctypes.Array[ctypes.c_char]:
+def attribute(layout: str, *values: int | bytes) -> ctypes.Array[ctypes.c_char]:
+    """A union bpf_attr in the form of ``struct``."""
     packed = struct.pack(layout, *values)
     return ctypes.create_string_buffer(packed, len(packed))
 
 
 def map_create(map_type: int, *, key_size: int, value_size: int, max_entries: int) -> int:
     """A new map's descriptor."""
-    attr = _attr("=IIIII", map_type, key_size, value_size, max_entries, 0)
-    return _bpf(_MAP_CREATE, attr)
+    attr = attribute("=IIIII", map_type, key_size, value_size, max_entries, 0)
+    return bpf(_MAP_CREATE, attr)
 
 
 def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
@@ -73,9 +79,9 @@ def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
     """
     key_buffer = ctypes.create_string_buffer(key, len(key))
     value = ctypes.create_string_buffer(value_size)
-    attr = _attr("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), ctypes.addressof(value), 0)
+    attr = attribute("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), ctypes.addressof(value), 0)
     try:
-        _bpf(_MAP_LOOKUP, attr)
+        bpf(_MAP_LOOKUP, attr)
     except FileNotFoundError:
         return None
     return value.raw
@@ -85,15 +91,17 @@ def map_update(fd: int, key: bytes, value: bytes) -> None:
     """Set a value."""
     key_buffer = ctypes.create_string_buffer(key, len(key))
     value_buffer = ctypes.create_string_buffer(value, len(value))
-    attr = _attr("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), 0)
-    _bpf(_MAP_UPDATE, attr)
+    attr = attribute(
+        "=IIQQQ", fd, 0, ctypes.addressof(key_buffer), ctypes.addressof(value_buffer), 0
+    )
+    bpf(_MAP_UPDATE, attr)
 
 
 def map_delete(fd: int, key: bytes) -> bool:
     """Remove a key; False when it was not there."""
     key_buffer = ctypes.create_string_buffer(key, len(key))
     try:
-        _bpf(_MAP_DELETE, _attr("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), 0, 0))
+        bpf(_MAP_DELETE, attribute("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), 0, 0))
     except FileNotFoundError:
         return False
     return True
@@ -105,7 +113,7 @@ def map_next_key(fd: int, key: bytes | None, key_size: int) -> bytes | None:
     following = ctypes.create_string_buffer(key_size)
     at = ctypes.addressof(start) if start is not None else 0
     try:
-        _bpf(_MAP_NEXT_KEY, _attr("=IIQQQ", fd, 0, at, ctypes.addressof(following), 0))
+        bpf(_MAP_NEXT_KEY, attribute("=IIQQQ", fd, 0, at, ctypes.addressof(following), 0))
     except FileNotFoundError:
         return None
     return following.raw
@@ -134,7 +142,7 @@ def map_lookup_batch(
     after = ctypes.create_string_buffer(max(4, key_size))
     keys = ctypes.create_string_buffer(count * key_size)
     values = ctypes.create_string_buffer(count * value_size)
-    attr = _attr(
+    attr = attribute(
         "=QQQQIIQQ",
         ctypes.addressof(before) if before is not None else 0,
         ctypes.addressof(after),
@@ -147,7 +155,7 @@ def map_lookup_batch(
     )
     last = False
     try:
-        _bpf(_MAP_LOOKUP_BATCH, attr)
+        bpf(_MAP_LOOKUP_BATCH, attr)
     except FileNotFoundError:
         last = True
     (got,) = struct.unpack_from("=I", attr.raw, 32)
@@ -173,9 +181,9 @@ def program_load(
     licence = ctypes.create_string_buffer(b"GPL")
 
     def load(log: ctypes.Array[ctypes.c_char] | None) -> int:
-        return _bpf(
+        return bpf(
             _PROG_LOAD,
-            _attr(
+            attribute(
                 "=IIQQIIQII16sIIIIQIIQIIII",
                 program_type,
                 len(code) // 8,
@@ -219,7 +227,7 @@ def raw_tracepoint_open(program: int, name: str | None) -> int:
     """Attach a raw tracepoint program, or with name None a tracing (fentry) program."""
     text = ctypes.create_string_buffer(name.encode()) if name is not None else None
     at = ctypes.addressof(text) if text is not None else 0
-    return _bpf(_RAW_TRACEPOINT_OPEN, _attr("=QII", at, program, 0))
+    return bpf(_RAW_TRACEPOINT_OPEN, attribute("=QII", at, program, 0))
 
 
 def kprobe_open(program: int, function: str, pmu_type: int) -> int:
@@ -261,8 +269,8 @@ def program_misses(program: int) -> int:
     ``bpf_prog_info.recursion_misses``, 5.12 and later; 0 on older kernels.
     """
     info = ctypes.create_string_buffer(232)
-    attr = _attr("=IIQ", program, len(info), ctypes.addressof(info))
-    _bpf(_OBJ_INFO, attr)
+    attr = attribute("=IIQ", program, len(info), ctypes.addressof(info))
+    bpf(_OBJ_INFO, attr)
     (filled,) = struct.unpack_from("=I", attr.raw, 4)
     return int(struct.unpack_from("=Q", info.raw, 208)[0]) if filled >= 216 else 0
 

@@ -1,0 +1,188 @@
+"""The agent's end: what it derives from the topology, and real maps read through it."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.bpf import no_bpf, u64
+
+from numapin_agent.counters import CgroupCounters, Counters, syscalls
+from numapin_agent.counters.launch import Loaded, Probed
+from numapin_agent.counters.reader import always_crosses, max_cgroups, socket_indexes
+from numapin_agent.counters.signals import FIELDS, value_size
+from numapin_agent.hostpaths import HostPaths
+from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.errors import CounterError
+from numapin_api.node import SIGNALS
+from numapin_api.topology import NumaNode, Socket, Topology
+
+needs_bpf = pytest.mark.skipif(no_bpf() is not None, reason=no_bpf() or "")
+
+
+def machine(table: str) -> Topology:
+    """A machine from lines ``socket  node  cpus``; socket ``-`` is a memory-only node."""
+    rows = [line.split() for line in table.strip().splitlines()]
+    nodes = tuple(
+        NumaNode(
+            id=int(node),
+            cpus=CpuSet.parse(cpus.strip("-")),
+            memory_bytes=1 << 30,
+            socket=None if socket == "-" else int(socket),
+        )
+        for socket, node, cpus in rows
+    )
+    ids = sorted({n.socket for n in nodes if n.socket is not None})
+    sockets = tuple(
+        Socket(
+            id=i,
+            cpus=CpuSet(c for n in nodes if n.socket == i for c in n.cpus),
+            nodes=NodeSet(n.id for n in nodes if n.socket == i),
+        )
+        for i in ids
+    )
+    return Topology(sockets, nodes, ())
+
+
+TWO_SOCKETS = machine("0 0 0-1\n1 1 2-3")
+SNC2 = machine("0 0 0\n0 1 1\n1 2 2\n1 3 3")
+CXL = machine("0 0 0-1\n1 1 2-3\n- 2 -")
+SPARSE = machine("36 0 0-1\n3 8 4-5")
+ONE_NODE = machine("0 0 0-3")
+
+
+@pytest.mark.parametrize(
+    ("topology", "expected"),
+    [(TWO_SOCKETS, True), (SNC2, False), (CXL, True), (SPARSE, True), (ONE_NODE, True)],
+)
+def test_whether_every_move_between_nodes_leaves_a_socket(topology, expected):
+    assert always_crosses(topology) is expected
+
+
+@pytest.mark.parametrize(
+    ("topology", "cpus", "by_cpu", "by_node"),
+    [
+        (TWO_SOCKETS, 4, (1, 1, 2, 2), (1, 2)),
+        (TWO_SOCKETS, 6, (1, 1, 2, 2, 0, 0), (1, 2)),
+        (SNC2, 4, (1, 1, 2, 2), (1, 1, 2, 2)),
+        (CXL, 4, (1, 1, 2, 2), (1, 2, 0)),
+        (SPARSE, 6, (2, 2, 0, 0, 1, 1), (2, 0, 0, 0, 0, 0, 0, 0, 1)),
+        (Topology((), (), ()), 2, (0, 0), ()),
+    ],
+)
+def test_sockets_by_cpu_and_node(topology, cpus, by_cpu, by_node):
+    assert socket_indexes(topology, cpus) == (by_cpu, by_node)
+
+
+@given(st.integers(1, 8192))
+def test_maps_stay_between_room_for_a_full_node_and_their_budget(cpus):
+    entries = max_cgroups(cpus)
+    assert 1024 <= entries <= 2048
+    per_entry = cpus * sum(value_size(name) for name in FIELDS)
+    assert entries * per_entry <= 16 << 20 or entries == 1024
+
+
+POSSIBLE = CpuSet.parse((HostPaths().cpu_dir / "possible").read_text())
+NOTHING = dict.fromkeys(FIELDS, Probed("none", "a reason"))
+
+
+def counters(*fds: tuple[str, int], fallback: bool = False, topology: Topology = ONE_NODE):
+    return Counters(Loaded(NOTHING, fds), topology=topology, possible=POSSIBLE, fallback=fallback)
+
+
+@pytest.mark.parametrize(("fallback", "level"), [(True, "cgroup"), (False, "none")])
+def test_without_programs_the_kernels_own_count_is_the_fallback(fallback, level):
+    with counters(fallback=fallback) as nothing:
+        levels = nothing.levels()
+        assert [s.name for s in levels] == list(SIGNALS)
+        assert [s.level for s in levels] == [level, "none", "none", "none"]
+        assert {s.reason for s in levels} == {"a reason"}
+        assert nothing.read() == {}
+        assert nothing.lost() == 0
+        assert nothing.alive() is False
+        assert nothing.cost is None
+        nothing.forget([1])
+
+
+@pytest.fixture
+def filled():
+    """Real maps of two signals with cgroup 7 in both and 8 in one, the latter on one CPU."""
+    cpus = len(POSSIBLE)
+    fds = []
+    for name in ("hintFaults", "taskMigrations"):
+        fd = syscalls.map_create(
+            syscalls.MAP_PERCPU_HASH, key_size=8, value_size=value_size(name), max_entries=16
+        )
+        fds.append((f"map:{name}", fd))
+    for _ in range(2):  # as when programs had to be compiled apart
+        fd = syscalls.map_create(6, key_size=4, value_size=8, max_entries=2)
+        syscalls.map_update(fd, bytes(4), u64(*[1] * cpus))
+        fds.append(("map:totals", fd))
+    (_, faults), (_, tasks), *_ = fds
+    syscalls.map_update(faults, u64(7), u64(*[3, 4] * cpus))
+    syscalls.map_update(tasks, u64(7), u64(*[5] * cpus))
+    syscalls.map_update(tasks, u64(8), u64(6, *[0] * (cpus - 1)))
+    with counters(*fds) as ours:
+        yield ours
+
+
+@needs_bpf
+def test_counters_are_joined_by_cgroup_and_forgotten_together(filled):
+    cpus = len(POSSIBLE)
+    seven = CgroupCounters(
+        hint_fault_pages_local=3 * cpus,
+        hint_fault_pages_remote=4 * cpus,
+        cross_socket_task_migrations=5 * cpus,
+    )
+    eight = CgroupCounters(cross_socket_task_migrations=6)
+    assert filled.read() == {7: seven, 8: eight}
+    filled.forget([7, 4711])
+    assert filled.read() == {8: eight}
+
+
+@needs_bpf
+def test_lost_events_of_all_programs_are_summed(filled):
+    assert filled.lost() == 2 * len(POSSIBLE)
+
+
+@needs_bpf
+def test_closing_twice_closes_once(filled):
+    filled.close()
+    other = os.memfd_create("takes a number that was closed")
+    filled.close()
+    assert os.fstat(other).st_size == 0
+    os.close(other)
+    assert filled.read() == {}
+
+
+@needs_bpf
+def test_sockets_are_rewritten_when_cpus_come():
+    fd = syscalls.map_create(syscalls.MAP_ARRAY, key_size=4, value_size=4, max_entries=64)
+    with counters(("map:cpu_socket", fd), topology=ONE_NODE) as ours:
+        highest = max(POSSIBLE)
+        ours.follow(machine(f"0 0 0\n1 1 1-{max(1, highest)}"))
+        sockets = [
+            int.from_bytes(syscalls.map_lookup(fd, i.to_bytes(4, "little"), 4) or b"", "little")
+            for i in range(highest + 1)
+        ]
+        assert sockets == [1, *[2] * highest]
+
+
+@needs_bpf
+def test_a_map_that_cannot_be_read_is_a_counter_error():
+    broken = os.memfd_create("no map")
+    with counters(("map:taskMigrations", broken)) as ours:
+        with pytest.raises(CounterError, match="map taskMigrations can't be read"):
+            ours.read()
+        with pytest.raises(CounterError, match="map taskMigrations, cgroup 1"):
+            ours.forget([1])
+
+
+@pytest.mark.parametrize("text", [None, "", "0-x"])
+def test_possible_cpus_that_cannot_be_read_are_named(tmp_path, text):
+    paths = HostPaths(tmp_path)
+    if text is not None:
+        paths.cpu_dir.mkdir(parents=True)
+        (paths.cpu_dir / "possible").write_text(text)
+    with pytest.raises(CounterError, match="possible"):
+        Counters.start(paths, TWO_SOCKETS)

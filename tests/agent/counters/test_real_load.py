@@ -1,0 +1,198 @@
+"""Really compiled by bcc, really attached to this machine's kernel.
+
+Which signals can be had depends on the machine; what is checked is that each is either counted
+or says why not, that what is counted is right, and that nothing outlives the agent.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.bpf import no_bcc, program_exists, program_ids
+from support.wait import until
+
+from numapin_agent.counters import Counters
+from numapin_agent.hostpaths import HostPaths
+from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.topology import NumaNode, Socket, Topology
+
+pytestmark = [
+    pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or ""),
+    pytest.mark.timeout(180),
+]
+
+CPUS = sorted(os.sched_getaffinity(0))
+MADE_UP = Topology(
+    (
+        Socket(0, CpuSet(CPUS[:1]), NodeSet([0])),
+        Socket(1, CpuSet(CPUS[1:]), NodeSet()),
+    ),
+    (NumaNode(0, CpuSet(CPUS), 1 << 30, None),),
+    ((10,),),
+)
+"""Each of the first two CPUs a socket, so that a one-socket machine has something to count."""
+
+MR_COMPACTION = 0
+COUNTED = ("fentry", "kprobe", "rawTracepoint")
+
+
+@pytest.fixture(scope="module")
+def counters():
+    with Counters.start(HostPaths(), MADE_UP, macros={"REASON_NUMA": MR_COMPACTION}) as ours:
+        yield ours
+
+
+def level(counters: Counters, name: str) -> str:
+    found = next(s for s in counters.levels() if s.name == name)
+    if found.level not in COUNTED:
+        pytest.skip(f"{name} can't be had on this kernel: {found.reason}")
+    return found.level
+
+
+def test_each_signal_is_had_or_says_why(counters):
+    assert len(counters.levels()) == 4
+    for found in counters.levels():
+        assert found.level in COUNTED or found.reason
+    assert counters.cost is not None
+    assert counters.cost.peak_rss_bytes < 200 << 20
+    assert counters.lost() == 0
+
+
+def test_the_agent_itself_never_imports_bcc(counters):
+    assert "bcc" not in sys.modules
+
+
+@pytest.fixture
+def cgroup():
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    root = next((Path(m[1]) for m in mounts if m[2] == "cgroup2"), None)
+    if root is None or not os.access(root, os.W_OK):
+        pytest.skip("no cgroup v2 hierarchy to write to")
+    ours = root / f"numapin-test-{os.getpid()}"
+    ours.mkdir()
+    yield ours
+    until(lambda: not (ours / "cgroup.procs").read_text(), what=f"{ours} to be empty")
+    ours.rmdir()
+
+
+def hop(cgroup: Path, times: int) -> None:
+    """A process of that cgroup goes from the first CPU to the second and back."""
+    code = (
+        "import os, sys\n"
+        "open(sys.argv[1], 'w').write('0')\n"
+        "a, b, n = map(int, sys.argv[2:])\n"
+        "for i in range(n):\n"
+        "    os.sched_setaffinity(0, {a}); os.sched_setaffinity(0, {b})\n"
+    )
+    args = [str(cgroup / "cgroup.procs"), str(CPUS[0]), str(CPUS[1]), str(times)]
+    subprocess.run([sys.executable, "-S", "-c", code, *args], check=True)
+
+
+@pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs")
+def test_task_migrations_are_counted_for_the_cgroup_of_the_task_moved(counters, cgroup):
+    level(counters, "taskMigrations")
+    identity = cgroup.stat().st_ino
+    assert identity not in counters.read()
+    hop(cgroup, 100)
+    counted = counters.read()[identity].cross_socket_task_migrations
+    # every hop is one; the scheduler may add a few before the first
+    assert 199 <= counted <= 220
+    counters.forget([identity])
+    assert identity not in counters.read()
+
+
+@pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs")
+def test_no_task_migration_is_counted_once_all_cpus_are_one_socket(counters, cgroup):
+    level(counters, "taskMigrations")
+    one = Topology((Socket(0, CpuSet(CPUS), NodeSet([0])),), MADE_UP.nodes, ((10,),))
+    counters.follow(one)
+    try:
+        hop(cgroup, 50)
+        assert cgroup.stat().st_ino not in counters.read()
+    finally:
+        counters.follow(MADE_UP)
+
+
+def test_migrated_pages_agree_with_the_kernels_own_count(counters):
+    """With compaction in the place of NUMA balancing, which needs two NUMA nodes."""
+    level(counters, "numaMigrations")
+    compact = Path("/proc/sys/vm/compact_memory")
+    if not os.access(compact, os.W_OK):
+        pytest.skip("this kernel can't be told to compact memory")
+
+    def ours() -> int:
+        return sum(c.migrated_pages for c in counters.read().values())
+
+    def kernels() -> int:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+        return next(int(x.split()[1]) for x in lines if x.startswith("pgmigrate_success "))
+
+    ballast = [bytearray(os.urandom(1)) * (1 << 20) for _ in range(64)]
+    del ballast[::2]
+    before = ours(), kernels()
+    compact.write_text("1")
+    after = ours(), kernels()
+    moved = after[1] - before[1]
+    if moved < 100:
+        pytest.skip(f"compaction moved {moved} pages only: nothing to compare")
+    assert after[0] - before[0] == pytest.approx(moved, rel=0.05)
+    spent = sum(c.migration_nanoseconds for c in counters.read().values())
+    assert spent > 100 * moved
+
+
+def test_counters_are_alive(counters):
+    if not any(s.level in COUNTED for s in counters.levels()):
+        pytest.skip("nothing could be attached")
+    assert counters.alive()
+
+
+def test_programs_end_with_the_agent_even_when_it_is_killed():
+    code = (
+        "import sys\n"
+        "from numapin_agent.counters import Counters\n"
+        "from numapin_agent.hostpaths import HostPaths\n"
+        "from numapin_api.topology import Topology\n"
+        "counters = Counters.start(HostPaths(), Topology((), (), ()))\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    agent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    with agent:
+        assert agent.stdout
+        assert agent.stdout.readline() == b"ready\n"
+        programs = program_ids(agent.pid)
+        agent.send_signal(signal.SIGKILL)
+    if not programs:
+        pytest.skip("nothing could be attached")
+    until(lambda: not any(map(program_exists, programs)), what=f"programs {programs} to end")
+
+
+def test_without_capabilities_every_level_is_none_with_the_reason():
+    code = (
+        "from numapin_agent.counters import Counters\n"
+        "from numapin_agent.hostpaths import HostPaths\n"
+        "from numapin_api.topology import Topology\n"
+        "for s in Counters.start(HostPaths(), Topology((), (), ())).levels():\n"
+        "    print(s.level, s.reason)\n"
+    )
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to give capabilities up")
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    lines = done.stdout.splitlines()
+    why = "bpf: Operation not permitted; needs capabilities BPF and PERFMON"
+    assert lines[0] in {f"none {why}", f"cgroup {why}"}
+    assert lines[1:] == [f"none {why}"] * 3

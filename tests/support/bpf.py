@@ -1,0 +1,53 @@
+"""What tests need of the kernel's BPF, and why it is not there when it is not."""
+
+import errno
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+from numapin_agent.counters import syscalls
+from numapin_agent.counters.launch import INTERPRETERS
+
+
+def no_bpf() -> str | None:
+    """Why BPF maps can't be made here, or None."""
+    try:
+        os.close(syscalls.map_create(syscalls.MAP_ARRAY, key_size=4, value_size=8, max_entries=1))
+    except OSError as error:
+        return f"BPF maps can't be made here: {error.strerror}"
+    return None
+
+
+def no_bcc() -> str | None:
+    """Why nothing can be compiled here, or None."""
+    for interpreter in INTERPRETERS:
+        command = [interpreter, "-c", "import bcc"]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return no_bpf()
+    return f"no Python here can import bcc (Debian: python3-bpfcc): {', '.join(INTERPRETERS)}"
+
+
+def program_ids(pid: int) -> set[int]:
+    """Ids of the BPF programs that a process holds open."""
+    ids = set()
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        lines = info.read_text().splitlines()
+        ids |= {int(line.split()[1]) for line in lines if line.startswith("prog_id:")}
+    return ids
+
+
+def program_exists(program_id: int) -> bool:
+    """Whether the kernel still has that program (BPF_PROG_GET_FD_BY_ID)."""
+    attr = syscalls.attribute("=III", program_id, 0, 0)
+    try:
+        os.close(syscalls.bpf(13, attr))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
+
+
+def u64(*numbers: int) -> bytes:
+    return struct.pack(f"={len(numbers)}Q", *numbers)
