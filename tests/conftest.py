@@ -1,3 +1,3 @@
 """Plugins that every test may use; each says in its docstring what it gives."""
 
-pytest_plugins = ["support.summary", "support.apiserver"]
+pytest_plugins = ["support.summary", "support.apiserver", "support.chart", "support.install"]

@@ -1,0 +1,102 @@
+"""Each program's own way of talking to the API server, under the rights that the chart gives."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.install import Installed
+from support.objects import example
+from support.resources import Resources
+
+from numapin_agent import kube as agent_kube
+from numapin_api.errors import ApiError
+from numapin_api.node import NumaNodeStatus
+from numapin_api.pin import NumaPin, Observed
+from numapin_operator import kube as operator_kube
+from numapin_operator.pods import Key
+
+pytestmark = pytest.mark.integration
+
+PIN = {**example("NumaPin"), "metadata": {"name": "db", "namespace": "default"}}
+STATUS = PIN.pop("status")
+
+
+@pytest.fixture(scope="module")
+def pin(installed: Installed) -> NumaPin:
+    return NumaPin.read(Resources(installed.admin, "numapins", "default").create(PIN))
+
+
+@pytest.fixture
+def operator(installed: Installed) -> Iterator[operator_kube.KubeCluster]:
+    with installed.account("operator", node="numa-1") as client:
+        yield operator_kube.KubeCluster(client, operator_kube.Pace(1000))
+
+
+def agent(installed: Installed, directory: Path, node: str) -> agent_kube.Api:
+    kubeconfig = installed.kubeconfig("agent", directory / node, node=node)
+    return agent_kube.Api(agent_kube.connect(kubeconfig), node)
+
+
+def test_agent_reads_and_watches_its_node(installed: Installed, pin: NumaPin, tmp_path: Path):
+    client = agent_kube.connect(installed.kubeconfig("agent", tmp_path / "k", node="numa-0"))
+    for source in (agent_kube.pins_of(client, "numa-0"), agent_kube.pods_of(client, "numa-0")):
+        version, objects = source.list()
+        assert list(objects)
+        watch = source.watch(version)
+        touched = {"metadata": {"annotations": {"touched": version}}}
+        there = (
+            Resources(installed.admin, "numapins", "default")
+            if source.kind is agent_kube.PinResource
+            else Resources(installed.admin, "pods", "numapin-system", base="/api/v1")
+        )
+        name = "db" if there.plural == "numapins" else "agent-numa-0"
+        there.merge(name, touched)
+        change, _, obj = next(watch)
+        assert (change, obj.metadata.name) == ("MODIFIED", name)
+
+
+def test_agent_writes_its_node_and_its_pins(installed: Installed, pin: NumaPin, tmp_path: Path):
+    api = agent(installed, tmp_path, "numa-0")
+    wanted = NumaNodeStatus.model_validate(example("NumaNode")["status"])
+    api.apply_numa_node(wanted)
+    found = api.numa_node()
+    assert found is not None
+    assert found.status == wanted
+    api.apply_observed(pin, Observed.model_validate(STATUS["observed"]))
+    api.pod_event(pin, reason="Drifted", note="somebody else changed the cpuset")
+    there = Resources(installed.admin, "numapins", "default").get("db")
+    assert there["status"]["observed"] == STATUS["observed"]
+
+
+def test_agent_of_another_node_is_told_why_not(installed: Installed, pin: NumaPin, tmp_path: Path):
+    api = agent(installed, tmp_path, "numa-1")
+    with pytest.raises(ApiError, match='on node "numa-1" may not write'):
+        api.apply_observed(pin, Observed.model_validate(STATUS["observed"]))
+
+
+def test_operator_lists_all_it_plans_from(pin: NumaPin, operator: operator_kube.KubeCluster):
+    for kind in operator_kube.PATHS:
+        assert len(list(operator.objects(kind))) == len(operator.versions(kind))
+    assert [o["metadata"]["name"] for o in operator.objects("numapins")] == ["db"]
+
+
+def test_operator_makes_judges_and_deletes_pins(
+    installed: Installed, operator: operator_kube.KubeCluster
+):
+    made = operator.apply_pin({**PIN, "metadata": {"name": "web", "namespace": "default"}})
+    head = {k: v for k, v in made.items() if k in ("apiVersion", "kind")}
+    meta = {"name": "web", "namespace": "default"}
+    operator.apply_pin_status({**head, "metadata": meta, "status": {"verdict": "Pending"}})
+    pins = Resources(installed.admin, "numapins", "default")
+    assert pins.get("web")["status"]["verdict"] == "Pending"
+    operator.delete_pin(Key("default", "web"), made["metadata"]["uid"])
+    assert "web" not in {p["metadata"]["name"] for p in pins.list()}
+
+
+def test_operator_counts_in_policies(installed: Installed, operator: operator_kube.KubeCluster):
+    policies = Resources(installed.admin, "numapolicies")
+    made = policies.create(example("NumaPolicy"))
+    head = {k: v for k, v in made.items() if k in ("apiVersion", "kind")}
+    status = example("NumaPolicy")["status"]
+    operator.apply_policy_status({**head, "metadata": {"name": "databases"}, "status": status})
+    assert policies.get("databases")["status"] == status

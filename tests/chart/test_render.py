@@ -1,0 +1,287 @@
+"""What the chart renders."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.chart import CHART, EVERYTHING, NAMESPACE, Helm, Object, one, render, settings
+
+from numapin_agent import config as agent_config
+from numapin_operator import __main__ as operator_main
+from numapin_operator.config import read_policy
+
+pytestmark = pytest.mark.integration
+
+CRDS = Path(__file__).parents[2] / "crds"
+
+
+@pytest.fixture(scope="module")
+def objects(helm: Helm) -> list[Object]:
+    return render(helm)
+
+
+@pytest.fixture(scope="module")
+def agent(objects) -> Object:
+    return one(objects, "DaemonSet")["spec"]["template"]["spec"]
+
+
+@pytest.fixture(scope="module")
+def operator(objects) -> Object:
+    return one(objects, "Deployment")["spec"]["template"]["spec"]
+
+
+def test_lint_is_quiet(helm: Helm):
+    done = helm("lint", "--strict", CHART)
+    assert done.returncode == 0, done.stdout
+    assert "[WARNING]" not in done.stdout
+
+
+def test_objects(objects):
+    assert sorted(f"{o['kind']}/{o['metadata']['name']}" for o in objects) == [
+        "ClusterRole/numapin-agent",
+        "ClusterRole/numapin-operator",
+        "ClusterRoleBinding/numapin-agent",
+        "ClusterRoleBinding/numapin-operator",
+        "ConfigMap/numapin-operator",
+        "CustomResourceDefinition/numanodes.numapin.io",
+        "CustomResourceDefinition/numapins.numapin.io",
+        "CustomResourceDefinition/numapolicies.numapin.io",
+        "DaemonSet/numapin-agent",
+        "Deployment/numapin-operator",
+        "ServiceAccount/numapin-agent",
+        "ServiceAccount/numapin-operator",
+        "ValidatingAdmissionPolicy/numapin-agent",
+        "ValidatingAdmissionPolicyBinding/numapin-agent",
+    ]
+
+
+def test_namespaced_objects_are_in_the_releases_namespace(objects):
+    for o in objects:
+        namespaced = o["kind"] in ("ConfigMap", "DaemonSet", "Deployment", "ServiceAccount")
+        assert o["metadata"].get("namespace") == (NAMESPACE if namespaced else None)
+
+
+def test_every_object_says_what_it_is_part_of(objects):
+    for o in objects:
+        labels = o["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == "numapin"
+        assert labels["app.kubernetes.io/instance"] == "numapin"
+        assert labels["app.kubernetes.io/component"] in ("operator", "agent", "crds")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])
+def test_selector_is_stable_and_matches_the_pods(objects, kind):
+    spec = one(objects, kind)["spec"]
+    selector = spec["selector"]["matchLabels"]
+    assert selector.keys() == {
+        f"app.kubernetes.io/{key}" for key in ("name", "instance", "component")
+    }
+    assert selector.items() <= spec["template"]["metadata"]["labels"].items()
+
+
+def test_crds_are_the_committed_ones(objects):
+    rendered = {
+        o["metadata"].pop("name"): o for o in objects if o["kind"] == "CustomResourceDefinition"
+    }
+    for path in CRDS.glob("*.yaml"):
+        committed = yaml.safe_load(path.read_text())
+        found = rendered.pop(committed["metadata"]["name"])
+        assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert found["spec"] == committed["spec"]
+    assert rendered == {}
+
+
+def test_crds_can_be_left_to_somebody_else(helm: Helm):
+    kinds = {o["kind"] for o in render(helm, {"crds.install": False})}
+    assert "CustomResourceDefinition" not in kinds
+
+
+def test_crds_can_go_with_the_release(helm: Helm):
+    crds = [o for o in render(helm, {"crds.keep": False}) if o["kind"].startswith("Custom")]
+    assert len(crds) == 3
+    assert all("annotations" not in o["metadata"] for o in crds)
+
+
+def test_operator_reads_the_default_policy_of_the_values(helm: Helm):
+    changed = {"mode": "Observe", "memory": "None", "verification": {"window": "5m"}}
+    objects = render(helm, {f"defaultPolicy.{k}": v for k, v in changed.items()})
+    (text,) = one(objects, "ConfigMap")["data"].values()
+    policy = read_policy(text)
+    assert (policy.mode, policy.memory, policy.verification.window) == ("Observe", "None", "5m")
+    assert policy.verification.min_local_percent == 95
+
+
+def test_change_of_the_default_policy_restarts_the_operator(helm: Helm, objects):
+    def checksum(found: list[Object]) -> str:
+        return one(found, "Deployment")["spec"]["template"]["metadata"]["annotations"][
+            "checksum/config"
+        ]
+
+    assert checksum(render(helm)) == checksum(objects)
+    assert checksum(render(helm, {"defaultPolicy.mode": "Observe"})) != checksum(objects)
+
+
+def flags(pod: Object) -> set[str]:
+    return {arg.partition("=")[0] for arg in pod["containers"][0]["args"]}
+
+
+def test_flags_are_those_of_the_programs(operator, agent):
+    assert flags(operator) <= {o for p in operator_main.main.params for o in p.opts}
+    assert flags(agent) <= {o for p in agent_config._parse.params for o in p.opts}
+
+
+def test_agent_starts_from_the_chart_as_it_is(agent, tmp_path: Path):
+    args = [a.replace("/host", str(tmp_path)) for a in agent["containers"][0]["args"]]
+    (env,) = agent["containers"][0]["env"]
+    assert env == {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    found = agent_config.parse([*args, "--node-name=numa-0"])
+    assert found.paths.root == tmp_path
+    assert found.metrics_port == agent["containers"][0]["ports"][0]["containerPort"]
+
+
+def test_agent_finds_every_host_path_below_its_root(agent):
+    volumes = {v["name"]: v for v in agent["volumes"]}
+    mounts = {m["name"]: m for m in agent["containers"][0]["volumeMounts"]}
+    assert volumes.keys() == mounts.keys()
+    shown = {
+        volume["hostPath"]["path"]: mounts[name].get("readOnly", False)
+        for name, volume in volumes.items()
+        if "hostPath" in volume
+    }
+    for name, volume in volumes.items():
+        if "hostPath" in volume:
+            assert mounts[name]["mountPath"] == "/host" + volume["hostPath"]["path"]
+    assert shown == {
+        "/proc": True,
+        "/run/dbus": True,
+        "/run/numapin": False,
+        "/sys/devices/system": True,
+        "/sys/fs/cgroup": False,
+        "/sys/kernel/btf": True,
+        "/sys/kernel/tracing": True,
+        "/var/lib/kubelet": True,
+    }
+
+
+def test_agent_is_not_privileged(agent):
+    assert agent["hostPID"] is True
+    assert "hostNetwork" not in agent
+    assert "hostIPC" not in agent
+    (container,) = agent["containers"]
+    assert container["securityContext"] == {
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {
+            "drop": ["ALL"],
+            "add": ["BPF", "PERFMON", "SYS_RESOURCE", "SYS_PTRACE", "SYS_NICE"],
+        },
+    }
+
+
+def test_operator_is_restricted(operator):
+    """Pod Security's level "restricted", and a root file system that can't be written."""
+    assert operator["securityContext"]["runAsNonRoot"] is True
+    assert operator["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = operator["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert all("hostPath" not in volume for volume in operator["volumes"])
+
+
+def test_services_of_the_namespace_set_no_flags(operator, agent):
+    # Else a Service called numapin-metrics would set NUMAPIN_METRICS_PORT to an URL.
+    assert operator["enableServiceLinks"] is False
+    assert agent["enableServiceLinks"] is False
+
+
+def test_one_operator_and_agents_everywhere(objects, agent):
+    deployment = one(objects, "Deployment")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    assert agent["tolerations"] == [{"operator": "Exists"}]
+    assert agent["priorityClassName"] == "system-node-critical"
+    update = one(objects, "DaemonSet")["spec"]["updateStrategy"]
+    assert update["rollingUpdate"] == {"maxUnavailable": "10%"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "probes"),
+    [
+        ("Deployment", {"livenessProbe": ("/healthz", 8080), "readinessProbe": ("/healthz", 8080)}),
+        ("DaemonSet", {"livenessProbe": ("/healthz", 9465), "readinessProbe": ("/readyz", 9465)}),
+    ],
+)
+def test_probes(objects, kind, probes):
+    (container,) = one(objects, kind)["spec"]["template"]["spec"]["containers"]
+    ports = {p["name"]: p["containerPort"] for p in container["ports"]}
+    for name, (path, port) in probes.items():
+        asked = container[name]["httpGet"]
+        assert (asked["path"], ports[asked["port"]]) == (path, port)
+
+
+def contains(tree: Any, value: Any) -> bool:
+    if tree == value:
+        return True
+    below = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return any(contains(part, value) for part in below)
+
+
+def test_every_value_reaches_its_pods(helm: Helm):
+    objects = render(helm, EVERYTHING)
+    assert one(objects, "Deployment")["metadata"]["name"] == "pins-operator"
+    for kind, part in (("Deployment", "operator"), ("DaemonSet", "agent")):
+        pod = one(objects, kind)["spec"]["template"]
+        (container,) = pod["spec"]["containers"]
+        assert container["image"] == f"example.org/team/{part}:v9"
+        assert container["imagePullPolicy"] == "Always"
+        assert "--log-level=debug" in container["args"]
+        assert container["resources"]["limits"] == {"memory": "1Gi"}
+        assert pod["metadata"]["annotations"]["a"] == "b"
+        assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+        assert pod["spec"]["priorityClassName"] == "important"
+        assert pod["spec"]["nodeSelector"]["pool"] == "a"
+        assert pod["spec"]["tolerations"] == [{"key": "dedicated", "operator": "Exists"}]
+        assert pod["spec"]["affinity"] == {"podAntiAffinity": {}}
+        account = one(objects, "ServiceAccount", f"pins-{part}")
+        assert account["metadata"]["annotations"] == {"c": "d"}
+        assert pod["spec"]["serviceAccountName"] == f"pins-{part}"
+    daemons = one(objects, "DaemonSet")["spec"]
+    assert "--interval=5s" in daemons["template"]["spec"]["containers"][0]["args"]
+    assert contains(daemons, "/var/snap/kubelet")
+    assert daemons["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("agnet", {}),
+        ("agent.imgae", {}),
+        ("agent.image.repository", ""),
+        ("agent.image.pullPolicy", "Sometimes"),
+        ("agent.interval", "0s"),
+        ("agent.interval", "61s"),
+        ("agent.kubeletDir", "var/lib/kubelet"),
+        ("agent.logLevel", "verbose"),
+        ("agent.maxUnavailable", "0%"),
+        ("agent.maxUnavailable", 0),
+        ("agent.tolerations", {"operator": "Exists"}),
+        ("operator.replicas", 2),
+        ("operator.resources", "1Gi"),
+        ("crds.keep", "yes"),
+        ("defaultPolicy.mode", "enforce"),
+        ("defaultPolicy.memoryHeadroom", "100%"),
+        ("defaultPolicy.podSelector", {}),
+        ("defaultPolicy.verification.window", "1h"),
+        ("defaultPolicy.verification.minLocalPercent", 101),
+        ("fullnameOverride", "No_Name"),
+    ],
+)
+def test_bad_value_is_refused_by_name(helm: Helm, path, value):
+    done = helm("template", CHART, "--kube-version=1.35.4", *settings({path: value}))
+    assert done.returncode != 0
+    assert "don't meet the specifications of the schema" in done.stderr
+    assert path.rpartition(".")[2] in done.stderr
