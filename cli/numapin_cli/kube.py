@@ -6,7 +6,7 @@ a quarter of a second); answers are kept as plain JSON and validated where they 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
+    from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
 
 Json = Mapping[str, Any]
 Kind = TypeVar("Kind", bound=Resource)
@@ -49,9 +49,9 @@ class Cluster:
     """
 
     def __init__(self, client: "ApiClient", *, namespace: str, described: str) -> None:
-        from kubernetes.client import AppsV1Api, CoreV1Api, CustomObjectsApi  # noqa: PLC0415
+        from kubernetes.client import CustomObjectsApi  # noqa: PLC0415
 
-        self._core, self._apps = CoreV1Api(client), AppsV1Api(client)
+        self._client = client
         self._custom = CustomObjectsApi(client)
         self._host = client.configuration.host
         self._described = described
@@ -175,6 +175,19 @@ class Cluster:
             self._apps.list_deployment_for_all_namespaces, label_selector=OPERATOR_SELECTOR
         )
         return list(self._list("deployments", call))
+
+    @cached_property
+    def _core(self) -> "CoreV1Api":
+        """Imported when it is used: its module alone costs more than all else here."""
+        from kubernetes.client import CoreV1Api  # noqa: PLC0415
+
+        return CoreV1Api(self._client)
+
+    @cached_property
+    def _apps(self) -> "AppsV1Api":
+        from kubernetes.client import AppsV1Api  # noqa: PLC0415
+
+        return AppsV1Api(self._client)
 
     def _find(self, what: str, call: Callable[..., Any]) -> Json | None:
         try:

@@ -163,7 +163,7 @@ def _counters(e: Explanation) -> Table:
     row(
         "hint faults local",
         (_locality(e.before), _locality(e.after)),
-        "not valid: see Checks"
+        "not valid"
         if valid is not None and valid.ok is None
         else ("" if least is None else f">= {least}%"),
     )

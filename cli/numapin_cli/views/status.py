@@ -120,7 +120,7 @@ def table(found: Sequence[PodRow], *, now: datetime, namespaces: bool) -> Table:
         now: to tell ages.
         namespaces: whether to show them.
     """
-    result = Table(box=None, pad_edge=False, header_style="bold")
+    result = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     if namespaces:
         result.add_column("NAMESPACE", overflow="fold")
     result.add_column("POD", overflow="fold")

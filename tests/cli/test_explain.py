@@ -1,0 +1,310 @@
+"""Every check with its numbers, for pins in every state, and what is advised."""
+
+import json
+
+import pytest
+
+from numapin_cli.views.advice import next_steps
+from numapin_cli.views.explain import render
+from numapin_cli.views.explanation import explain
+from numapin_cli.views.unpinned import Surroundings, explain_unpinned
+
+
+@pytest.fixture
+def shown(now, text):
+    """What people see of an explanation."""
+    return lambda e: text(render(e, now=now))
+
+
+def row(rendered: str, start: str) -> str:
+    """The line that starts so, with single spaces."""
+    (line,) = [x for x in map(unspaced, rendered.splitlines()) if x.startswith(start)]
+    return line
+
+
+def unspaced(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def explained(pin, numa_node, now):
+    """The explanation of a pin that differs so from a verified one."""
+    return lambda change: explain(pin(**change), numa_node(), now=now)
+
+
+def test_a_verified_pod_with_all_numbers(pin, numa_node, now, shown):
+    e = explain(pin(), numa_node(), now=now)
+    assert {c.name: c.ok for c in e.checks} == {
+        "cpus": True,
+        "mems": True,
+        "containers": True,
+        "residency": True,
+        "migrations": True,
+        "hintFaults": True,
+        "activity": True,
+        "window": True,
+    }
+    assert (e.verdict, e.verdict_now, e.local_percent) == ("Verified", "Verified", 99.0)
+    said = shown(e)
+    assert said.startswith("shop/redis-0 on numa-0: Verified (Measured)\n99.0% of the memory")
+    assert row(said, "pod") == "pod 2-3 / 1 2-3 / 1 ok"
+    assert row(said, "redis") == "redis within 2-3 / 1 2-3 / 1 ok"
+    assert row(said, "ok residency") == "ok residency 99.0% (396.0 MiB of 400.0 MiB) >= 95%"
+    assert row(said, "NUMA node 1") == "NUMA node 1 1 200.0 MiB 396.0 MiB 99.0% local"
+    assert row(said, "window") == "window 30 s 60 s 60s"
+    assert row(said, "NUMA migrations") == "NUMA migrations 1,000.0 pages/s 2.0 pages/s"
+    assert row(said, "between sockets") == "between sockets 800.0 pages/s 1.0 pages/s <= 10"
+    assert row(said, "time migrating") == "time migrating 20.00 ms/s 0.00 ms/s"
+    assert row(said, "task moves") == "task moves between sockets 30.0/s 0.0/s"
+    faults = "hint faults local 60.0% of 1,000 99.8% of 6,000 >= 95%"
+    assert row(said, "hint faults local") == faults
+    assert row(said, "pinMoves") == "pinMoves none no such tracepoint"
+    assert row(said, "NUMA balancing") == "NUMA balancing on Linux 6.12.117+deb13-cloud-amd64"
+    assert row(said, "threads") == "threads 4 in one process"
+
+
+def observed(**change):
+    return {"status": {"observed": change}}
+
+
+@pytest.mark.parametrize(
+    ("change", "failed", "advice"),
+    [
+        (observed(effective={"cpus": "0-3", "mems": "1"}), {"cpus"}, "the pod's cpuset is not"),
+        (observed(effective={"cpus": "2-3", "mems": "0-1"}), {"mems"}, "the pod's cpuset is not"),
+        (
+            observed(containers=[{"name": "redis", "cpus": "0-3", "mems": "1"}]),
+            {"containers"},
+            "static CPU Manager",
+        ),
+        (
+            observed(memory=[{"node": 0, "bytes": 300}, {"node": 1, "bytes": 100}]),
+            {"residency"},
+            "restart the pod",
+        ),
+        (
+            observed(counters={"crossSocketMigratedPages": 6000}),
+            {"migrations"},
+            "pages still cross sockets",
+        ),
+        (
+            observed(counters={"hintFaultPagesLocal": 3000, "hintFaultPagesRemote": 3000}),
+            {"hintFaults"},
+            "granularity NumaNode",
+        ),
+    ],
+)
+def test_what_speaks_against_a_pin(explained, shown, change, failed, advice):
+    change["status"]["verdict"] = "Ineffective"
+    e = explained(change)
+    assert {c.name for c in e.checks if c.ok is False} == failed
+    assert e.verdict_now == "Ineffective"
+    steps = next_steps(e)
+    assert any(advice in step for step in steps)
+    said = shown(e.model_copy(update={"next": steps}))
+    assert "FAIL" in said
+    (check,) = [c for c in e.checks if c.ok is False]
+    assert unspaced(check.message) in unspaced(said)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "advice"),
+    [
+        (observed(phase="Waiting"), "Pending", "until the pod's containers start"),
+        (observed(phase="Baseline"), "Pending", "counters before the pin"),
+        (
+            observed(phase="Moving", moving={"bytesDone": 1 << 30, "bytesTotal": 4 << 30}),
+            "Pending",
+            "1.0 GiB of 4.0 GiB done",
+        ),
+        (observed(counters=None), "Pending", "a whole window of 60s"),
+        (
+            observed(
+                drift={"cpus": "0-3", "mems": "0", "count": 3, "time": "2026-11-23T11:59:59Z"}
+            ),
+            "Drifted",
+            "something else writes this pod's cpuset",
+        ),
+        (
+            observed(counters={"cpuNanoseconds": 0, "hintFaultPagesLocal": 0}),
+            "NoSignal",
+            "an idle pod proves nothing",
+        ),
+        (
+            observed(
+                phase="Refused", problem={"reason": "Conflict", "message": "exclusive CPUs"}
+            ),
+            "Conflict",
+            "choose one of them",
+        ),
+        (
+            observed(phase="Refused", problem={"reason": "NoRoom", "message": "8 GiB of 3"}),
+            "Unplaceable",
+            "make room",
+        ),
+        ({"spec": {"mode": "Observe"}}, "Observing", "set mode Enforce in policy databases"),
+    ],
+)  # fmt: skip
+def test_what_to_do_in_every_state(explained, shown, change, verdict, advice):
+    change = {**change, "status": {**change.get("status", {}), "verdict": verdict}}
+    e = explained(change)
+    assert e.verdict_now == verdict
+    steps = next_steps(e)
+    assert any(advice in step for step in steps), steps
+    assert shown(e.model_copy(update={"next": steps})).startswith(
+        f"shop/redis-0 on numa-0: {verdict}"
+    )
+
+
+def test_hint_faults_that_are_not_valid_say_why(pin, numa_node, now, shown):
+    e = explain(pin(**observed(threads=1)), numa_node(), now=now)
+    (check,) = [c for c in e.checks if c.name == "hintFaults"]
+    assert check.ok is None
+    said = shown(e)
+    assert row(said, "hint faults local").endswith(" not valid")
+    assert "one thread" in unspaced(said)
+
+
+def test_a_pod_that_could_not_be_placed_has_a_failed_check(pin, numa_node, now, shown):
+    refused = pin(
+        spec={"socket": None, "cpus": None, "mems": None},
+        status={
+            "observed": None,
+            "verdict": "Invalid",
+            "evidence": None,
+            "conditions": [
+                {
+                    "type": "Pinned",
+                    "status": "False",
+                    "reason": "InvalidAnnotation",
+                    "message": 'annotation numapin.io/socket is "seven"; allowed are 0, 1',
+                    "lastTransitionTime": "2026-11-23T11:00:00Z",
+                }
+            ],
+        },
+    )
+    e = explain(refused, numa_node(), now=now)
+    assert [(c.name, c.ok, c.found) for c in e.checks] == [
+        ("placement", False, "InvalidAnnotation")
+    ]
+    assert e.message == 'annotation numapin.io/socket is "seven"; allowed are 0, 1'
+    assert "kubectl annotate pod redis-0 -n shop" in next_steps(e)[0]
+    assert "shop/redis-0 on numa-0: Invalid" in shown(e)
+
+
+def test_operator_and_checks_that_disagree_are_told(pin, numa_node, now):
+    e = explain(pin(status={"verdict": "Pending"}), numa_node(), now=now)
+    assert any("now say Verified, the operator last said Pending" in s for s in next_steps(e))
+
+
+def test_nothing_known_of_node_or_status(pin, now, shown):
+    e = explain(pin(status=None), None, now=now)
+    assert (e.verdict, e.verdict_now) == (None, "Pending")
+    assert "first report" in next_steps(e)[0]
+    assert "the agent of node numa-0 has not reported yet" in shown(e)
+
+
+def test_json_has_every_key_even_without_a_value(pin, numa_node, now):
+    full = explain(pin(), numa_node(), now=now).model_dump(mode="json", by_alias=True)
+    bare = explain(pin(status=None), None, now=now).model_dump(mode="json", by_alias=True)
+    assert full.keys() == bare.keys()
+    assert {"crossSocketPagesPerSecond", "migrationMsPerSecond"} <= full["after"].keys()
+    json.dumps(full)
+
+
+POD = {
+    "metadata": {
+        "name": "redis-0",
+        "namespace": "shop",
+        "uid": "0c2b",
+        "labels": {"numapin.io/pin": "true"},
+        "creationTimestamp": "2026-11-23T11:59:50Z",
+    },
+    "spec": {"nodeName": "numa-0"},
+    "status": {"phase": "Running"},
+}
+OPERATOR = {
+    "metadata": {"name": "np-operator", "namespace": "numapin-system"},
+    "status": {"availableReplicas": 1},
+}
+
+
+@pytest.fixture
+def around(numa_node):
+    def around(**change):
+        usual = {"installed": True, "operators": [OPERATOR], "nodes": [numa_node()]}
+        return Surroundings(**(usual | change))
+
+    return around
+
+
+def labelled(value: str | None) -> dict:
+    return {"metadata": {**POD["metadata"], "labels": value and {"numapin.io/pin": value}}}
+
+
+LABEL_IT = "kubectl label pod redis-0 -n shop --overwrite numapin.io/pin=true"
+
+
+@pytest.mark.parametrize(
+    ("pod", "change", "failed", "said"),
+    [
+        (labelled(None), {}, "label", ("does not have the label numapin.io/pin=true", LABEL_IT)),
+        (labelled("yes"), {}, "label", ('label numapin.io/pin is "yes"; only "true"', LABEL_IT)),
+        (
+            {},
+            {"installed": False, "nodes": None},
+            "installed",
+            ("numapin is not installed", "helm install"),
+        ),
+        ({}, {"operators": []}, "operator", ("no Deployment of numapin's", "helm upgrade")),
+        (
+            {},
+            {"operators": [{**OPERATOR, "status": {}}]},
+            "operator",
+            ("operator is not available", "describe deployment np-operator -n numapin-system"),
+        ),
+        ({"status": {"phase": "Succeeded"}}, {}, "alive", ("has ended (Succeeded)", "")),
+        (
+            {"metadata": {**POD["metadata"], "deletionTimestamp": "2026-11-23T12:00:00Z"}},
+            {},
+            "alive",
+            ("the pod is being deleted", ""),
+        ),
+        (
+            {"spec": {}},
+            {"nodes": None},
+            "scheduled",
+            ("the pod has not been scheduled yet", "kubectl describe pod redis-0 -n shop"),
+        ),
+        (
+            {},
+            {"nodes": []},
+            "agent",
+            ("no numapin agent has reported from node numa-0", "spec.nodeName=numa-0"),
+        ),
+        ({}, {}, None, ("operator has made no NumaPin yet", "logs deployment/np-operator")),
+        (
+            {},
+            {"operators": None, "nodes": None},
+            None,
+            ("has made no NumaPin yet", "component=operator"),
+        ),
+    ],
+)
+def test_why_a_pod_has_no_pin(  # noqa: PLR0917
+    around, shown, pod, change, failed, said
+):
+    e = explain_unpinned({**POD, **pod}, around(**change))
+    assert [c.name for c in e.checks if c.ok is False] == ([failed] if failed else [])
+    message, advice = said
+    assert message in e.message
+    assert advice in " ".join(e.next)
+    seen = shown(e)
+    assert "not pinned" in seen.splitlines()[0]
+    assert message in unspaced(seen)
+
+
+def test_a_node_whose_agent_is_not_ready(around, numa_node):
+    broken = numa_node(status={"conditions": []})
+    e = explain_unpinned(POD, around(nodes=[broken]))
+    assert "the agent of node numa-0 is not ready: no condition Ready" in e.message
