@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lightkube import Client
 from support.install import Installed
 from support.objects import example
 from support.resources import Resources
@@ -32,14 +33,24 @@ def operator(installed: Installed) -> Iterator[operator_kube.KubeCluster]:
         yield operator_kube.KubeCluster(client, operator_kube.Pace(1000))
 
 
-def agent(installed: Installed, directory: Path, node: str) -> agent_kube.Api:
-    kubeconfig = installed.kubeconfig("agent", directory / node, node=node)
-    return agent_kube.Api(agent_kube.connect(kubeconfig), node)
+def connect(installed: Installed, directory: Path, node: str) -> Client:
+    return agent_kube.connect(installed.kubeconfig("agent", directory / node, node=node))
 
 
-def test_agent_reads_and_watches_its_node(installed: Installed, pin: NumaPin, tmp_path: Path):
-    client = agent_kube.connect(installed.kubeconfig("agent", tmp_path / "k", node="numa-0"))
-    for source in (agent_kube.pins_of(client, "numa-0"), agent_kube.pods_of(client, "numa-0")):
+@pytest.fixture
+def agent(installed: Installed, tmp_path: Path) -> Iterator[Client]:
+    with connect(installed, tmp_path, "numa-0") as client:
+        yield client
+
+
+@pytest.fixture
+def agent_elsewhere(installed: Installed, tmp_path: Path) -> Iterator[Client]:
+    with connect(installed, tmp_path, "numa-1") as client:
+        yield client
+
+
+def test_agent_reads_and_watches_its_node(installed: Installed, pin: NumaPin, agent: Client):
+    for source in (agent_kube.pins_of(agent, "numa-0"), agent_kube.pods_of(agent, "numa-0")):
         version, objects = source.list()
         assert list(objects)
         watch = source.watch(version)
@@ -55,8 +66,8 @@ def test_agent_reads_and_watches_its_node(installed: Installed, pin: NumaPin, tm
         assert (change, obj.metadata.name) == ("MODIFIED", name)
 
 
-def test_agent_writes_its_node_and_its_pins(installed: Installed, pin: NumaPin, tmp_path: Path):
-    api = agent(installed, tmp_path, "numa-0")
+def test_agent_writes_its_node_and_its_pins(installed: Installed, pin: NumaPin, agent: Client):
+    api = agent_kube.Api(agent, "numa-0")
     wanted = NumaNodeStatus.model_validate(example("NumaNode")["status"])
     api.apply_numa_node(wanted)
     found = api.numa_node()
@@ -68,8 +79,8 @@ def test_agent_writes_its_node_and_its_pins(installed: Installed, pin: NumaPin, 
     assert there["status"]["observed"] == STATUS["observed"]
 
 
-def test_agent_of_another_node_is_told_why_not(installed: Installed, pin: NumaPin, tmp_path: Path):
-    api = agent(installed, tmp_path, "numa-1")
+def test_agent_of_another_node_is_told_why_not(pin: NumaPin, agent_elsewhere: Client):
+    api = agent_kube.Api(agent_elsewhere, "numa-1")
     with pytest.raises(ApiError, match='on node "numa-1" may not write'):
         api.apply_observed(pin, Observed.model_validate(STATUS["observed"]))
 

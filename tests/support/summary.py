@@ -23,7 +23,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons: Counter[tuple[str, str]] = Counter()
     for outcome in ("passed", "failed", "skipped", "error", "xfailed"):
         for report in terminalreporter.stats.get(outcome, []):
-            kind = kind_of(report.keywords)
+            # A file that could not be collected has no keywords.
+            kind = kind_of(getattr(report, "keywords", ()))
             counts[kind][outcome] += 1
             if outcome == "skipped" and isinstance(report.longrepr, tuple):
                 reasons[kind, str(report.longrepr[2]).removeprefix("Skipped: ")] += 1
