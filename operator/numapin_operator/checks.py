@@ -11,15 +11,17 @@ from typing import Final
 
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.node import Level, NumaNodeStatus
-from numapin_api.pin import Counters, NumaPinSpec, Observed
+from numapin_api.pin import (
+    IDLE_CPU_SHARE,
+    MIN_HINT_FAULT_PAGES,
+    Counters,
+    NumaPinSpec,
+    Observed,
+)
 from numapin_api.policy import seconds
 from numapin_api.topology import Topology
 from numapin_operator.text import listed, size
 
-MIN_HINT_FAULT_PAGES: Final = 500
-"""Fewer sampled pages prove nothing: at 95 % local, 500 pages give ±2 % (two sigma)."""
-IDLE_CPU_SHARE: Final = 0.001
-"""Below a thousandth of one CPU a pod touches too little memory to be judged by faults."""
 WINDOW_SLACK_SECONDS: Final = 1.0
 """Windows are cut at the agent's ticks, so one may be a little short."""
 SKIPS_ONE_NODE_CPUSETS: Final = (6, 16)
