@@ -206,8 +206,7 @@ class Agent:
             self._node.counters_failed(CounterError(str(e)))
             return
         self._counters = counters
-        if any(s.level not in ("none", "cgroup") for s in counters.levels()):
-            self._census.attach(counters)
+        self._census.attach(counters)
         for signal in counters.levels():
             log.info("signal %s: %s %s", signal.name, signal.level, signal.reason or "")
         self._node.attach(counters)

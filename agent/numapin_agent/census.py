@@ -12,7 +12,7 @@ from typing import Protocol
 
 from numapin_agent.cgroup import PodCgroup
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.ledger import Ledger, PodLedger, Sample
+from numapin_agent.ledger import Cell, Ledger, PodLedger, Sample
 from numapin_api.node import Signal
 
 
@@ -49,7 +49,7 @@ class Member:
     """
 
     cgroup: PodCgroup
-    ids: Set[int]
+    ids: frozenset[int]
 
 
 class Census:
@@ -65,11 +65,21 @@ class Census:
         self._ledger = Ledger()
         self._members: dict[str, Member] = {}
         self._tracer: Tracer | None = None
+        self._from_files = False
 
     def attach(self, tracer: Tracer) -> None:
-        """Begin to count; before that there are no totals, which is not the same as zero."""
+        """Begin to count; before that there are no totals, which is not the same as zero.
+
+        Args:
+            tracer: counts in the kernel. Where it has no migrations but memory.stat does
+                (level ``cgroup``), they are read from there.
+        """
+        levels = {s.name: s.level for s in tracer.levels()}
+        if all(level == "none" for level in levels.values()):
+            return
         with self._lock:
             self._tracer = tracer
+            self._from_files = levels.get("numaMigrations") == "cgroup"
 
     @property
     def counting(self) -> bool:
@@ -102,11 +112,18 @@ class Census:
         with self._lock:
             if self._tracer is None:
                 return self._ledger
-            readings = self._tracer.read()
-            ids = {uid: member.ids for uid, member in self._members.items()}
+            readings: dict[Cell, CgroupCounters] = dict(self._tracer.read().items())
+            ids: dict[str, Set[Cell]] = {u: set(m.ids) for u, m in self._members.items()}
+            if self._from_files:
+                for uid, member in self._members.items():
+                    readings[uid] = CgroupCounters(
+                        migrated_pages=member.cgroup.numa_pages_migrated() or 0
+                    )
+                    ids[uid] = {*member.ids, uid}
             self._ledger, dead = self._ledger.fold(readings, ids)
-            if dead:
-                self._tracer.forget(dead)
+            gone = [cgroup for cgroup in dead if isinstance(cgroup, int)]
+            if gone:
+                self._tracer.forget(gone)
             return self._ledger
 
     def sample(self, uids: Iterable[str] | None = None) -> float:

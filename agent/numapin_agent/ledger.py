@@ -18,7 +18,9 @@ BASELINE_SECONDS = 60.0
 
 ZERO = CgroupCounters()
 _FIELDS = tuple(CgroupCounters.__dataclass_fields__)
-_NOTHING: Mapping[int, CgroupCounters] = MappingProxyType({})
+Cell = int | str
+"""What has counters: a cgroup by its id, or a pod by its UID for what memory.stat says."""
+_NOTHING: Mapping[Cell, CgroupCounters] = MappingProxyType({})
 
 
 def grew(new: CgroupCounters, old: CgroupCounters) -> bool:
@@ -83,7 +85,7 @@ class PodLedger:
         history: samples, oldest first, of the last ``HISTORY_SECONDS``.
     """
 
-    live: Mapping[int, CgroupCounters] = field(default_factory=lambda: _NOTHING)
+    live: Mapping[Cell, CgroupCounters] = field(default_factory=lambda: _NOTHING)
     retired: CgroupCounters = ZERO
     history: tuple[Sample, ...] = ()
 
@@ -92,8 +94,8 @@ class PodLedger:
         return sum(self.live.values(), self.retired)
 
     def fold(
-        self, readings: Mapping[int, CgroupCounters], members: Set[int]
-    ) -> tuple["PodLedger", frozenset[int]]:
+        self, readings: Mapping[Cell, CgroupCounters], members: Set[Cell]
+    ) -> tuple["PodLedger", frozenset[Cell]]:
         """Take in one reading of all counters.
 
         Args:
@@ -105,7 +107,7 @@ class PodLedger:
             counts are kept here, so the kernel may forget them.
         """
         retired = self.retired
-        live: dict[int, CgroupCounters] = {}
+        live: dict[Cell, CgroupCounters] = {}
         for cgroup in members | self.live.keys():
             old = self.live.get(cgroup, ZERO)
             new = readings.get(cgroup, old)
@@ -153,8 +155,8 @@ class Ledger:
     pods: Mapping[str, PodLedger] = field(default_factory=lambda: MappingProxyType({}))
 
     def fold(
-        self, readings: Mapping[int, CgroupCounters], members: Mapping[str, Set[int]]
-    ) -> tuple["Ledger", frozenset[int]]:
+        self, readings: Mapping[Cell, CgroupCounters], members: Mapping[str, Set[Cell]]
+    ) -> tuple["Ledger", frozenset[Cell]]:
         """Take in one reading of all counters.
 
         Args:
@@ -166,7 +168,7 @@ class Ledger:
             The new ledger, and the ids of cgroups that the kernel may forget.
         """
         pods: dict[str, PodLedger] = {}
-        dead: set[int] = set()
+        dead: set[Cell] = set()
         for uid, cgroups in members.items():
             pods[uid], gone = self.pods.get(uid, _NEW).fold(readings, cgroups)
             dead |= gone

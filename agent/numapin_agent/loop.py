@@ -15,13 +15,13 @@ from typing import Protocol
 from numapin_agent import observe
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
-from numapin_agent.ledger import Sample, Window
+from numapin_agent.ledger import Sample
 from numapin_agent.orders import Refusal, order, wants_pin
 from numapin_agent.pin.values import PinOrder, PinReport
 from numapin_agent.pods import PodView
 from numapin_agent.publisher import Publisher
 from numapin_agent.status import Reason
-from numapin_agent.track import MEASURED, Track
+from numapin_agent.track import MEASURED, Cause, Track
 from numapin_agent.watch import retry_seconds
 from numapin_agent.workqueue import WorkQueue
 from numapin_api.errors import NumapinError
@@ -103,6 +103,7 @@ class Seen:
         pin_uid: the NumaPin's own UID: one made anew starts from nothing.
         track: the measurement.
         baseline: before the pin.
+        inherited: the window that an agent before this one published, and what it belongs to.
         report: the pinner's last, None before the first and after a refusal.
         published: what was handed to the publisher last.
         published_at: when, in monotonic seconds.
@@ -115,6 +116,7 @@ class Seen:
     pin_uid: str
     track: Track = field(default_factory=Track)
     baseline: observe.Baseline | None = None
+    inherited: tuple[Cause, Counters] | None = None
     report: PinReport | None = None
     published: Observed | None = None
     published_at: float = 0.0
@@ -333,7 +335,13 @@ class Loop:
                 else None
             )
             seen = Seen(
-                pin_uid=pin_uid, published=held, published_at=self._w.clock(), baseline=baseline
+                pin_uid=pin_uid,
+                published=held,
+                published_at=self._w.clock(),
+                baseline=baseline,
+                inherited=(observe.cause_of(held), held.counters)
+                if held and held.counters
+                else None,
             )
             self._seen[key] = seen
         return seen
@@ -387,7 +395,7 @@ class Loop:
         track = seen.track.advance(report, sample, seconds=window)
         seen = replace(seen, report=report, track=track, failures=0)
         self._seen[key] = self._drift_event(key, pin, seen)
-        whole = self._wire(track.whole, report) if track.whole else None
+        whole = self._whole_window(seen, report)
         self._publish(
             key,
             pin,
@@ -426,10 +434,16 @@ class Loop:
     def _offset(self) -> float:
         return self._w.wall() - self._w.clock()
 
-    def _wire(self, whole: Window, report: PinReport) -> Counters:
-        return observe.counters(
-            whole, wall_minus_monotonic=self._offset(), moved_pages=report.moved_pages
-        )
+    def _whole_window(self, seen: Seen, report: PinReport) -> Counters | None:
+        if seen.track.whole is not None:
+            return observe.counters(
+                seen.track.whole,
+                wall_minus_monotonic=self._offset(),
+                moved_pages=report.moved_pages,
+            )
+        if seen.inherited is not None and seen.inherited[0] == seen.track.cause:
+            return seen.inherited[1]
+        return None
 
     # What is told to the API server.
 

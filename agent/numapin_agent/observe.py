@@ -12,8 +12,11 @@ from datetime import UTC, datetime, timedelta
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Window
 from numapin_agent.pin.values import PinReport
+from numapin_agent.track import Cause
 from numapin_api.cpulist import NodeSet
 from numapin_api.pin import (
+    IDLE_CPU_SHARE,
+    MIN_HINT_FAULT_PAGES,
     Applied,
     ContainerEffective,
     Counters,
@@ -65,7 +68,7 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         seconds=window.since + wall_minus_monotonic
     )
     return Counters(
-        since=since.replace(microsecond=0),
+        since=_whole(since),
         seconds=round(window.seconds, 3),
         migrated_pages=counted.migrated_pages,
         cross_socket_migrated_pages=counted.cross_socket_migrated_pages,
@@ -98,7 +101,7 @@ def observed(
         generation=generation,
         phase=report.phase,
         problem=Problem(reason=problem.reason, message=problem.message) if problem else None,
-        applied=Applied(cpus=str(applied.cpus), mems=str(applied.mems), time=applied.time)
+        applied=Applied(cpus=str(applied.cpus), mems=str(applied.mems), time=_whole(applied.time))
         if applied
         else None,
         effective=CpusMems(cpus=str(report.effective.cpus), mems=str(report.effective.mems))
@@ -109,7 +112,12 @@ def observed(
             for c in report.containers
             if c.name
         ],
-        drift=Drift(cpus=str(drift.cpus), mems=str(drift.mems), count=drift.count, time=drift.time)
+        drift=Drift(
+            cpus=str(drift.cpus),
+            mems=str(drift.mems),
+            count=drift.count,
+            time=_whole(drift.time),
+        )
         if drift
         else None,
         moving=Moving(bytes_done=moving.bytes_done, bytes_total=moving.bytes_total)
@@ -123,6 +131,21 @@ def observed(
     )
 
 
+def _whole(time: datetime) -> datetime:
+    """Whole seconds, as on the wire: else what comes back would never equal what was sent."""
+    return time.replace(microsecond=0)
+
+
+def cause_of(seen: Observed) -> Cause:
+    """What the published counters belong to."""
+    applied, drift = seen.applied, seen.drift
+    return (
+        applied.cpus if applied else "",
+        applied.mems if applied else "",
+        drift.count if drift else 0,
+    )
+
+
 def refused(generation: int, *, phase: Phase, reason: str, message: str) -> Observed:
     """What to publish for a NumaPin that is not acted on."""
     return Observed(
@@ -133,8 +156,9 @@ def refused(generation: int, *, phase: Phase, reason: str, message: str) -> Obse
 def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]:
     """Which side of its threshold each input of a verdict is on; None when it isn't there.
 
-    In this order: memory on the pin's NUMA nodes, cross-socket pages per second, local hint
-    faults, whether the pod ran at all.
+    In this order: memory on the pin's NUMA nodes, migrated pages per second that changed
+    socket and in all (all that is known where the counts come from cgroup files), local hint
+    faults where they count, whether the pod ran at all.
     """
     limits = spec.verification
     total = sum(n.bytes for n in seen.memory)
@@ -145,17 +169,18 @@ def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]
         memory = 100 * there >= limits.min_local_percent * total
     counted = seen.counters
     if counted is None or counted.seconds <= 0:
-        return memory, None, None, None
+        return (memory,)
     faults = counted.hint_fault_pages_local + counted.hint_fault_pages_remote
     local: bool | None = None
-    if faults > 0 and (seen.threads or 0) > 1:
+    if faults >= MIN_HINT_FAULT_PAGES and (seen.threads or 0) > 1:
         local = 100 * counted.hint_fault_pages_local >= limits.min_local_percent * faults
-    pages_per_second = counted.cross_socket_migrated_pages / counted.seconds
+    most = limits.max_cross_socket_pages_per_second * counted.seconds
     return (
         memory,
-        pages_per_second <= limits.max_cross_socket_pages_per_second,
+        counted.cross_socket_migrated_pages <= most,
+        counted.migrated_pages <= most,
         local,
-        counted.cpu_nanoseconds > 0,
+        counted.cpu_nanoseconds >= IDLE_CPU_SHARE * counted.seconds * 1e9,
     )
 
 

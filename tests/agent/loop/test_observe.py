@@ -115,7 +115,7 @@ STEADY = publish(whole=window(migrated_pages=3))
             id="more than 10 cross-socket pages/s",
         ),
         pytest.param(
-            publish(whole=window(hint_fault_pages_local=90, hint_fault_pages_remote=10)),
+            publish(whole=window(hint_fault_pages_local=900, hint_fault_pages_remote=100)),
             id="hint faults below 95 %",
         ),
     ],
@@ -134,6 +134,10 @@ def test_what_a_verdict_hangs_on_is_written_at_once(new: Observed) -> None:
             id="memory grew and stays local",
         ),
         pytest.param(publish(replace(REPORT, threads=80), STEADY.counters), id="threads"),
+        pytest.param(
+            publish(whole=window(hint_fault_pages_local=90, hint_fault_pages_remote=10)),
+            id="too few hint faults to count",
+        ),
     ],
 )
 def test_steady_state_is_written_every_ten_minutes(new: Observed) -> None:
@@ -161,9 +165,11 @@ def test_progress_is_written_in_steps(done: int, age: float, worth: bool) -> Non
 
 
 def test_locality_of_a_single_thread_says_nothing() -> None:
-    faults = window(hint_fault_pages_remote=10)
-    assert verdict_inputs(publish(replace(REPORT, threads=1), faults), SPEC)[2] is None
-    assert verdict_inputs(publish(replace(REPORT, threads=2), faults), SPEC)[2] is False
+    faults = window(hint_fault_pages_remote=500)
+    assert verdict_inputs(publish(replace(REPORT, threads=1), faults), SPEC)[3] is None
+    assert verdict_inputs(publish(replace(REPORT, threads=2), faults), SPEC)[3] is False
+    few = window(hint_fault_pages_remote=499)
+    assert verdict_inputs(publish(replace(REPORT, threads=2), few), SPEC)[3] is None
 
 
 @given(st.dictionaries(st.integers(0, 3), st.integers(0, 1 << 40)), st.integers(0, 10**6))
