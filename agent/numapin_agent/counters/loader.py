@@ -123,19 +123,44 @@ class Unit:
         return fresh
 
 
-def compile_unit(request: Request, prepared: Plan, signals: Sequence[SignalPlan]) -> Unit:
-    """Compile what these signals may need.
+@dataclass(slots=True)
+class Pending:
+    """A signal that is not had yet: its plan, and what became of the attempts so far."""
+
+    plan: SignalPlan
+    tried: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The next to try, None when none is left."""
+        return next(iter(self.plan.attempts[self.tried :]), None)
+
+    @property
+    def reason(self) -> str | None:
+        """Why no better attempt is in force."""
+        caveat = self.attempt.caveat if self.attempt is not None else None
+        why = [caveat] if caveat else []
+        return "; ".join(dict.fromkeys([*why, *self.failures])) or self.plan.reason
+
+    def fail(self, why: str) -> None:
+        """Go on to the next attempt."""
+        self.failures.append(why)
+        self.tried += 1
+
+
+def compile_unit(request: Request, prepared: Plan, attempts: Sequence[Attempt]) -> Unit:
+    """Compile the programs of these attempts.
 
     Raises:
         Refused: the compiler's or the kernel's own words.
     """
     from bcc import BPF  # noqa: PLC0415 — 70 MB, and absent where only the plan is tested
 
-    wanted = {p.name for s in signals for a in s.attempts for p in a.programs}
     macros = {**prepared.macros, **request.macros}
     macros |= {"MAX_CPUS": max(1, len(request.cpu_sockets)), "MAX_CGROUPS": request.max_cgroups}
     flags = [f"-D{name}={value}" for name, value in sorted(macros.items())]
-    flags += [f"-DWITH_{name}" for name in sorted(wanted)]
+    flags += sorted({f"-DWITH_{program.name}" for a in attempts for program in a.programs})
     before = os.fstat(2).st_size
     try:
         module = BPF(text=(BPF_DIR / "programs.c").read_text(), cflags=flags)
@@ -144,24 +169,6 @@ def compile_unit(request: Request, prepared: Plan, signals: Sequence[SignalPlan]
     except Exception as error:  # bcc raises bare Exception for everything
         raise Refused(f"{error}: {said(before)}".rstrip(": ")) from error
     return unit
-
-
-def serve_signal(channel: socket.socket, unit: Unit, wanted: SignalPlan) -> None:
-    """Try a signal's attempts, best first, and hand over the first that holds."""
-    failures: list[str] = []
-    for attempt in wanted.attempts:
-        try:
-            unit.attach(attempt)
-        except Refused as refused:
-            failures.append(str(refused))
-            continue
-        fds = unit.descriptors(wanted.signal, attempt)
-        reason = attempt.caveat or "; ".join(dict.fromkeys(failures)) or wanted.reason
-        message = {"signal": wanted.signal, "level": attempt.level, "reason": reason or None}
-        send(channel, {**message, "roles": list(fds)}, list(fds.values()))
-        return
-    reason = "; ".join(dict.fromkeys(failures)) or wanted.reason
-    send(channel, {"signal": wanted.signal, "level": "none", "reason": reason, "roles": []})
 
 
 def prepare(request: Request) -> Plan:
@@ -182,36 +189,62 @@ def prepare(request: Request) -> Plan:
 
 
 def units(
-    request: Request, prepared: Plan
-) -> Iterable[tuple[Unit | None, Sequence[SignalPlan], str | None]]:
-    """All signals in one compilation, or, when that fails, each in its own."""
-    signals = [s for s in prepared.signals if s.attempts]
+    request: Request, prepared: Plan, wanted: Sequence[tuple[Pending, Attempt]]
+) -> Iterable[tuple[Unit, Sequence[tuple[Pending, Attempt]]]]:
+    """These attempts in one compilation, or, when that fails, each in its own."""
     try:
-        yield compile_unit(request, prepared, signals), prepared.signals, None
-    except Refused:
-        for one in prepared.signals:
-            try:
-                yield compile_unit(request, prepared, [one]), [one], None
-            except Refused as refused:
-                yield None, [one], str(refused)
+        yield compile_unit(request, prepared, [attempt for _, attempt in wanted]), wanted
+    except Refused as refused:
+        if len(wanted) == 1:
+            wanted[0][0].fail(str(refused))
+            return
+        for one in wanted:
+            yield from units(request, prepared, [one])
+
+
+def serve_signals(channel: socket.socket, request: Request, prepared: Plan) -> None:
+    """Hand over each signal's first attempt that holds.
+
+    In rounds, each a compilation of what is best among the attempts left, because almost
+    always the first round is the last and the others need not be compiled.
+    """
+    pending = [Pending(one) for one in prepared.signals]
+    while pending:
+        for one in pending:
+            if one.attempt is None:
+                send(channel, _nothing(one.plan.signal, one.reason))
+        wanted = [(one, one.attempt) for one in pending if one.attempt is not None]
+        pending = [one for one, _ in wanted]
+        if not wanted:
+            return
+        for unit, group in units(request, prepared, wanted):
+            for one, attempt in group:
+                try:
+                    unit.attach(attempt)
+                except Refused as refused:
+                    one.fail(str(refused))
+                    continue
+                fds = unit.descriptors(one.plan.signal, attempt)
+                message = {
+                    "signal": one.plan.signal,
+                    "level": attempt.level,
+                    "reason": one.reason,
+                    "roles": list(fds),
+                }
+                send(channel, message, list(fds.values()))
+                pending.remove(one)
 
 
 def serve(channel: socket.socket, request: Request) -> None:
     """Load everything that can be had and report on every signal."""
-    began = time.monotonic()
+    began = planned = time.monotonic()
     try:
         prepared = prepare(request)
         planned = time.monotonic()
-        for unit, signals, problem in units(request, prepared):
-            for one in signals:
-                if unit is None:
-                    send(channel, _nothing(one.signal, problem))
-                else:
-                    serve_signal(channel, unit, one)
+        serve_signals(channel, request, prepared)
     except Refused as refused:
         for name in FIELDS:
             send(channel, _nothing(name, str(refused)))
-        planned = time.monotonic()
     send(
         channel,
         {

@@ -143,6 +143,24 @@ def test_migrated_pages_agree_with_the_kernels_own_count(counters):
     assert spent > 100 * moved
 
 
+@pytest.mark.parametrize(
+    ("macros", "said"),
+    [
+        ({"numa_migrated": 1}, "Failed to compile BPF module"),
+        ({"MIGRATE_END_REASON_ARG": 1000}, "rawTracepoint mm_migrate_pages: bpf: "),
+    ],
+)
+def test_a_program_that_cannot_be_had_costs_only_its_own_signals(counters, macros, said):
+    """A name that the compiler stumbles over; an argument that the verifier won't let us read."""
+    level(counters, "taskMigrations")
+    with Counters.start(HostPaths(), MADE_UP, macros=macros) as ours:
+        by_name = {s.name: s for s in ours.levels()}
+        assert by_name["numaMigrations"].level in {"none", "cgroup"}
+        assert said in str(by_name["numaMigrations"].reason)
+        assert by_name["pinMoves"].level == "none"
+        assert by_name["taskMigrations"].level == "rawTracepoint"
+
+
 def test_counters_are_alive(counters):
     if not any(s.level in COUNTED for s in counters.levels()):
         pytest.skip("nothing could be attached")
