@@ -26,7 +26,7 @@ Kind = TypeVar("Kind", bound=Resource)
 TIMEOUT_SECONDS: Final = (5, 30)
 """To connect, and between bytes of an answer."""
 PAGE: Final = 500
-"""Objects per request: what kubectl uses."""
+"""What kubectl uses."""
 INSTALL: Final = "numapin is not installed in this cluster: install its Helm chart, charts/numapin"
 OPERATOR_SELECTOR: Final = "app.kubernetes.io/name=numapin,app.kubernetes.io/component=operator"
 
@@ -46,15 +46,19 @@ class Cluster:
         client: of the official package.
         namespace: what is meant when the user names none.
         described: how the cluster was found, for messages.
+        page: objects per request.
     """
 
-    def __init__(self, client: "ApiClient", *, namespace: str, described: str) -> None:
+    def __init__(
+        self, client: "ApiClient", *, namespace: str, described: str, page: int = PAGE
+    ) -> None:
         from kubernetes.client import CustomObjectsApi  # noqa: PLC0415
 
         self._client = client
         self._custom = CustomObjectsApi(client)
         self._host = client.configuration.host
         self._described = described
+        self._page = page
         self.namespace = namespace
 
     def installed(self) -> bool:
@@ -200,7 +204,7 @@ class Cluster:
         more: str | None = ""
         while more is not None:
             try:
-                page = self._get(what, partial(call, limit=PAGE, _continue=more or None))
+                page = self._get(what, partial(call, limit=self._page, _continue=more or None))
             except NotFoundError as e:
                 raise ApiError(INSTALL) from e
             yield from page.get("items") or ()
