@@ -159,7 +159,6 @@ def test_agent_finds_every_host_path_below_its_root(agent):
         "/sys/devices/system": True,
         "/sys/fs/cgroup": False,
         "/sys/kernel/btf": True,
-        "/sys/kernel/tracing": True,
         "/var/lib/kubelet": True,
     }
 
