@@ -89,7 +89,7 @@ def load(
     request: Request,
     *,
     interpreters: Sequence[str] = INTERPRETERS,
-    timeout_seconds: float = 90.0,
+    timeout_seconds: float = 180.0,
     command: Command = loader_command,
 ) -> Loaded:
     """Run the child with the first interpreter that can import bcc.
@@ -97,7 +97,7 @@ def load(
     Args:
         request: what to load.
         interpreters: paths, tried in order.
-        timeout_seconds: per interpreter; compiling takes 1 s natively, 20 s under emulation.
+        timeout_seconds: per interpreter; compiling takes 1 s natively, 20 to 80 s under emulation.
         command: how to run the child.
     """
     absent: list[str] = []

@@ -28,6 +28,8 @@ from numapin_agent.counters.signals import FIELDS
 
 BPF_DIR = Path(__file__).parent / "bpf"
 _PR_SET_PDEATHSIG = 1
+_CAP_SYS_ADMIN = 21
+_CAPABILITIES = {"BPF": 39, "PERFMON": 38}
 _SHARED_MAPS = ("totals", "cpu_socket", "node_socket")
 
 
@@ -76,6 +78,8 @@ class Unit:
                 self.links[program] = self._attach(program)
             except OSError as error:
                 why = f"{program.kind} {program.target}: {error.strerror or error}"
+                if isinstance(error, PermissionError):
+                    why += lacking(Path("/proc/self/status").read_text())
                 self.refused[program] = why
                 raise Refused(why) from error
 
@@ -95,12 +99,28 @@ class Unit:
                 btf_id=program.btf_id,
             )
             return fd, syscalls.raw_tracepoint_open(fd, None)
+        return self._kprobe(program, code)
+
+    def _kprobe(self, program: Program, code: bytes) -> tuple[int, int]:
         try:
             pmu = int(Path(self.request.kprobe_pmu).read_text())
         except FileNotFoundError as error:
             raise OSError(error.errno, "this kernel has no kprobes") from error
-        fd = syscalls.program_load(code, name=program.name, program_type=syscalls.PROG_KPROBE)
-        return fd, syscalls.kprobe_open(fd, program.target, pmu)
+        kind = syscalls.PROG_KPROBE
+        fd = syscalls.program_load(code, name=program.name, program_type=kind)
+        try:
+            return fd, syscalls.kprobe_open(fd, program.target, pmu)
+        except PermissionError as refused:
+            os.close(fd)
+            try:
+                multi = syscalls.ATTACH_KPROBE_MULTI
+                fd = syscalls.program_load(
+                    code, name=program.name, program_type=kind, attach_type=multi
+                )
+                return fd, syscalls.kprobe_multi_open(fd, program.target)
+            except OSError as error:
+                both = f"{refused.strerror}, and as fprobe {error.strerror}"
+                raise OSError(error.errno, both) from error
 
     def fill(self) -> None:
         """Tell the programs which socket each CPU and NUMA node belongs to."""
@@ -180,7 +200,8 @@ def prepare(request: Request) -> Plan:
     try:
         os.close(syscalls.map_create(syscalls.MAP_ARRAY, key_size=4, value_size=8, max_entries=1))
     except OSError as error:
-        raise Refused(f"{error.strerror}; needs capabilities BPF and PERFMON") from error
+        status = Path("/proc/self/status").read_text()
+        raise Refused(f"{error.strerror}{lacking(status)}") from error
     try:
         btf = Btf(Path(request.btf).read_bytes(), BTF_NAMES)
     except (OSError, BtfError) as error:
@@ -259,6 +280,16 @@ def serve(channel: socket.socket, request: Request) -> None:
 
 def _nothing(name: str, reason: str | None) -> Mapping[str, Any]:
     return {"signal": name, "level": "none", "reason": reason, "roles": []}
+
+
+def lacking(status: str) -> str:
+    """Which capabilities that BPF asks for a /proc/PID/status lacks, as the end of a sentence."""
+    line = next(x for x in status.splitlines() if x.startswith("CapEff:"))
+    effective = int(line.split()[1], 16)
+    if effective >> _CAP_SYS_ADMIN & 1:
+        return ""
+    names = [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
+    return f" (capability {' and '.join(names)} missing)" if names else ""
 
 
 def peak_rss_bytes(status: str) -> int:

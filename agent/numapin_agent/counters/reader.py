@@ -114,7 +114,7 @@ class Counters:
         topology: Topology,
         *,
         interpreters: Sequence[str] = INTERPRETERS,
-        timeout_seconds: float = 90.0,
+        timeout_seconds: float = 180.0,
         macros: Mapping[str, int] | None = None,
     ) -> Self:
         """Compile, attach and take over.

@@ -21,11 +21,11 @@ _NUMBERS: Final = {
 ARCHITECTURES: Final = frozenset(_NUMBERS)
 
 PROG_KPROBE, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 17, 26
-ATTACH_NONE, ATTACH_FENTRY = 0, 24
+ATTACH_NONE, ATTACH_FENTRY, ATTACH_KPROBE_MULTI = 0, 24, 42
 MAP_ARRAY, MAP_PERCPU_HASH = 2, 5
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
-_PROG_LOAD, _OBJ_INFO, _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH = 5, 15, 17, 24
+_PROG_LOAD, _OBJ_INFO, _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH, _LINK_CREATE = 5, 15, 17, 24, 28
 
 _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
 _PERF_ATTR_SIZE = 112
@@ -261,6 +261,24 @@ def kprobe_open(program: int, function: str, pmu_type: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def kprobe_multi_open(program: int, function: str) -> int:
+    """Attach a kprobe program through fprobe (5.18 and later), without a perf event.
+
+    Asks for no right beyond loading, where ``kprobe_open`` is refused for want of SYS_ADMIN
+    by kernels with ``kernel.perf_event_paranoid`` above 2, such as Debian's.
+
+    Args:
+        program: descriptor of a PROG_KPROBE loaded for ATTACH_KPROBE_MULTI.
+        function: kernel symbol.
+    """
+    symbol = ctypes.create_string_buffer(function.encode())
+    symbols = (ctypes.c_uint64 * 1)(ctypes.addressof(symbol))
+    attr = attribute(
+        "=IIIIIIQQQ", program, 0, ATTACH_KPROBE_MULTI, 0, 0, 1, ctypes.addressof(symbols), 0, 0
+    )
+    return bpf(_LINK_CREATE, attr)
 
 
 def program_misses(program: int) -> int:

@@ -211,6 +211,6 @@ def test_without_capabilities_every_level_is_none_with_the_reason():
         env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     lines = done.stdout.splitlines()
-    why = "bpf: Operation not permitted; needs capabilities BPF and PERFMON"
+    why = "bpf: Operation not permitted (capability BPF and PERFMON missing)"
     assert lines[0] in {f"none {why}", f"cgroup {why}"}
     assert lines[1:] == [f"none {why}"] * 3
