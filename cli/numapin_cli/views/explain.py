@@ -22,7 +22,7 @@ def render(e: Explanation, *, now: datetime) -> RenderableType:
     """
     parts: list[RenderableType] = [_headline(e), Text(e.message)]
     for title, body in _sections(e, now):
-        parts += [Text(), Text(title, style="bold"), Padding(body, (0, 0, 0, 2))]
+        parts += [Text(), Text(title, style="bold"), Padding(body, (0, 0, 0, 2), expand=False)]
     return Group(*parts)
 
 
