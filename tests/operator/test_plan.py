@@ -1,0 +1,382 @@
+"""Where pods go: tables in the planner's notation, and what must hold for any input."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.machines import GIB, ONE, SHARED, SNC, TWO, asks, machine, outcome, pins, spot
+
+from numapin_api.cpulist import CpuSet
+from numapin_api.policy import Granularity, MemoryMode, OnUnplaceable, Strategy, Verification
+from numapin_operator.plan import Candidate, Placement, Unplaceable, plan
+from numapin_operator.requests import Requests
+from numapin_operator.room import Node, Pinned, Spot, places
+from numapin_operator.select import Choice
+
+CXL = TWO + " N2 - 64G"
+LOPSIDED = "S0[N0 0-1 2G] S1[N1 2-7 8G]"
+SPARSE = "S0[N0 0-3 8G] S36[N8 4-7 8G]"
+
+
+def choice(
+    strategy: Strategy = "Spread",
+    *,
+    memory: MemoryMode = "Strict",
+    granularity: Granularity = "Socket",
+    otherwise: OnUnplaceable = "Skip",
+    socket: int | None = None,
+    headroom: int = 0,
+) -> Choice:
+    return Choice(
+        policy="p",
+        mode="Enforce",
+        granularity=granularity,
+        strategy=strategy,
+        on_unplaceable=otherwise,
+        memory=memory,
+        headroom_percent=headroom,
+        verification=Verification(),
+        socket=socket,
+    )
+
+
+def node(text: str, *, reserved: str = "", available: dict[int, int] | None = None) -> Node:
+    free = {n: g * GIB for n, g in (available or {}).items()}
+    return Node("numa-0", machine(text), CpuSet.parse(reserved), free)
+
+
+def resident(**gib: float) -> dict[int, int]:
+    return {int(n.removeprefix("N")): round(g * GIB) for n, g in gib.items()}
+
+
+def decide(
+    on: str | Node,
+    taken: str,
+    wanted: str,
+    how: Choice | None = None,
+    **pod: object,
+) -> Placement | Unplaceable:
+    where = node(on) if isinstance(on, str) else on
+    candidate = replace(Candidate(requests=asks(wanted)), **pod)  # type: ignore[arg-type]
+    return plan(where, pins(taken), candidate, how or choice())
+
+
+@pytest.mark.parametrize(
+    ("machine_text", "taken", "wanted", "result"),
+    [
+        (TWO, "", "500m/1G", "S0 0-3 N0"),
+        (TWO, "S0 500m/1G", "500m/1G", "S1 4-7 N1"),
+        (TWO, "S0 500m/1G, S1 900m/1G", "500m/1G", "S0 0-3 N0"),
+        # CPU and memory both weigh: the fuller of the two decides.
+        (TWO, "S0 100m/6G, S1 2/1G", "500m/1G", "S1 4-7 N1"),
+        (TWO, "S0 100m/6G, S1 3500m/1G", "500m/1G", "S0 0-3 N0"),
+        # Equal at the fuller resource: the other one decides.
+        (TWO, "S0 2/2G, S1 2/1G", "100m/0", "S1 4-7 N1"),
+        # Pods that ask for nothing still spread.
+        (TWO, "S0 0/0", "0/0", "S1 4-7 N1"),
+        (TWO, "S0 0/0, S1 0/0", "0/0", "S0 0-3 N0"),
+        # The bigger socket is emptier.
+        (LOPSIDED, "", "500m/1G", "S1 2-7 N1"),
+        # Full sockets are passed over, whatever the score.
+        (TWO, "S0 3800m/0, S1 3/7G", "500m/1G", "S1 4-7 N1"),
+        (TWO, "S0 3800m/0, S1 3800m/0", "500m/1G", "NoRoom"),
+        (TWO, "S0 0/7500m, S1 0/0", "100m/9G", "NoRoom"),
+        # Exactly full is not too full.
+        (TWO, "S0 2/4G, S1 4/0", "2/4G", "S0 0-3 N0"),
+        (SPARSE, "S0 1/1G", "1/1G", "S36 4-7 N8"),
+        # CXL memory is nobody's, and nobody is given it.
+        (CXL, "S0 1/1G", "1/9G", "NoRoom"),
+        (CXL, "S0 1/1G", "1/1G", "S1 4-7 N1"),
+        (SNC, "S0 1/1G", "1/1G", "S1 4-7 N2-3"),
+        (ONE, "", "1/1G", "SingleSocket"),
+        (SHARED, "", "1/1G", "SharedNumaNode"),
+    ],
+)  # fmt: skip
+def test_spread(machine_text: str, taken: str, wanted: str, result: str):
+    taken = taken.replace("0/7500m", "0/7.5G")
+    assert outcome(decide(machine_text, taken, wanted)) == result
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted", "result"),
+    [
+        ("", "500m/1G", "S0 0-3 N0"),
+        ("S1 500m/1G", "500m/1G", "S1 4-7 N1"),
+        ("S0 2/1G, S1 3/1G", "500m/1G", "S1 4-7 N1"),
+        ("S0 2/1G, S1 3800m/1G", "500m/1G", "S0 0-3 N0"),
+        ("S0 100m/7G, S1 3/1G", "500m/1G", "S0 0-3 N0"),
+    ],
+)
+def test_pack_is_best_fit(taken: str, wanted: str, result: str):
+    assert outcome(decide(TWO, taken, wanted, choice("Pack"))) == result
+
+
+@pytest.mark.parametrize(
+    ("strategy", "taken", "memory", "result"),
+    [
+        ("FollowMemory", "", {"N1": 0.5}, "S1 4-7 N1"),
+        ("FollowMemory", "S1 2/1G", {"N0": 0.2, "N1": 0.5}, "S1 4-7 N1"),
+        ("FollowMemory", "S1 3800m/1G", {"N1": 0.5}, "S0 0-3 N0"),
+        ("FollowMemory", "S0 1/1G", {}, "S1 4-7 N1"),
+        # A tie-break for the others, no more.
+        ("Spread", "", {"N1": 0.5}, "S1 4-7 N1"),
+        ("Spread", "S1 100m/0", {"N1": 0.5}, "S0 0-3 N0"),
+        ("Pack", "", {"N1": 0.5}, "S1 4-7 N1"),
+    ],
+)
+def test_where_the_memory_is(strategy: Strategy, taken: str, memory: dict[str, float], result: str):
+    found = decide(TWO, taken, "500m/1G", choice(strategy), resident=resident(**memory))
+    assert outcome(found) == result
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted", "how", "result"),
+    [
+        ("", "1/1G", choice(socket=1), "S1 4-7 N1"),
+        ("S1 3/7G", "1/1G", choice(socket=1), "S1 4-7 N1"),
+        ("S1 3500m/0", "1/1G", choice(socket=1), "NoRoom"),
+        ("S1 0/7.5G", "1/1G", choice(socket=1, otherwise="CpuOnly"), "S1 4-7 -"),
+        ("S1 0/7.5G", "1/1G", choice(socket=1, memory="None"), "S1 4-7 -"),
+    ],
+)
+def test_explicit_socket_is_honoured_within_capacity(
+    taken: str, wanted: str, how: Choice, result: str
+):
+    assert outcome(decide(TWO, taken, wanted, how)) == result
+
+
+@pytest.mark.parametrize(
+    ("machine_text", "taken", "how", "result"),
+    [
+        (TWO, "S0 0/7.5G, S1 0/7.5G", choice(), "NoRoom"),
+        (TWO, "S0 0/7.5G, S1 0/7.5G", choice(otherwise="CpuOnly"), "S0 0-3 -"),
+        (TWO, "S0 3800m/7.5G, S1 0/7.5G", choice(otherwise="CpuOnly"), "S1 4-7 -"),
+        (TWO, "S0 3800m/0, S1 3800m/0", choice(otherwise="CpuOnly"), "NoRoom"),
+        (SHARED, "", choice(otherwise="CpuOnly"), "S0 0-3 -"),
+        (SHARED, "S0 1/1G cpu", choice(memory="None"), "S1 4-7 -"),
+        (SHARED, "", choice(memory="Preferred"), "S0 0-3 -"),
+        (SHARED, "", choice(granularity="NumaNode"), "NoPlace"),
+        (TWO, "S0 0/7.5G, S1 0/7.5G", choice(memory="Preferred"), "S0 0-3 N0"),
+        (TWO, "S0 0/7.5G cpu, S1 0/0", choice("Pack"), "S0 0-3 N0"),
+    ],
+)
+def test_when_memory_has_no_room(machine_text: str, taken: str, how: Choice, result: str):
+    assert outcome(decide(machine_text, taken, "500m/1G", how)) == result
+
+
+@pytest.mark.parametrize(
+    ("headroom", "wanted", "result"),
+    [
+        (0, "100m/8G", "S0 0-3 N0"),
+        (10, "100m/7G", "S0 0-3 N0"),
+        (10, "100m/7.3G", "NoRoom"),
+        (50, "100m/4G", "S0 0-3 N0"),
+        (99, "100m/0.07G", "S0 0-3 N0"),
+        (99, "100m/1G", "NoRoom"),
+    ],
+)
+def test_headroom_is_kept_free(headroom: int, wanted: str, result: str):
+    assert outcome(decide(TWO, "", wanted, choice(headroom=headroom))) == result
+
+
+@pytest.mark.parametrize(
+    ("available", "memory", "wanted", "result"),
+    [
+        # What others (not opted in) hold counts by what is available.
+        ({0: 1, 1: 6}, {}, "100m/2G", "S1 4-7 N1"),
+        ({0: 1, 1: 1}, {}, "100m/2G", "NoRoom"),
+        # The pod's own memory that is there already needs no room.
+        ({0: 1, 1: 0}, {"N1": 3}, "100m/3G", "S1 4-7 N1"),
+        # A pod that uses more than it asks for is taken by its use.
+        ({0: 2, 1: 2}, {"N0": 1.5, "N1": 1.5}, "100m/0", "S0 0-3 N0"),
+        ({0: 1, 1: 1}, {"N0": 1.5, "N1": 1.5}, "100m/0", "NoRoom"),
+        # Not reported: only requests count.
+        ({0: 1}, {}, "100m/2G", "S1 4-7 N1"),
+    ],
+)
+def test_memory_that_can_really_be_had(
+    available: dict[int, int], memory: dict[str, float], wanted: str, result: str
+):
+    where = node(TWO, available=available)
+    assert outcome(decide(where, "", wanted, resident=resident(**memory))) == result
+
+
+@pytest.mark.parametrize(
+    ("reserved", "taken", "wanted", "result"),
+    [
+        ("0", "S1 2/0", "1/1G", "S0 1-3 N0"),
+        ("0,4", "", "3/1G", "S0 1-3 N0"),
+        ("0,4", "", "3500m/1G", "NoRoom"),
+        ("0-3", "", "1/1G", "S1 4-7 N1"),
+        ("0-7", "", "0/0", "NoPlace"),
+    ],
+)
+def test_reserved_cpus_are_never_given(reserved: str, taken: str, wanted: str, result: str):
+    assert outcome(decide(node(TWO, reserved=reserved), taken, wanted)) == result
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted", "socket", "result"),
+    [
+        ("", "500m/1G", None, "S0/N0 0-1 N0"),
+        ("S0/N0 100m/1G", "500m/1G", None, "S0/N1 2-3 N1"),
+        ("S0/N0 1/1G, S0/N1 1/1G, S1/N2 1/1G", "500m/1G", None, "S1/N3 6-7 N3"),
+        ("S0/N0 1/1G", "500m/1G", 1, "S1/N2 4-5 N2"),
+        # A pin of the whole socket burdens both of its NUMA nodes.
+        ("S0 1/1G", "500m/1G", None, "S1/N2 4-5 N2"),
+        # A NUMA node with room in a socket without is no place.
+        ("S0 3500m/0, S1 3800m/0", "500m/1G", None, "S0/N0 0-1 N0"),
+        ("S0 3800m/0, S1 3800m/0", "500m/1G", None, "NoRoom"),
+        ("", "2500m/1G", None, "NoRoom"),
+    ],
+)
+def test_granularity_numa_node(taken: str, wanted: str, socket: int | None, result: str):
+    how = choice(granularity="NumaNode", socket=socket)
+    assert outcome(decide(SNC, taken, wanted, how)) == result
+
+
+def test_single_socket_with_several_numa_nodes_can_be_pinned_by_numa_node():
+    snc1 = "S0[N0 0-1 4G, N1 2-3 4G]"
+    assert outcome(decide(snc1, "", "1/1G")) == "SingleSocket"
+    assert outcome(decide(snc1, "", "1/1G", choice(granularity="NumaNode"))) == "S0/N0 0-1 N0"
+
+
+@pytest.mark.parametrize(
+    ("machine_text", "current", "taken", "how", "result"),
+    [
+        # Where it is pinned it stays, however full it gets there.
+        (TWO, "S1", "S1 4/8G", choice(), "S1 4-7 N1"),
+        (TWO, "S1", "", choice("Pack"), "S1 4-7 N1"),
+        # Unless it asks for another socket, or that one is gone.
+        (TWO, "S1", "", choice(socket=0), "S0 0-3 N0"),
+        (TWO, "S2", "", choice(), "S0 0-3 N0"),
+        # Asked for a full one: it is not moved there, and loses its place as it wished.
+        (TWO, "S1", "S0 4/0", choice(socket=0), "NoRoom"),
+        # Granularity changed: a NUMA node is chosen anew.
+        (SNC, "S1", "", choice(granularity="NumaNode"), "S0/N0 0-1 N0"),
+        (SNC, "S1/N3", "", choice(granularity="NumaNode"), "S1/N3 6-7 N3"),
+        (SNC, "S1/N3", "", choice(), "S0 0-3 N0-1"),
+        # Memory is released or bound as the policy says now.
+        (TWO, "S1", "", choice(memory="None"), "S1 4-7 -"),
+        (TWO, "S1", "S1 4/8G", choice(memory="Preferred"), "S1 4-7 N1"),
+        (TWO, "S1 cpu", "", choice(), "S1 4-7 N1"),
+        (TWO, "S1 cpu", "S1 0/8G", choice(otherwise="CpuOnly"), "S1 4-7 -"),
+        (TWO, "S1 cpu", "S1 0/8G", choice(), "S0 0-3 N0"),
+    ],
+)
+def test_pins_are_sticky(machine_text: str, current: str, taken: str, how: Choice, result: str):
+    where, *rest = current.split()
+    now = spot(where, memory="cpu" not in rest)
+    assert outcome(decide(machine_text, taken, "500m/1G", how, current=now)) == result
+
+
+def test_messages_have_the_numbers():
+    refused = decide(TWO, "S0 3500m/6G, S1 4/0", "1/3G", choice(headroom=10))
+    assert isinstance(refused, Unplaceable)
+    assert refused.message == (
+        "no socket of node numa-0 has room for 1 CPU and 3.0 GiB of memory with 10% of memory "
+        "kept free: socket 0 has 500m of 4 CPU and 1.2 GiB of 7.2 GiB memory left; "
+        "socket 1 has 0 of 4 CPU and 7.2 GiB of 7.2 GiB memory left"
+    )
+    refused = decide(TWO, "S1 4/0", "1/3G", choice(socket=1))
+    assert isinstance(refused, Unplaceable)
+    assert refused.message.startswith(
+        "socket 1 of node numa-0, asked for by annotation, has no room for 1 CPU and 3.0 GiB"
+    )
+    placed = decide(TWO, "", "1/3G", cpu_limit_millis=6000)
+    assert isinstance(placed, Placement)
+    assert placed.message == (
+        "socket 0 of node numa-0: CPUs 0-3, memory of NUMA nodes 0 (Spread); "
+        "the pod's CPU limit of 6 can't be used up on 4 CPUs"
+    )
+
+
+# -- what holds for any input ---------------------------------------------------------
+
+MACHINES = [TWO, SNC, SHARED, ONE, CXL, LOPSIDED, SPARSE, "S0[N0 0-3 8G] S1[N1 4-5 1G, N2 6-7 9G]"]
+requests = st.builds(
+    Requests, st.integers(0, 5000), st.integers(0, 10).map(lambda halves: halves * GIB // 2)
+)
+choices = st.builds(
+    choice,
+    st.sampled_from(["Spread", "Pack", "FollowMemory"]),
+    memory=st.sampled_from(["Strict", "Preferred", "None"]),
+    granularity=st.sampled_from(["Socket", "NumaNode"]),
+    otherwise=st.sampled_from(["Skip", "CpuOnly"]),
+    socket=st.none() | st.sampled_from([0, 1, 36]),
+    headroom=st.integers(0, 99),
+)
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> Node:
+    text = draw(st.sampled_from(MACHINES))
+    reserved = draw(st.sets(st.integers(0, 7), max_size=3))
+    return Node("n", machine(text), CpuSet(reserved))
+
+
+pods = st.lists(st.tuples(requests, choices), max_size=12)
+
+
+def fill(where: Node, wanted: list[tuple[Requests, Choice]]) -> list[Pinned]:
+    taken: list[Pinned] = []
+    for asked, how in wanted:
+        found = plan(where, taken, Candidate(requests=asked), how)
+        if isinstance(found, Placement):
+            taken.append(Pinned(found.spot, asked))
+    return taken
+
+
+@given(nodes(), pods)
+def test_no_place_is_ever_promised_more_than_it_has(
+    where: Node, wanted: list[tuple[Requests, Choice]]
+):
+    taken = fill(where, wanted)
+    strict = [(r, c) for r, c in wanted if c.memory == "Strict"]
+    for granularity in ("Socket", "NumaNode"):
+        for place in places(where, taken, granularity):
+            assert place.cpu_used <= place.cpu_capacity
+            if len(strict) == len(wanted):
+                assert place.memory_used <= place.memory_total
+
+
+@given(nodes(), pods, requests, choices)
+def test_a_placement_lies_on_one_socket_and_off_reserved_cpus(
+    where: Node, wanted: list[tuple[Requests, Choice]], asked: Requests, how: Choice
+):
+    found = plan(where, fill(where, wanted), Candidate(requests=asked), how)
+    if isinstance(found, Unplaceable):
+        assert found.message
+        return
+    home = where.topology.socket(found.socket)
+    assert home is not None
+    assert found.cpus
+    assert found.cpus <= home.cpus - where.reserved
+    assert how.socket in (None, found.socket)
+    if found.mems is not None:
+        assert found.mems <= where.topology.mems(found.socket)
+        assert found.mems
+    if how.memory == "None":
+        assert found.mems is None
+    if how.memory == "Strict" and how.on_unplaceable == "Skip":
+        assert found.mems is not None
+
+
+@given(nodes(), pods, requests, choices, st.randoms(use_true_random=False))
+def test_order_of_the_input_does_not_matter(where: Node, wanted, asked, how, chance):
+    taken = fill(where, wanted)
+    shuffled = list(taken)
+    chance.shuffle(shuffled)
+    candidate = Candidate(requests=asked)
+    assert plan(where, taken, candidate, how) == plan(where, shuffled, candidate, how)
+
+
+@given(nodes(), pods, requests, choices, st.dictionaries(st.integers(0, 3), st.just(GIB)))
+def test_a_plan_that_is_carried_out_is_planned_again(where: Node, wanted, asked, how, memory):
+    taken = fill(where, wanted)
+    first = plan(where, taken, Candidate(requests=asked, resident=memory), how)
+    if isinstance(first, Placement):
+        current = Spot(first.socket, first.numa_node, memory=first.mems is not None)
+        again = plan(where, taken, Candidate(asked, memory, current), how)
+        assert again == first

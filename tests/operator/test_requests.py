@@ -1,0 +1,202 @@
+"""Requests as the scheduler counts them (component-helpers/resource/helpers.go)."""
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numapin_operator.requests import MAX_QUANTITY, Requests, cpu_limit, effective, quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "millis"),
+    [
+        ("100m", 100),
+        ("1", 1000),
+        (1, 1000),
+        (0.5, 500),
+        ("1.5", 1500),
+        ("1e3", 1_000_000),
+        ("1k", 1_000_000),
+        ("0.1m", 1),  # MilliValue rounds up
+        ("1n", 1),
+        ("100u", 1),
+        ("2500000n", 3),
+        ("0", 0),
+    ],
+)
+def test_cpu_in_millicores(text: Any, millis: int):
+    assert quantity(text, scale=1000) == millis
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("1Ki", 1024),
+        ("1.5Gi", 1_610_612_736),
+        ("128974848", 128_974_848),
+        ("129e6", 129_000_000),
+        ("129M", 129_000_000),
+        ("1E", 10**18),
+        ("7Ei", 7 * 2**60),
+        ("9Ei", MAX_QUANTITY),
+        ("1500m", 2),  # Value rounds up
+        ("+5", 5),
+    ],
+)
+def test_memory_in_bytes(text: str, amount: int):
+    assert quantity(text) == amount
+
+
+@pytest.mark.parametrize("text", ["", "abc", "1Q", "1mi", "NaN", "Infinity", "--1"])
+def test_what_is_no_quantity(text: str):
+    with pytest.raises(ValueError):  # noqa: PT011 (the library words it)
+        quantity(text)
+
+
+def pod(spec: str) -> dict[str, Any]:
+    return {"spec": yaml.safe_load(spec)}
+
+
+def c(name: str, cpu: str, memory: str, extra: str = "") -> str:
+    return f"{{name: {name}, resources: {{requests: {{cpu: {cpu}, memory: {memory}}}}}{extra}}}"
+
+
+ALWAYS = ", restartPolicy: Always"
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        pytest.param("containers: []", (0, 0), id="nothing"),
+        pytest.param("containers: [{name: a}]", (0, 0), id="best effort"),
+        pytest.param(
+            f"containers: [{c('a', '100m', '1k')}, {c('b', '200m', '2k')}]",
+            (300, 3000),
+            id="containers add up",
+        ),
+        pytest.param(
+            f"initContainers: [{c('i', '500m', '1k')}]\ncontainers: [{c('a', '100m', '2k')}]",
+            (500, 2000),
+            id="init container: the larger of each resource",
+        ),
+        pytest.param(
+            f"initContainers: [{c('i', '500m', 0)}, {c('j', '400m', 0)}]\n"
+            f"containers: [{c('a', '100m', 0)}]",
+            (500, 0),
+            id="init containers run one by one",
+        ),
+        pytest.param(
+            f"initContainers: [{c('s', '100m', '1k', ALWAYS)}]\n"
+            f"containers: [{c('a', '200m', '2k')}]",
+            (300, 3000),
+            id="sidecar runs beside the containers",
+        ),
+        pytest.param(
+            f"initContainers: [{c('s', '100m', 0, ALWAYS)}, {c('i', '500m', 0)}]\n"
+            f"containers: [{c('a', '200m', 0)}]",
+            (600, 0),
+            id="init container after a sidecar runs beside it",
+        ),
+        pytest.param(
+            f"initContainers: [{c('i', '500m', 0)}, {c('s', '100m', 0, ALWAYS)}]\n"
+            f"containers: [{c('a', '200m', 0)}]",
+            (500, 0),
+            id="init container before a sidecar does not",
+        ),
+        pytest.param(
+            f"containers: [{c('a', '100m', '1k')}]\noverhead: {{cpu: 50m, memory: 5}}",
+            (150, 1005),
+            id="overhead of the runtime class",
+        ),
+        pytest.param(
+            f"containers: [{c('a', '100m', '1k')}]\n"
+            "resources: {requests: {cpu: '2'}}\noverhead: {cpu: 50m}",
+            (2050, 1000),
+            id="pod-level resources replace, overhead still adds",
+        ),
+    ],
+)
+def test_effective_requests(spec: str, wanted: tuple[int, int]):
+    assert effective(pod(spec)) == Requests(*wanted)
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [
+        pytest.param("{}", 500, id="no status yet"),
+        pytest.param("{resources: {requests: {cpu: 200m}}}", 500, id="grows: what it asks for"),
+        pytest.param("{resources: {requests: {cpu: '1'}}}", 1000, id="shrinks: what it still has"),
+        pytest.param(
+            "{resources: {requests: {cpu: 200m}}, allocatedResources: {cpu: 700m}}",
+            700,
+            id="what the kubelet has allocated",
+        ),
+    ],
+)
+def test_resize_under_way_counts_the_larger(status: str, wanted: int):
+    found = pod(f"containers: [{c('a', '500m', 0)}]")
+    found["status"] = {"containerStatuses": [{"name": "a", **yaml.safe_load(status)}]}
+    assert effective(found).cpu_millis == wanted
+
+
+def test_infeasible_resize_counts_what_the_pod_has():
+    found = pod(f"containers: [{c('a', '64', 0)}]")
+    found["status"] = {
+        "containerStatuses": [{"name": "a", "resources": {"requests": {"cpu": "200m"}}}],
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+    }
+    assert effective(found).cpu_millis == 200
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ("containers: [{name: a}]", None),
+        ("containers: [{name: a, resources: {limits: {cpu: '2'}}}, {name: b}]", None),
+        (
+            "containers: [{name: a, resources: {limits: {cpu: '2'}}},"
+            " {name: b, resources: {limits: {cpu: 500m}}}]",
+            2500,
+        ),
+        ("containers: [{name: a}]\nresources: {limits: {cpu: '3'}}", 3000),
+        (
+            "initContainers: [{name: s, restartPolicy: Always, resources: {limits: {cpu: '1'}}},"
+            " {name: i}]\ncontainers: [{name: a, resources: {limits: {cpu: '2'}}}]",
+            3000,
+        ),
+    ],
+)
+def test_cpu_limit(spec: str, wanted: int | None):
+    assert cpu_limit(pod(spec)) == wanted
+
+
+amounts = st.integers(0, 10**6)
+
+
+@given(st.lists(amounts, max_size=4), st.lists(st.tuples(amounts, st.booleans()), max_size=4))
+def test_effective_is_at_least_every_moment_of_the_pod(
+    containers: list[int], starts: list[tuple[int, bool]]
+):
+    spec = {
+        "containers": [
+            {"name": f"c{i}", "resources": {"requests": {"cpu": f"{m}m"}}}
+            for i, m in enumerate(containers)
+        ],
+        "initContainers": [
+            {
+                "name": f"i{i}",
+                "resources": {"requests": {"cpu": f"{m}m"}},
+                **({"restartPolicy": "Always"} if always else {}),
+            }
+            for i, (m, always) in enumerate(starts)
+        ],
+    }
+    moments = [sum(containers) + sum(m for m, always in starts if always)]
+    running = 0
+    for m, always in starts:
+        moments.append(running + m)
+        running += m if always else 0
+    assert effective({"spec": spec}).cpu_millis == max(moments)
