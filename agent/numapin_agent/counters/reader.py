@@ -219,9 +219,27 @@ class Counters:
             with self._lock:
                 totals = self._descriptors("map:totals")
                 full = sum(per_cpu_sum(fd, _LOST, cpus=self._cpus) for fd in totals)
-                return full + sum(map(syscalls.program_misses, self._descriptors("program:")))
+                return full + sum(
+                    syscalls.program_info(fd).misses for fd in self._descriptors("program:")
+                )
         except OSError as error:
             raise CounterError(f"lost events can't be read: {error.strerror}") from error
+
+    def programs(self) -> Mapping[str, syscalls.ProgramInfo]:
+        """Statistics of each attached program, by name.
+
+        Raises:
+            CounterError: they can't be read.
+        """
+        try:
+            with self._lock:
+                return {
+                    role.removeprefix("program:"): syscalls.program_info(fd)
+                    for role, fd in self._fds
+                    if role.startswith("program:")
+                }
+        except OSError as error:
+            raise CounterError(f"programs can't be asked: {error.strerror}") from error
 
     def alive(self) -> bool:
         """Whether the programs are loaded and an event of our own is counted.

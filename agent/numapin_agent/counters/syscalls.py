@@ -12,6 +12,7 @@ import fcntl
 import os
 import platform
 import struct
+from dataclasses import dataclass
 from typing import Final
 
 _NUMBERS: Final = {
@@ -31,6 +32,7 @@ _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
 _PERF_ATTR_SIZE = 112
 _CLOEXEC = 8
 _MPOL_MF_MOVE = 2
+_PROG_INFO_SIZE, _PROG_INFO_RUN_TIME = 216, 192
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -281,16 +283,27 @@ def kprobe_multi_open(program: int, function: str) -> int:
     return bpf(_LINK_CREATE, attr)
 
 
-def program_misses(program: int) -> int:
-    """How often a program was skipped because it was already running on that CPU.
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """What the kernel knows of a loaded program (struct bpf_prog_info).
 
-    ``bpf_prog_info.recursion_misses``, 5.12 and later; 0 on older kernels.
+    Attributes:
+        run_nanoseconds: spent in it; grows only while kernel.bpf_stats_enabled is 1.
+        runs: how often it ran, with the same condition.
+        misses: how often it was skipped because it was already running on that CPU; 0 on
+            kernels before 5.12.
     """
-    info = ctypes.create_string_buffer(232)
-    attr = attribute("=IIQ", program, len(info), ctypes.addressof(info))
-    bpf(_OBJ_INFO, attr)
-    (filled,) = struct.unpack_from("=I", attr.raw, 4)
-    return int(struct.unpack_from("=Q", info.raw, 208)[0]) if filled >= 216 else 0
+
+    run_nanoseconds: int
+    runs: int
+    misses: int
+
+
+def program_info(program: int) -> ProgramInfo:
+    """Ask for a loaded program's statistics."""
+    info = ctypes.create_string_buffer(_PROG_INFO_SIZE)
+    bpf(_OBJ_INFO, attribute("=IIQ", program, len(info), ctypes.addressof(info)))
+    return ProgramInfo(*struct.unpack_from("=QQQ", info.raw, _PROG_INFO_RUN_TIME))
 
 
 def move_own_page(address: int, node: int | None) -> int:
