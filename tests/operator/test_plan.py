@@ -92,7 +92,7 @@ def decide(
         (ONE, "", "1/1G", "SingleSocket"),
         (SHARED, "", "1/1G", "SharedNumaNode"),
     ],
-)  # fmt: skip
+)
 def test_spread(machine_text: str, taken: str, wanted: str, result: str):
     taken = taken.replace("0/7500m", "0/7.5G")
     assert outcome(decide(machine_text, taken, wanted)) == result

@@ -278,10 +278,15 @@ def test_policy_applies_by_priority_and_counts(world: World, namespace: str, nod
     pin = world.placed(namespace, "r1")
     world.report_pin(namespace, "r1", good_report(pin, since=ago(60)))
     until(
-        lambda: [world.policies.get("redis").get("status", {}).get(k)
-                 for k in ("matched", "pinned", "verified")] == [1, 1, 1],
+        lambda: (
+            [
+                world.policies.get("redis").get("status", {}).get(k)
+                for k in ("matched", "pinned", "verified")
+            ]
+            == [1, 1, 1]
+        ),
         what="the policy's counts",
-    )  # fmt: skip
+    )
     status = world.policies.get("redis")["status"]
     assert [(c["type"], c["status"], c["reason"]) for c in status["conditions"]] == [
         ("Ready", "True", "Accepted")
