@@ -18,12 +18,15 @@ Status = Literal["True", "False", "Unknown"]
 PINNED: Final = "Pinned"
 VERIFIED: Final = "Verified"
 READY: Final = "Ready"
+RELEASED: Final = "Released"
+"""Reason of Pinned=False after onFailure Unpin."""
 
 _OPEN: Final[frozenset[Verdict]] = frozenset({"Pending", "NoSignal", "Observing"})
 """Verdicts that leave open whether the pin works."""
 _WARNINGS: Final[frozenset[Verdict]] = frozenset(
     {"Ineffective", "Drifted", "Conflict", "Unplaceable", "Invalid"}
 )
+_BY_REASON: Final[frozenset[Verdict]] = frozenset({"Unplaceable", "Invalid"})
 _SILENT: Final[frozenset[Verdict]] = frozenset({"Pending", "Observing"})
 MESSAGE_CHARACTERS: Final = 4096
 
@@ -158,8 +161,8 @@ def notes(old: NumaPinStatus | None, new: NumaPinStatus) -> tuple[Note, ...]:
             found.append(Note("Normal", "Unpinned", now.message))
     verdict = new.verdict
     changed = old is None or old.verdict != verdict
-    if verdict in {"Unplaceable", "Invalid"} and now is not None:
-        # The reason is the news here: InvalidAnnotation, NoRoom, Released, ...
+    if now is not None and (verdict in _BY_REASON or now.reason == RELEASED):
+        # The reason is the news here: InvalidAnnotation, NoRoom, ...
         if changed or was is None or was.reason != now.reason:
             found.append(Note("Warning", now.reason, now.message))
     elif changed and verdict is not None and verdict not in _SILENT:

@@ -82,7 +82,7 @@ def _released(situation: Situation, mark: str) -> str | None:
     said = next(
         (c for c in (status.conditions if status else ()) if c.type == conditions.PINNED), None
     )
-    if said is not None and said.reason == "Released":
+    if said is not None and said.reason == conditions.RELEASED:
         return said.message
     return "released because the pin was Ineffective for a whole window (onFailure Unpin)"
 
@@ -183,7 +183,7 @@ def release(pod: Pod, choice: Choice, message: str) -> Decision:
     mark = build.fingerprint(choice, pod.node or "")
     return Decision(
         spec=build.spec(pod, choice, None),
-        refusal=Refusal("Released", message, "Ineffective"),
+        refusal=Refusal(conditions.RELEASED, message, "Ineffective"),
         fingerprint=mark,
         released=mark,
     )
@@ -205,7 +205,7 @@ def give_up(decision: Decision, judgement: Judgement) -> Decision:
     message = f"released by onFailure Unpin: {judgement.message}"
     return Decision(
         spec=decision.spec.model_copy(update={"socket": None, "cpus": None, "mems": None}),
-        refusal=Refusal("Released", message, "Ineffective"),
+        refusal=Refusal(conditions.RELEASED, message, "Ineffective"),
         fingerprint=decision.fingerprint,
         released=decision.fingerprint,
     )
