@@ -7,6 +7,7 @@ from rich.console import Console
 from support.world import NAMESPACE, World, container, pod, resources
 
 from numapin_api.names import API_VERSION
+from numapin_lab import config, guestroot
 from numapin_lab.demo.cluster import Cluster
 from numapin_lab.lab import Lab
 from numapin_lab.steps import Steps
@@ -57,11 +58,19 @@ PODS = [
 
 
 @pytest.fixture(scope="session")
-def world() -> Iterator[World]:
+def world(pytestconfig: pytest.Config) -> Iterator[World]:
     """The lab with two nodes and numapin, brought up unless it is; it stays up afterwards."""
-    lab = Lab(Steps(Console(stderr=True)))
-    lab.up_as_is(at_least=2)
-    lab.deploy()
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    # Minutes when everything has to be built: whoever waits shall see why.
+    with capture.global_and_fixture_disabled():
+        lab = Lab(Steps(Console(stderr=True)))
+        now = lab.state()
+        lab.up(
+            topology=now.topology if now else config.DEFAULT_TOPOLOGY,
+            count=max(2, len(now.nodes) if now else 0),
+            kernel=now.kernel if now else guestroot.DEFAULT_KERNEL,
+        )
+        lab.deploy()
     running = World(lab, Cluster(lab.paths.kubeconfig))
     running.cluster.ensure_namespace(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
