@@ -30,7 +30,11 @@ def read_topology(paths: HostPaths) -> Topology:
     Raises:
         TopologyError: sysfs is missing, unreadable, truncated or contradicts itself.
     """
-    return build(read_machine(paths))
+    try:
+        return build(read_machine(paths))
+    except TopologyError:
+        # a CPU that is plugged or unplugged between two reads looks like a contradiction
+        return build(read_machine(paths))
 
 
 def read_machine(paths: HostPaths) -> RawMachine:

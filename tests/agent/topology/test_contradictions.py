@@ -136,3 +136,17 @@ def test_kernel_release(tmp_path):
     paths.kernel_release.parent.mkdir(parents=True)
     paths.kernel_release.write_text("6.12.117+deb13-cloud-amd64\n")
     assert kernel_release(paths) == "6.12.117+deb13-cloud-amd64"
+
+
+def test_cpu_without_topology_is_where_its_siblings_say(tree):
+    """cpu/online says it is there, so the maps of the others count."""
+    shutil.rmtree(tree / CPU / "cpu5/topology")
+    topology = read_topology(HostPaths(tree))
+    assert [str(s.cpus) for s in topology.sockets] == ["0-3", "4-7"]
+
+
+def test_sibling_maps_that_disagree_about_a_cpu(tree):
+    shutil.rmtree(tree / CPU / "cpu5/topology")
+    (tree / CPU / "cpu0/topology/core_siblings").write_text("2f")
+    with pytest.raises(TopologyError, match=r"sibling maps name \[0, 1\] for it"):
+        read_topology(HostPaths(tree))
