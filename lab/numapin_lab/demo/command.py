@@ -4,14 +4,12 @@ Joins the lab and the demo's parts; what is measured and how stands in those.
 """
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-import click
 from kubernetes import client
 from rich.console import Console
 
@@ -36,34 +34,29 @@ WHAT_ANNOTATION = "demo.numapin.io/workload"
 _METRICS_PORT = 9465
 
 
-@click.command("demo")
-@click.option(
-    "--seconds",
-    type=click.IntRange(10, 3600),
-    default=60,
-    show_default=True,
-    help="Length of the measurement before and after.",
-)
-@click.pass_obj
-def demo(lab: Lab, seconds: int) -> None:
-    """Real workloads on two sockets, before and after they are pinned.
+def run(lab: Lab, *, seconds: int) -> int:
+    """Bring everything up, run the demo, write and print its report.
 
-    Exit status 1 when a criterion is not met; it is named.
+    Args:
+        lab: as it is; ended again on Ctrl-C if it was not up.
+        seconds: length of each of the two measurements.
+
+    Returns:
+        Exit status: 0, 1 when a criterion is not met, 130 when interrupted.
     """
     # A terminated demo tidies up as an interrupted one does.
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()
     was_up = lab.is_up()
     try:
-        met = _run(lab, console, seconds)
+        return 0 if _run(lab, console, seconds) else 1
     except KeyboardInterrupt:
-        if not was_up:
+        if was_up:
+            console.print("\ninterrupted: the lab was up before and stays up")
+        else:
             console.print("\ninterrupted: ending the lab that this demo started")
             lab.down()
-        else:
-            console.print("\ninterrupted: the lab was up before and stays up")
-        sys.exit(130)
-    sys.exit(0 if met else 1)
+        return 130
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
