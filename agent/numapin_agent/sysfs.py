@@ -7,7 +7,7 @@ end files in NUL bytes; those are dropped here, nothing else is changed.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from numapin_agent import availability
@@ -21,20 +21,24 @@ _NODE = re.compile(r"node(\d{1,7})", re.ASCII)
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
-def read_topology(paths: HostPaths) -> Topology:
+def read_topology(
+    paths: HostPaths, *, read: Callable[[HostPaths], RawMachine] | None = None
+) -> Topology:
     """The machine's sockets, NUMA nodes and distances.
 
     Args:
         paths: where the host's sys and proc are.
+        read: how to read the files; ``read_machine`` by default.
 
     Raises:
         TopologyError: sysfs is missing, unreadable, truncated or contradicts itself.
     """
+    read = read or read_machine
     try:
-        return build(read_machine(paths))
+        return build(read(paths))
     except TopologyError:
         # a CPU that is plugged or unplugged between two reads looks like a contradiction
-        return build(read_machine(paths))
+        return build(read(paths))
 
 
 def read_machine(paths: HostPaths) -> RawMachine:

@@ -6,7 +6,8 @@ import pytest
 from support.sysfs_tree import Cpu, Machine, Style, machine, write
 
 from numapin_agent.hostpaths import HostPaths
-from numapin_agent.sysfs import kernel_release, numa_balancing, read_topology
+from numapin_agent.sysfs import kernel_release, numa_balancing, read_machine, read_topology
+from numapin_agent.topology import RawMachine
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import TopologyError
 
@@ -150,3 +151,15 @@ def test_sibling_maps_that_disagree_about_a_cpu(tree):
     (tree / CPU / "cpu0/topology/core_siblings").write_text("2f")
     with pytest.raises(TopologyError, match=r"sibling maps name \[0, 1\] for it"):
         read_topology(HostPaths(tree))
+
+
+def test_cpu_unplugged_in_the_middle_of_a_read(tree):
+    """The first look sees both states; the second, later one is the answer."""
+    states = ["0", "1"]
+
+    def read(paths: HostPaths) -> RawMachine:
+        (tree / CPU / "cpu7/online").write_text(states.pop(0))
+        return read_machine(paths)
+
+    assert read_topology(HostPaths(tree), read=read).sockets[1].cpus == CpuSet({4, 5, 6, 7})
+    assert not states
