@@ -5,11 +5,14 @@ record, write and check: first the record on file, then the write, then the kern
 view, compared with what was asked for.
 """
 
+from __future__ import annotations
+
 import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cgroup.values import Cpuset
@@ -30,7 +33,10 @@ from numapin_agent.pin.values import (
 from numapin_agent.pin.worker import Moves
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import CgroupError
-from numapin_api.pin import Phase
+
+if TYPE_CHECKING:
+    # A name of values only: pydantic stays out of the core.
+    from numapin_api.pin import Phase
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,8 @@
-"""Which addresses to hand to move_pages(2): pure functions on addresses and statuses."""
+"""Which addresses to hand to move_pages(2): pure functions on addresses and statuses.
+
+A pod of 100 GB has 26 million pages, so whole stretches of huge-page size are compared as
+bytes; single pages are looked at only where a stretch is mixed.
+"""
 
 # array.array can't be subscripted at run time before Python 3.12.
 from __future__ import annotations
@@ -19,7 +23,7 @@ class Far(NamedTuple):
     Attributes:
         heads: first addresses of aligned stretches of huge-page size that are far as a
             whole: if it is a transparent huge page, this address moves all of it.
-        singles: addresses of all other far pages.
+        singles: addresses of all other far pages, ascending.
     """
 
     heads: list[int]
@@ -36,50 +40,42 @@ def chunks(start: int, end: int, page: int) -> Iterator[range]:
 
 
 def select(
-    addresses: Sequence[int], status: Sequence[int], nodes: NodeSet, *, page: int, huge: int
+    addresses: Sequence[int], status: array[int], nodes: NodeSet, *, page: int, huge: int
 ) -> Far:
     """The pages of a chunk that are in memory, but not on ``nodes``.
 
     Args:
-        addresses: of the pages, ascending.
+        addresses: of the pages, ascending, without gaps if ``huge`` exceeds ``page``.
         status: where each is, as move_pages(2) tells; negative: not there.
         nodes: the target.
         page: bytes of a page.
-        huge: bytes of a transparent huge page.
+        huge: bytes of a transparent huge page; ``page`` where none is to be looked for.
     """
     near = frozenset(nodes)
-    far = [a for a, s in zip(addresses, status, strict=True) if s >= 0 and s not in near]
-    per_huge = huge // page
-    if per_huge <= 1 or len(far) < per_huge:
-        return Far([], far)
+    stretch = huge // page
+    raw = memoryview(status).cast("B")
+    width = status.itemsize
     heads: list[int] = []
     singles: list[int] = []
     i = 0
-    while i < len(far):
-        last = i + per_huge - 1
-        whole = last < len(far) and far[i] % huge == 0 and far[last] == far[i] + huge - page
-        if whole:
-            heads.append(far[i])
-            i += per_huge
+    while i < len(addresses):
+        # Up to the next boundary of huge-page size.
+        stop = min(len(addresses), i + stretch - addresses[i] // page % stretch)
+        first = status[i]
+        if raw[i * width : stop * width] == raw[i * width : (i + 1) * width].tobytes() * (stop - i):
+            if first >= 0 and first not in near:
+                if stop - i == stretch > 1:
+                    heads.append(addresses[i])
+                else:
+                    singles.extend(addresses[i:stop])
         else:
-            singles.append(far[i])
-            i += 1
+            singles.extend(
+                addresses[k] for k in range(i, stop) if status[k] >= 0 and status[k] not in near
+            )
+        i = stop
     return Far(heads, singles)
 
 
 def tails(heads: Sequence[int], *, page: int, huge: int) -> list[int]:
     """All addresses of those stretches but the first of each."""
     return [a for head in heads for a in range(head + page, head + huge, page)]
-
-
-def present(pagemap: bytes, first: int, page: int) -> array[int]:
-    """Addresses with an entry in a piece of /proc/PID/pagemap.
-
-    Args:
-        pagemap: eight bytes a page; bit 63 is set for a page in memory.
-        first: address of the first.
-        page: bytes of a page.
-    """
-    entries = array("Q")
-    entries.frombytes(pagemap[: len(pagemap) // 8 * 8])
-    return array("Q", [first + i * page for i, entry in enumerate(entries) if entry >> 63])

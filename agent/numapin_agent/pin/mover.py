@@ -168,13 +168,10 @@ class PageMover:
                     break
                 missing -= self._chunk(pid, chunk, vma.page, work)
 
-    def _chunk(self, pid: int, chunk: range, page: int, work: _Work) -> int:
+    def _chunk(self, pid: int, addresses: range, page: int, work: _Work) -> int:
         """Move what is far in a chunk; the bytes that were."""
         huge = self._huge if page == self._page else page
-        addresses: Sequence[int] = chunk
-        if page == self._page:
-            addresses = self._present(pid, chunk)
-        if not addresses:
+        if self._is_empty(pid, addresses):
             return 0
         status = self._calls.query(pid, pages(addresses))
         found = far.select(addresses, status, work.job.mems, page=page, huge=huge)
@@ -192,17 +189,16 @@ class PageMover:
         self._batches(pid, singles, page, work)
         return len(found.heads) * huge + len(found.singles) * page
 
-    def _present(self, pid: int, chunk: range) -> Sequence[int]:
-        # A sparse mapping of a hundred gigabytes must not cost a query for each page.
+    def _is_empty(self, pid: int, addresses: range) -> bool:
+        # A sparse mapping of a hundred gigabytes must not cost a query for each page. The
+        # entries of /proc/PID/pagemap are eight bytes, and zero for a page that never was.
         try:
             with (self._proc / str(pid) / "pagemap").open("rb", buffering=0) as pagemap:
-                pagemap.seek(chunk.start // self._page * 8)
-                data = pagemap.read(len(chunk) * 8)
+                pagemap.seek(addresses.start // self._page * 8)
+                entries = pagemap.read((addresses.stop - addresses.start) // self._page * 8)
         except PermissionError:
-            return chunk
-        if not data.strip(b"\0"):
-            return ()
-        return far.present(data, chunk.start, self._page)
+            return False
+        return not entries.strip(b"\0")
 
     def _batches(self, pid: int, addresses: Sequence[int], unit: int, work: _Work) -> None:
         i = 0

@@ -2,26 +2,27 @@
 
 Why these numbers:
 
-- A call of about 10 ms. move_pages(2) holds the process's mmap lock for reading, and its
+- A call of about 20 ms. move_pages(2) holds the process's mmap lock for reading, and its
   pages are locked in lots of at most 512 (``NR_MAX_BATCHED_MIGRATION``), so a thread of the pod
-  that touches one waits for one lot, well below a millisecond natively. But each call starts
-  with ``lru_cache_disable()``: work on every CPU and an RCU grace period, so that calls much
-  shorter than 10 ms would be mostly that. At 1 to 3 GB/s 10 ms are 10 to 30 MB.
+  that touches one waits for one lot, about a millisecond natively. But each call starts with
+  ``lru_cache_disable()``: work on every CPU and an RCU grace period, so that calls much shorter
+  than that would be mostly this. At 1 to 3 GB/s 20 ms are 20 to 60 MB.
 - At most half of one CPU. Moving takes no lock that attaching processes or making cgroups
   needs; what it takes from them is CPU, memory bandwidth and those per-CPU drains. With equal
   rests a neighbour gets every second slice at the worst, so nothing takes more than twice as
   long as on an idle node, and 100 GB still move in two to four minutes.
-- 2 MiB to 64 MiB: a transparent huge page is moved whole anyway, and 64 MiB bounds what one
-  call can take when the first ones happened to be fast.
+- 4 MiB to 64 MiB: below, a call is mostly its fixed cost, even where copying is as slow as
+  under emulation (200 MB/s); 64 MiB bounds what one call can take when the ones before it
+  happened to be fast, and so how long a stop takes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 MIB = 1 << 20
-CALL_SECONDS = 0.010
+CALL_SECONDS = 0.020
 DUTY = 0.5
-LEAST_BYTES = 2 * MIB
+LEAST_BYTES = 4 * MIB
 MOST_BYTES = 64 * MIB
 
 ENOUGH = 4 * MIB

@@ -1,14 +1,20 @@
 """What is asked of a pin, what was seen, and what is reported: frozen values, no I/O."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from numapin_agent.cgroup.values import Cpuset, Residency
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import StateError
-from numapin_api.pin import Phase
-from numapin_api.policy import MemoryMode, Mode
+
+if TYPE_CHECKING:
+    # Names of values only: pydantic stays out of the core.
+    from numapin_api.pin import Phase
+    from numapin_api.policy import MemoryMode, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class Past:
         drifts: how often somebody else changed its cpuset lately.
     """
 
-    record: "Record | None" = None
+    record: Record | None = None
     history_seconds: float = 0
     moving: bool = False
     outcome: MoveOutcome | None = None
@@ -213,7 +219,7 @@ class Record:
         }
 
     @classmethod
-    def from_json(cls, value: object) -> "Record":
+    def from_json(cls, value: object) -> Record:
         """Read back what ``to_json`` made.
 
         Raises:
