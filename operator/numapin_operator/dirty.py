@@ -34,14 +34,6 @@ class DirtyKeys(Generic[K]):
     def __len__(self) -> int:
         return len(self._due)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a key is being worked on."""
-        return bool(self._busy)
-
-    def __contains__(self, key: K) -> bool:
-        return key in self._due
-
     def mark(self, keys: Iterable[K], *, now: float, after: float = 0.0) -> None:
         """Make keys due; one that is due earlier already stays so.
 

@@ -92,11 +92,6 @@ class Reconciler:
         """Note when a pod event came in, for the latency that users feel."""
         self._heard.setdefault(key, self._clock())
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is due now and nobody works."""
-        return not self._dirty.busy and self._dirty.wait(self._clock()) != 0.0
-
     # -- the loop ---------------------------------------------------------------------
 
     async def run(self, workers: int = WORKERS) -> None:
@@ -107,12 +102,17 @@ class Reconciler:
 
     async def _work(self) -> None:
         while True:
-            self.last_tick = self._clock()
-            key = self._dirty.take(self.last_tick)
-            if key is None:
+            if not await self.work_once():
                 await self._pause()
-                continue
-            await self.once(key)
+
+    async def work_once(self) -> bool:
+        """Reconcile the key that has been due longest; False if none is due."""
+        self.last_tick = self._clock()
+        key = self._dirty.take(self.last_tick)
+        if key is None:
+            return False
+        await self._once(key)
+        return True
 
     async def _pause(self) -> None:
         """Sleep until something may be due. Cleared first: a mark meanwhile wakes at once."""
@@ -128,7 +128,7 @@ class Reconciler:
         except TimeoutError:
             return
 
-    async def once(self, key: Key | PolicyKey) -> None:
+    async def _once(self, key: Key | PolicyKey) -> None:
         """Reconcile one key; errors are logged, counted and tried again later."""
         with self._metrics.reconcile_seconds.time():
             try:

@@ -1,0 +1,367 @@
+"""The loop with everything but the network: what is written, when, and when nothing is."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.operator_parts import Parts
+from support.operator_world import good_report, two_sockets
+
+from numapin_api.names import PIN_LABEL
+from numapin_operator.verdict import SILENT_AFTER
+
+
+def errors(parts: Parts, where: str) -> float:
+    found = parts.registry.get_sample_value("numapin_operator_errors_total", {"where": where})
+    return found or 0.0
+
+
+@pytest.fixture
+def parts() -> Parts:
+    made = Parts()
+    made.node()
+    return made.start()
+
+
+def test_every_pod_gets_one_pin_and_one_status(parts: Parts):
+    parts.pod("redis")
+    parts.settle()
+    assert parts.cluster.writes == ["pin default/redis", "numapins status default/redis"]
+    assert parts.sockets() == {"redis": 0}
+    assert parts.verdicts() == {"redis": "Pending"}
+
+
+def test_a_second_look_writes_nothing(parts: Parts):
+    parts.pod("redis")
+    parts.settle()
+    parts.cluster.writes.clear()
+    parts.reconciler.mark(parts.store.everything())
+    parts.settle()
+    assert parts.cluster.writes == []
+
+
+def test_pods_that_come_at_once_are_not_promised_the_same_room(parts: Parts):
+    for name in "abcd":
+        parts.pod(name, cpu="1500m")
+    parts.settle()
+    assert sorted(map(str, parts.sockets().values())) == ["0", "1", "None", "None"]
+
+
+def test_promised_room_counts_before_the_write_is_back(parts: Parts):
+    """Two workers: the first waits for the API server while the second decides."""
+    parts.pod("a", cpu="1500m")
+    parts.pod("b", cpu="1500m")
+    first = parts.reconciler._decide(parts.store.pods["default", "a"], None)
+    second = parts.reconciler._decide(parts.store.pods["default", "b"], None)
+    assert (first.spec.socket, second.spec.socket) == (0, 1)
+
+
+def test_room_of_a_failed_write_is_free_again(parts: Parts):
+    parts.cluster.fail = 1
+    parts.pod("a", cpu="1500m")
+    parts.settle(0.1)
+    assert parts.sockets() == {}
+    parts.tell_gone("pods", ("default", "a"))
+    parts.pod("b", cpu="1500m")
+    parts.settle()
+    assert parts.sockets() == {"b": 0}
+
+
+def test_writes_that_fail_are_tried_again(parts: Parts):
+    parts.cluster.fail = 5
+    parts.pod("redis")
+    parts.settle()
+    assert parts.verdicts() == {"redis": "Pending"}
+    assert errors(parts, "ApiError") == 5
+
+
+def test_a_lost_event_costs_nothing_else(parts: Parts):
+    parts.cluster.no_events = True
+    parts.pod("bad", annotations={"numapin.io/mode": "x"})
+    parts.settle()
+    assert parts.verdicts() == {"bad": "Invalid"}
+    assert errors(parts, "event") == 1
+
+
+def test_a_crash_in_one_pods_case_does_not_stop_the_others(parts: Parts, caplog):
+    parts.cluster.crash_on = "broken"
+    parts.pod("broken")
+    parts.pod("fine")
+    parts.settle(2)
+    assert parts.sockets() == {"fine": 0}
+    assert errors(parts, "reconcile") >= 1
+    assert "RuntimeError: nobody expects this" in caplog.text
+    parts.cluster.crash_on = ""
+    parts.settle()
+    assert parts.sockets() == {"broken": 1, "fine": 0}
+
+
+def test_orphans_are_deleted_after_the_lists_are_complete():
+    parts = Parts()
+    parts.node()
+    parts.pod("redis")
+    parts.start()
+    parts.cluster.remove("pods", ("default", "redis"))
+    again = parts.again()
+    assert again.sockets() == {}
+    assert again.cluster.writes[-1] == "delete default/redis"
+
+
+def test_restart_writes_nothing(parts: Parts):
+    parts.policy("p", priority=1)
+    for name in "abcde":
+        parts.pod(name, cpu="900m")
+    parts.pod("bad", annotations={"numapin.io/socket": "9"})
+    parts.pod("lost", node="elsewhere")
+    parts.settle()
+    parts.observe("a", good_report(parts.cluster.pin("default", "a"), since=parts.time()))
+    parts.settle(60)
+    assert parts.verdicts()["a"] == "Verified"
+    parts.cluster.writes.clear()
+    parts.again()
+    assert parts.cluster.writes == []
+
+
+def test_stale_watch_events_do_not_undo_what_is_known(parts: Parts):
+    parts.pod("redis")
+    old = {**parts.cluster.objects_of["pods"]["default", "redis"]}
+    parts.settle()
+    stale = dict(parts.cluster.pin("default", "redis"))
+    stale.pop("status")
+    stale["metadata"] = stale["metadata"] | {"resourceVersion": "1"}
+    parts.informer.heard("numapins", {"type": "MODIFIED", "object": stale})
+    parts.informer.heard("pods", {"type": "MODIFIED", "object": old})
+    parts.cluster.writes.clear()
+    parts.settle()
+    assert parts.cluster.writes == []
+
+
+def test_deletion_of_the_predecessor_is_not_taken_for_the_pod_itself(parts: Parts):
+    first = parts.pod("db-0")
+    parts.settle()
+    parts.cluster.remove("pods", ("default", "db-0"))
+    parts.pod("db-0")
+    parts.informer.heard("pods", {"type": "DELETED", "object": first})
+    parts.settle()
+    pin = parts.pin("db-0")
+    assert pin is not None
+    assert pin["spec"]["podUID"] != first["metadata"]["uid"]
+
+
+def test_policy_counts_are_written_once_for_many_pods(parts: Parts):
+    parts.policy("p")
+    for name in "abcdef":
+        parts.pod(name)
+    parts.settle()
+    (status,) = [w for w in parts.cluster.writes if w.startswith("numapolicies")]
+    assert status == "numapolicies status p"
+    assert parts.cluster.objects_of["numapolicies"]["", "p"]["status"]["matched"] == 6
+
+
+def test_a_silent_agent_is_noticed_without_any_event(parts: Parts):
+    parts.pod("redis")
+    parts.settle()
+    parts.observe("redis", good_report(parts.cluster.pin("default", "redis"), since=parts.time()))
+    parts.settle(60)
+    assert parts.verdicts() == {"redis": "Verified"}
+    parts.settle(SILENT_AFTER.total_seconds() + 120)
+    assert parts.verdicts() == {"redis": "NoSignal"}
+    parts.cluster.writes.clear()
+    parts.settle()
+    assert parts.cluster.writes == []
+
+
+def test_follow_memory_waits_for_the_agent_to_say_where_the_memory_is(parts: Parts):
+    parts.policy("p", placement={"strategy": "FollowMemory"})
+    pod = parts.pod("redis")
+    parts.tell("pods", pod | {"status": {"phase": "Running"}})
+    parts.settle()
+    pin = parts.cluster.pin("default", "redis")
+    assert pin["status"]["conditions"][0]["reason"] == "AwaitingResidency"
+    memory = [{"node": 0, "bytes": 1 << 20}, {"node": 1, "bytes": 1 << 28}]
+    parts.observe("redis", {"phase": "Unpinned", "memory": memory})
+    parts.settle()
+    assert parts.sockets() == {"redis": 1}
+
+
+def test_pin_keeps_its_socket_while_the_numanode_is_away(parts: Parts):
+    parts.pod("redis", annotations={"numapin.io/socket": "1"})
+    parts.settle()
+    parts.tell_gone("numanodes", ("", "numa-0"))
+    parts.settle()
+    assert parts.sockets() == {"redis": 1}
+    parts.node(status=two_sockets(cpus_per_socket=8))
+    parts.settle()
+    assert parts.cluster.pin("default", "redis")["spec"]["cpus"] == "8-15"
+
+
+def test_release_holds_over_a_restart_and_ends_with_the_policy(parts: Parts):
+    parts.policy("p", verification={"onFailure": "Unpin"})
+    parts.pod("redis")
+    parts.settle()
+    pin = parts.cluster.pin("default", "redis")
+    parts.observe("redis", good_report(pin, since=parts.time(), local=10))
+    parts.settle(60)
+    assert (parts.sockets(), parts.verdicts()) == ({"redis": None}, {"redis": "Ineffective"})
+    said = parts.cluster.pin("default", "redis")["status"]["conditions"][0]["message"]
+    assert "10.0% of the memory" in said
+    parts.cluster.writes.clear()
+    again = parts.again()
+    assert again.cluster.writes == []
+    again.policy("p", verification={"onFailure": "Warn"})
+    again.settle()
+    assert again.sockets() == {"redis": 1}  # where nine tenths of its memory are
+
+
+def test_watch_that_lost_events_is_corrected_by_comparison(parts: Parts):
+    parts.pod("gone")
+    parts.settle()
+    parts.cluster.remove("pods", ("default", "gone"))  # and nobody says so
+    quiet = parts.cluster.objects_of["numanodes"]["", "numa-0"]
+    parts.cluster.put("numanodes", quiet | {"status": two_sockets(cpus_per_socket=6)})
+    parts.pod("later")
+    asyncio.run(parts.informer.compare())
+    parts.settle()
+    assert parts.sockets() == {"later": 0}
+    assert parts.cluster.pin("default", "later")["spec"]["cpus"] == "0-5"
+    assert parts.slept == [5.0]
+    missed = "numapin_operator_missed_events_total"
+    assert parts.registry.get_sample_value(missed, {"kind": "pods"}) == 1
+    assert parts.registry.get_sample_value(missed, {"kind": "numanodes"}) == 1
+    assert parts.informer.stale == ()
+
+
+def test_watch_that_stays_behind_is_called_dead(parts: Parts):
+    for _ in range(3):
+        assert parts.informer.stale == ()
+        quiet = parts.cluster.objects_of["numanodes"]["", "numa-0"]
+        parts.cluster.put("numanodes", dict(quiet))
+        asyncio.run(parts.informer.compare())
+    assert parts.informer.stale == ("numanodes",)
+    asyncio.run(parts.informer.compare())
+    assert parts.informer.stale == ()
+
+
+def test_object_that_cannot_be_read_is_skipped_and_counted(parts: Parts):
+    parts.informer.heard(
+        "numapins", {"type": "ADDED", "object": {"metadata": {"name": "x", "namespace": "y"}}}
+    )
+    parts.pod("fine")
+    parts.settle()
+    assert parts.sockets() == {"fine": 0}
+    assert errors(parts, "read") == 1
+
+
+class Life(RuleBasedStateMachine):
+    """Whatever happens in whatever order, settled means: exactly the pins that should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = Parts()
+        for node in ("n0", "n1"):
+            self.parts.node(node)
+        self.parts.start()
+        self.settled = True
+
+    names = st.sampled_from(["a", "b", "c", "d", "e"])
+
+    def _pods(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return self.parts.cluster.objects_of["pods"]
+
+    @rule(
+        name=names,
+        node=st.sampled_from(["n0", "n1", None]),
+        cpu=st.sampled_from(["0", "700m", "1900m"]),
+        socket=st.sampled_from([None, "0", "1", "5"]),
+    )
+    def pod_appears(self, name: str, node: str | None, cpu: str, socket: str | None) -> None:
+        if ("default", name) in self._pods():
+            return
+        asked = {} if socket is None else {"numapin.io/socket": socket}
+        self.parts.pod(name, node=node, cpu=cpu, annotations=asked)
+        self.settled = False
+
+    @rule(name=names)
+    def pod_or_label_goes(self, name: str) -> None:
+        if ("default", name) in self._pods():
+            self.parts.tell_gone("pods", ("default", name))
+            self.settled = False
+
+    @rule(name=names)
+    def pod_goes_and_nobody_says_so(self, name: str) -> None:
+        if ("default", name) in self._pods():
+            self.parts.cluster.remove("pods", ("default", name))
+            self.parts = self.parts.again()
+
+    @rule(name=names)
+    def pod_finishes(self, name: str) -> None:
+        found = self._pods().get(("default", name))
+        if found is not None:
+            self.parts.tell("pods", found | {"status": {"phase": "Succeeded"}})
+            self.settled = False
+
+    @rule(name=names)
+    def somebody_deletes_a_pin(self, name: str) -> None:
+        if self.parts.pin(name) is not None:
+            self.parts.tell_gone("numapins", ("default", name))
+            self.settled = False
+
+    @rule(writes=st.integers(1, 3))
+    def api_server_fails(self, writes: int) -> None:
+        self.parts.cluster.fail = writes
+
+    @rule()
+    def operator_restarts(self) -> None:
+        self.parts = self.parts.again()
+
+    @rule()
+    def policy_comes_or_goes(self) -> None:
+        if ("", "p") in self.parts.cluster.objects_of["numapolicies"]:
+            self.parts.tell_gone("numapolicies", ("", "p"))
+        else:
+            self.parts.policy("p", placement={"strategy": "Pack"})
+        self.settled = False
+
+    @rule()
+    def settle(self) -> None:
+        self.parts.settle()
+        self.settled = True
+
+    @invariant()
+    @precondition(lambda self: self.settled)
+    def pins_are_those_that_should_be(self) -> None:
+        self.parts.settle(200)
+        pods = {
+            key[1]: pod
+            for key, pod in self._pods().items()
+            if pod["metadata"]["labels"].get(PIN_LABEL) == "true"
+            and pod["spec"].get("nodeName")
+            and pod.get("status", {}).get("phase") != "Succeeded"
+        }
+        pins = {key[1]: pin for key, pin in self.parts.cluster.objects_of["numapins"].items()}
+        assert pins.keys() == pods.keys()
+        used: dict[tuple[str, int], int] = {}
+        for name, pin in pins.items():
+            pod = pods[name]
+            assert pin["spec"]["podUID"] == pod["metadata"]["uid"]
+            socket = pin["spec"].get("socket")
+            asked = pod["metadata"]["annotations"].get("numapin.io/socket")
+            if asked == "5":
+                assert (socket, pin["status"]["verdict"]) == (None, "Invalid")
+            elif asked is not None:
+                assert socket in (None, int(asked))
+            if socket is not None:
+                cpu = pod["spec"]["containers"][0]["resources"]["requests"]["cpu"]
+                place = pin["spec"]["nodeName"], socket
+                used[place] = used.get(place, 0) + int(cpu.removesuffix("m"))
+        assert all(millis <= 2000 for millis in used.values())
+        before = len(self.parts.cluster.writes)
+        self.parts = self.parts.again()
+        assert self.parts.cluster.writes[before:] == []
+
+
+Life.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+TestLife = Life.TestCase
