@@ -5,22 +5,21 @@ loader child imports this package with an interpreter that has bcc but need not 
 agent's dependencies.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from numapin_agent.counters.launch import LoadOptions
     from numapin_agent.counters.reader import Counters
     from numapin_agent.counters.signals import CgroupCounters
 
-__all__ = ["CgroupCounters", "Counters"]
+__all__ = ["CgroupCounters", "Counters", "LoadOptions"]
+
+
+_HOMES = {"CgroupCounters": "signals", "Counters": "reader", "LoadOptions": "launch"}
 
 
 def __getattr__(name: str) -> object:
-    if name == "Counters":
-        from numapin_agent.counters.reader import Counters  # noqa: PLC0415
-
-        return Counters
-    if name == "CgroupCounters":
-        from numapin_agent.counters.signals import CgroupCounters  # noqa: PLC0415
-
-        return CgroupCounters
-    raise AttributeError(name)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

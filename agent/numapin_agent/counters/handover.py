@@ -30,6 +30,7 @@ class Request:
         always_crosses: whether every page that changes NUMA node changes socket.
         max_cgroups: size of the maps.
         macros: override those that BTF gives; for tests that need events of another kind.
+        store: directory for compiled programs, or None to compile each time.
     """
 
     btf: str
@@ -40,6 +41,7 @@ class Request:
     always_crosses: bool
     max_cgroups: int
     macros: Mapping[str, int]
+    store: str | None = None
 
     def encode(self) -> dict[str, Any]:
         """As JSON values."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numapin_agent
+from numapin_agent.counters.compiler import BPF_DIR, stderr_tail
 from numapin_agent.counters.handover import Request, receive, send
-from numapin_agent.counters.loader import BPF_DIR, stderr_tail
 from numapin_agent.counters.signals import FIELDS, Level
 
 INTERPRETERS: Final = (sys.executable, "/usr/bin/python3")
@@ -85,26 +85,38 @@ def loader_command(interpreter: str, channel: int) -> Sequence[str]:
     return (interpreter, "-m", "numapin_agent.counters.loader", str(channel))
 
 
-def load(
-    request: Request,
-    *,
-    interpreters: Sequence[str] = INTERPRETERS,
-    timeout_seconds: float = 180.0,
-    command: Command = loader_command,
-) -> Loaded:
-    """Run the child with the first interpreter that can import bcc.
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How the child is run.
+
+    Attributes:
+        interpreters: Pythons to try, in order, for one that can import bcc.
+        timeout_seconds: for each; compiling takes 1 s natively, 10 to 90 s under emulation.
+        store: directory of this agent's own for compiled programs, so that the next start on
+            this kernel needs no compiler; None compiles each time.
+        command: how an interpreter is told to be the child.
+    """
+
+    interpreters: Sequence[str] = INTERPRETERS
+    timeout_seconds: float = 180.0
+    store: Path | None = None
+    command: Command = loader_command
+
+
+def load(request: Request, options: LoadOptions) -> Loaded:
+    """Run the child with the first interpreter that can import bcc, should it have to.
 
     Args:
         request: what to load.
-        interpreters: paths, tried in order.
-        timeout_seconds: per interpreter; compiling takes 1 s natively, 20 to 80 s under emulation.
-        command: how to run the child.
+        options: how to run it.
     """
     absent: list[str] = []
-    for interpreter in dict.fromkeys(interpreters):
+    for interpreter in dict.fromkeys(options.interpreters):
         began = time.monotonic()
-        got = _run(request, command, interpreter, timeout_seconds)
+        got = _run(request, options, interpreter)
         if got.unavailable is not None:
+            for _, fd in got.fds:
+                os.close(fd)
             absent.append(got.unavailable)
             continue
         problem = got.problem or "the loader said nothing about it"
@@ -122,7 +134,7 @@ def load(
     return Loaded(dict.fromkeys(FIELDS, Probed("none", reason)))
 
 
-def _run(request: Request, command: Command, interpreter: str, timeout: float) -> _Collected:
+def _run(request: Request, options: LoadOptions, interpreter: str) -> _Collected:
     got = _Collected()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     output = os.memfd_create("numapin-loader-stderr", os.MFD_CLOEXEC)
@@ -130,7 +142,7 @@ def _run(request: Request, command: Command, interpreter: str, timeout: float) -
         try:
             with theirs:
                 child = subprocess.Popen(
-                    command(interpreter, theirs.fileno()),
+                    options.command(interpreter, theirs.fileno()),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=output,
@@ -142,9 +154,9 @@ def _run(request: Request, command: Command, interpreter: str, timeout: float) -
             got.unavailable = f"{interpreter}: {error.strerror}"
             return got
         try:
-            _collect(ours, request, got, deadline=time.monotonic() + timeout)
+            _collect(ours, request, got, deadline=time.monotonic() + options.timeout_seconds)
         except TimeoutError:
-            got.problem = f"the loader was not done after {timeout:g} s"
+            got.problem = f"the loader was not done after {options.timeout_seconds:g} s"
         except (OSError, ValueError, KeyError) as error:
             got.problem = f"the loader's messages broke off: {error}"
         finally:

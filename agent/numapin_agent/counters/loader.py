@@ -1,8 +1,8 @@
 """The short-lived child that compiles with bcc, attaches, hands the descriptors over and exits.
 
 Run as ``python3 -m numapin_agent.counters.loader FD`` by whichever interpreter can import bcc;
-uses nothing but bcc and the standard library. bcc only compiles and creates the maps: programs
-are loaded and attached by ``syscalls``, which works alike for every bcc from 0.26 to 0.37 and
+uses nothing but bcc and the standard library. bcc only compiles: maps are made and programs
+loaded and attached by ``syscalls``, which works alike for every bcc from 0.26 to 0.37 and
 tells each refusal apart. The programs live as long as the descriptors, so they end with the
 agent, not with this process.
 """
@@ -22,11 +22,12 @@ from typing import Any
 
 from numapin_agent.counters import syscalls
 from numapin_agent.counters.btf import Btf, BtfError
+from numapin_agent.counters.compiler import CompileError, NoCompilerError, build
 from numapin_agent.counters.handover import Request, receive, send
+from numapin_agent.counters.objects import Object
 from numapin_agent.counters.plan import BTF_NAMES, Attempt, Plan, Program, SignalPlan, facts, plan
 from numapin_agent.counters.signals import FIELDS
 
-BPF_DIR = Path(__file__).parent / "bpf"
 _PR_SET_PDEATHSIG = 1
 _CAP_SYS_ADMIN = 21
 _CAPABILITIES = {"BPF": 39, "PERFMON": 38}
@@ -37,28 +38,13 @@ class Refused(Exception):  # noqa: N818 — never leaves this module
     """An attempt failed; the text says why."""
 
 
-def stderr_tail(text: str) -> str:
-    """The line that says most: clang's first error, else the last line, as in a traceback."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    first = next((line for line in lines if " error: " in line), None)
-    return (first or (lines[-1] if lines else ""))[:300]
-
-
-def said(since: int) -> str:
-    """What was written to standard error, a file that the parent reads too, since an offset."""
-    try:
-        size = os.fstat(2).st_size
-        return stderr_tail(os.pread(2, max(0, size - since), since).decode(errors="replace"))
-    except OSError:
-        return ""
-
-
 @dataclass(slots=True)
 class Unit:
-    """Programs compiled together, sharing maps."""
+    """Programs compiled together, and the maps that they share."""
 
     request: Request
-    module: Any
+    made: Object
+    maps: dict[str, int]
     links: dict[Program, tuple[int, int]] = field(default_factory=dict)
     refused: dict[Program, str] = field(default_factory=dict)
     handed: set[str] = field(default_factory=set)
@@ -84,7 +70,7 @@ class Unit:
                 raise Refused(why) from error
 
     def _attach(self, program: Program) -> tuple[int, int]:
-        code = self.module.dump_func(program.name.encode())
+        code = self.made.linked(program.name, list(self.maps.values()))
         if program.kind == "rawTracepoint":
             fd = syscalls.program_load(
                 code, name=program.name, program_type=syscalls.PROG_RAW_TRACEPOINT
@@ -128,14 +114,15 @@ class Unit:
             ("cpu_socket", self.request.cpu_sockets),
             ("node_socket", self.request.node_sockets),
         ):
-            fd = self.module[name.encode()].map_fd
-            for number, index in enumerate(sockets):
-                syscalls.map_update(fd, struct.pack("=I", number), struct.pack("=I", index))
+            if name in self.maps:
+                for number, index in enumerate(sockets):
+                    key, value = struct.pack("=I", number), struct.pack("=I", index)
+                    syscalls.map_update(self.maps[name], key, value)
 
     def descriptors(self, signal_name: str, attempt: Attempt) -> dict[str, int]:
         """By role, what the parent needs for a signal and has not been given yet."""
-        fds = {f"map:{signal_name}": self.module[signal_name.encode()].map_fd}
-        fds |= {f"map:{name}": self.module[name.encode()].map_fd for name in _SHARED_MAPS}
+        names = [signal_name, *(name for name in _SHARED_MAPS if name in self.maps)]
+        fds = {f"map:{name}": self.maps[name] for name in names}
         for program in attempt.programs:
             fds[f"program:{program.name}"], fds[f"link:{program.name}"] = self.links[program]
         fresh = {role: fd for role, fd in fds.items() if role not in self.handed}
@@ -169,25 +156,32 @@ class Pending:
         self.tried += 1
 
 
-def compile_unit(request: Request, prepared: Plan, attempts: Sequence[Attempt]) -> Unit:
-    """Compile the programs of these attempts.
+def make_unit(request: Request, prepared: Plan, attempts: Sequence[Attempt]) -> Unit:
+    """Compile the programs of these attempts, or take them from the store, and make their maps.
 
     Raises:
         Refused: the compiler's or the kernel's own words.
+        NoCompilerError: they must be compiled and can't be.
     """
-    from bcc import BPF  # noqa: PLC0415 — 70 MB, and absent where only the plan is tested
-
     macros = {**prepared.macros, **request.macros}
     macros |= {"MAX_CPUS": max(1, len(request.cpu_sockets)), "MAX_CGROUPS": request.max_cgroups}
-    flags = [f"-D{name}={value}" for name, value in sorted(macros.items())]
-    flags += sorted({f"-DWITH_{program.name}" for a in attempts for program in a.programs})
-    before = os.fstat(2).st_size
+    store = Path(request.store) if request.store is not None else None
     try:
-        module = BPF(text=(BPF_DIR / "programs.c").read_text(), cflags=flags)
-        unit = Unit(request, module)
+        made = build(macros, {p.name for a in attempts for p in a.programs}, store)
+        maps = {
+            one.name: syscalls.map_create(
+                one.kind,
+                key_size=one.key_size,
+                value_size=one.value_size,
+                max_entries=one.max_entries,
+                name=one.name,
+            )
+            for one in made.maps
+        }
+        unit = Unit(request, made, maps)
         unit.fill()
-    except Exception as error:  # bcc raises bare Exception for everything
-        raise Refused(f"{error}: {said(before)}".rstrip(": ")) from error
+    except (CompileError, OSError) as error:
+        raise Refused(str(error)) from error
     return unit
 
 
@@ -214,7 +208,7 @@ def units(
 ) -> Iterable[tuple[Unit, Sequence[tuple[Pending, Attempt]]]]:
     """These attempts in one compilation, or, when that fails, each in its own."""
     try:
-        yield compile_unit(request, prepared, [attempt for _, attempt in wanted]), wanted
+        yield make_unit(request, prepared, [attempt for _, attempt in wanted]), wanted
     except Refused as refused:
         if len(wanted) == 1:
             wanted[0][0].fail(str(refused))
@@ -306,16 +300,14 @@ def main() -> None:
     if first is None:
         return
     try:
-        import bcc  # noqa: F401, PLC0415 — whether this interpreter has it is the question
-    except (ImportError, OSError) as error:
-        send(channel, {"unavailable": f"{sys.executable}: {error}"})
-        return
-    try:
         # Kernels before 5.11 charge maps against this limit.
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
     except (OSError, ValueError):
         sys.stderr.write("RLIMIT_MEMLOCK can't be raised: capability SYS_RESOURCE\n")
-    serve(channel, Request.decode(first[0]))
+    try:
+        serve(channel, Request.decode(first[0]))
+    except NoCompilerError as error:
+        send(channel, {"unavailable": str(error)})
     channel.close()
     # bcc's exit handlers would disable the perf events that are now the parent's.
     os._exit(0)

@@ -17,7 +17,7 @@ from typing import Final, Self
 from numapin_agent.counters import syscalls
 from numapin_agent.counters.canary import canary
 from numapin_agent.counters.handover import Request
-from numapin_agent.counters.launch import INTERPRETERS, LoadCost, Loaded, Probed, load
+from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, Probed, load
 from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.counters.signals import (
     FIELDS,
@@ -113,8 +113,7 @@ class Counters:
         paths: HostPaths,
         topology: Topology,
         *,
-        interpreters: Sequence[str] = INTERPRETERS,
-        timeout_seconds: float = 180.0,
+        options: LoadOptions = LoadOptions(),  # noqa: B008 — frozen
         macros: Mapping[str, int] | None = None,
     ) -> Self:
         """Compile, attach and take over.
@@ -124,9 +123,7 @@ class Counters:
         Args:
             paths: of the host.
             topology: of the machine.
-            interpreters: Pythons to try for one that has bcc; default this one, then the
-                distribution's.
-            timeout_seconds: for compiling and attaching.
+            options: how the loader child is run.
             macros: override kernel constants, to count events of another kind.
 
         Raises:
@@ -148,8 +145,9 @@ class Counters:
             always_crosses=always_crosses(topology),
             max_cgroups=max_cgroups(len(possible)),
             macros=dict(macros or {}),
+            store=str(options.store) if options.store is not None else None,
         )
-        loaded = load(request, interpreters=interpreters, timeout_seconds=timeout_seconds)
+        loaded = load(request, options)
         fallback = _has_fallback(paths)
         return cls(loaded, topology=topology, possible=possible, fallback=fallback)
 

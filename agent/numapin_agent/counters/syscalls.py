@@ -32,6 +32,7 @@ _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
 _PERF_ATTR_SIZE = 112
 _CLOEXEC = 8
 _MPOL_MF_MOVE = 2
+_MAP_INFO_SIZE = 40
 _PROG_INFO_SIZE, _PROG_INFO_RUN_TIME = 216, 192
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -64,10 +65,33 @@ def attribute(layout: str, *values: int | bytes) -> ctypes.Array[ctypes.c_char]:
     return ctypes.create_string_buffer(packed, len(packed))
 
 
-def map_create(map_type: int, *, key_size: int, value_size: int, max_entries: int) -> int:
-    """A new map's descriptor."""
-    attr = attribute("=IIIII", map_type, key_size, value_size, max_entries, 0)
+def map_create(
+    map_type: int, *, key_size: int, value_size: int, max_entries: int, name: str = ""
+) -> int:
+    """A new map's descriptor; the name, of at most 15 characters, is what bpftool shows."""
+    attr = attribute(
+        "=IIIIIII16s", map_type, key_size, value_size, max_entries, 0, 0, 0, name.encode()[:15]
+    )
     return bpf(_MAP_CREATE, attr)
+
+
+@dataclass(frozen=True, slots=True)
+class MapInfo:
+    """What the kernel knows of a map (struct bpf_map_info)."""
+
+    kind: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    name: str
+
+
+def map_info(fd: int) -> MapInfo:
+    """Describe a map."""
+    info = ctypes.create_string_buffer(_MAP_INFO_SIZE)
+    bpf(_OBJ_INFO, attribute("=IIQ", fd, len(info), ctypes.addressof(info)))
+    kind, _, key_size, value_size, entries, _, name = struct.unpack_from("=6I16s", info.raw)
+    return MapInfo(kind, key_size, value_size, entries, name.rstrip(b"\0").decode())
 
 
 def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from numapin_agent.counters.handover import Request
-from numapin_agent.counters.launch import Loaded, Probed, load
+from numapin_agent.counters.launch import Loaded, LoadOptions, Probed, load
 from numapin_agent.counters.signals import FIELDS
 
 REQUEST = Request(
@@ -37,9 +37,11 @@ def run(body: str, *, interpreters: tuple[str, ...] = (sys.executable,), timeout
     )
     return load(
         REQUEST,
-        interpreters=interpreters,
-        timeout_seconds=timeout,
-        command=lambda interpreter, fd: [interpreter, "-c", code, str(fd)],
+        LoadOptions(
+            interpreters=interpreters,
+            timeout_seconds=timeout,
+            command=lambda interpreter, fd: [interpreter, "-c", code, str(fd)],
+        ),
     )
 
 
@@ -184,4 +186,6 @@ def open_descriptors() -> int:
 def test_no_descriptor_is_left_open_when_all_fails():
     before = open_descriptors()
     run("os._exit(1)")
+    given = signal("pinMoves", "fentry", fds="('map:pinMoves', 1)")
+    run(given + "\nsend(c, {'unavailable': 'after all'})")
     assert open_descriptors() == before

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.btf_slices import KERNELS, slice_of
 
 from numapin_agent.counters.btf import Btf, Parameter
-from numapin_agent.counters.loader import BPF_DIR
+from numapin_agent.counters.compiler import BPF_DIR
 from numapin_agent.counters.plan import BTF_NAMES, Function, KernelFacts, Plan, facts, plan
 from numapin_api.node import SIGNALS
 

@@ -4,6 +4,7 @@ Which signals can be had depends on the machine; what is checked is that each is
 or says why not, that what is counted is right, and that nothing outlives the agent.
 """
 
+import mmap
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from support.bpf import no_bcc, program_exists, program_ids
 from support.wait import until
 
-from numapin_agent.counters import Counters
+from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.hostpaths import HostPaths
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.topology import NumaNode, Socket, Topology
@@ -130,11 +131,15 @@ def test_migrated_pages_agree_with_the_kernels_own_count(counters):
         lines = Path("/proc/vmstat").read_text().splitlines()
         return next(int(x.split()[1]) for x in lines if x.startswith("pgmigrate_success "))
 
-    ballast = [bytearray(os.urandom(1)) * (1 << 20) for _ in range(64)]
-    del ballast[::2]
-    before = ours(), kernels()
-    compact.write_text("1")
-    after = ours(), kernels()
+    with mmap.mmap(-1, 256 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as holes:
+        holes.madvise(mmap.MADV_NOHUGEPAGE)
+        for at in range(0, len(holes), mmap.PAGESIZE):
+            holes[at] = 1
+        for at in range(0, len(holes), 2 * mmap.PAGESIZE):
+            holes.madvise(mmap.MADV_DONTNEED, at, mmap.PAGESIZE)
+        before = ours(), kernels()
+        compact.write_text("1")
+        after = ours(), kernels()
     moved = after[1] - before[1]
     if moved < 100:
         pytest.skip(f"compaction moved {moved} pages only: nothing to compare")
@@ -159,6 +164,27 @@ def test_a_program_that_cannot_be_had_costs_only_its_own_signals(counters, macro
         assert said in str(by_name["numaMigrations"].reason)
         assert by_name["pinMoves"].level == "none"
         assert by_name["taskMigrations"].level == "rawTracepoint"
+
+
+def test_programs_that_were_kept_need_no_compiler(counters, tmp_path):
+    first = LoadOptions(store=tmp_path / "bpf")
+    with Counters.start(HostPaths(), MADE_UP, options=first) as compiled:
+        levels = compiled.levels()
+        assert compiled.cost
+        assert compiled.cost.peak_rss_bytes > 60 << 20
+    kept = {file: file.read_text() for file in (tmp_path / "bpf").iterdir()}
+    assert kept
+    with Counters.start(HostPaths(), MADE_UP, options=first) as again:
+        assert again.levels() == levels
+        assert again.cost
+        assert again.cost.peak_rss_bytes < 60 << 20
+        assert again.lost() == 0
+        assert again.read() is not None
+    for file, text in kept.items():
+        file.write_text(text[: len(text) // 2])
+    with Counters.start(HostPaths(), MADE_UP, options=first) as healed:
+        assert healed.levels() == levels
+    assert {file: file.read_text() for file in kept} == kept
 
 
 def test_counters_are_alive(counters):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numapin_agent.counters.loader import BPF_DIR
+from numapin_agent.counters.compiler import BPF_DIR
 from numapin_agent.counters.signals import (
     FIELDS,
     CgroupCounters,
