@@ -6,12 +6,13 @@ Thin: every subcommand calls one method. Progress goes to stderr, data to stdout
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from rich.console import Console
 
-from numapin_api.errors import NumapinError
-from numapin_lab import config, guestroot, nodes
+from numapin_api.errors import LabError, NumapinError
+from numapin_lab import config, guestroot, nodes, show, wheels
 from numapin_lab.lab import Lab
 from numapin_lab.steps import Steps
 
@@ -39,10 +40,83 @@ def up(lab: Lab, topology: str | None, count: int | None, kernel: str | None) ->
     now = lab.state()
     lab.up(
         topology=topology or (now.topology if now else config.DEFAULT_TOPOLOGY),
-        count=count or (len(now.nodes) if now and now.nodes else 1),
-        kernel=kernel or (now.kernel if now else max(guestroot.KERNEL_PACKAGES)),
+        count=(len(now.nodes) or 1 if now else 1) if count is None else count,
+        kernel=kernel or (now.kernel if now else guestroot.DEFAULT_KERNEL),
     )
     click.echo(f"export KUBECONFIG={lab.paths.kubeconfig}")
+
+
+@main.command()
+@click.pass_obj
+def images(lab: Lab) -> None:
+    """Build the images from the checkout; put the changed ones into the running nodes."""
+    for image in lab.load_images():
+        click.echo(f"{image.reference} {image.digest}")
+
+
+@main.command()
+@click.pass_obj
+def deploy(lab: Lab) -> None:
+    """Install or upgrade numapin from the checkout with helm; wait until it is ready."""
+    lab.deploy()
+
+
+@main.command()
+@click.option(
+    "--seconds",
+    type=click.IntRange(10, 3600),
+    default=60,
+    show_default=True,
+    help="Length of the measurement before and after.",
+)
+@click.pass_obj
+def demo(lab: Lab, seconds: int) -> None:
+    """Show real workloads before and after they are pinned; exit status 1 when it fails."""
+    # Only here: it brings matplotlib and kubernetes, seconds that no other command needs.
+    from numapin_lab.demo import command  # noqa: PLC0415
+
+    sys.exit(command.run(lab, seconds=seconds))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.pass_obj
+def stage(lab: Lab, directory: Path) -> None:
+    """Make build contexts DIRECTORY/operator and DIRECTORY/agent for any image builder."""
+    for component in wheels.COMPONENTS:
+        context = directory / component
+        if context.exists():
+            raise LabError(f"{context} is there already: remove it, or give another directory")
+        context.mkdir(parents=True)
+        wheels.stage(component, context, cache=lab.cache, steps=lab.steps)
+        click.echo(f"{component}/Dockerfile {context}")
+
+
+@main.command()
+@click.pass_obj
+def status(lab: Lab) -> None:
+    """Show what runs; exit status 1 when something does not."""
+    if not show.status(lab, Console()):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("component", required=False)
+@click.pass_obj
+def logs(lab: Lab, component: str | None) -> None:
+    """Print the log of a COMPONENT; without one, what components there are."""
+    if component is None:
+        click.echo("\n".join(show.components(lab.state())))
+        return
+    _become(show.log_command(lab, component))
+
+
+@main.command()
+@click.option("--cache", "with_cache", is_flag=True, help="Also what all clones share.")
+@click.pass_obj
+def clean(lab: Lab, *, with_cache: bool) -> None:
+    """End the lab and remove its state."""
+    lab.clean(with_cache=with_cache)
 
 
 @main.command()

@@ -131,7 +131,7 @@ class ControlPlane:
 
     def running(self, component: str) -> bool:
         """Whether this very component still runs."""
-        process = self._process(component)
+        process = self.process(component)
         return process is not None and process.alive()
 
     def __enter__(self) -> "ControlPlane":
@@ -238,12 +238,13 @@ class ControlPlane:
             json.dumps({"pid": process.pid, "started": process.started, "boot": process.boot}),
         )
 
-    def _process(self, component: str) -> Process | None:
+    def process(self, component: str) -> Process | None:
+        """What was started as this component, running or not; None when nothing was."""
         file = self.directory / f"{component}.pid"
         return Process(**json.loads(file.read_text())) if file.exists() else None
 
     def _end(self, component: str) -> None:
-        process = self._process(component)
+        process = self.process(component)
         if process is not None:
             stop(process)
             (self.directory / f"{component}.pid").unlink()

@@ -40,9 +40,13 @@ _MASKED = (
     "fstrim.timer",
     "systemd-timesyncd.service",
     "getty@tty1.service",
+    "systemd-logind.service",
+    "systemd-binfmt.service",
+    *(f"modprobe@{module}.service" for module in ("configfs", "drm", "efi_pstore", "fuse")),
 )
 KERNEL_PACKAGES = {"6.12": "linux-image-cloud-amd64"}
 """Kernel series to the Debian package that brings it."""
+DEFAULT_KERNEL = "6.12"
 
 
 def mirror() -> str:

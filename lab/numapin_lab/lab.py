@@ -3,18 +3,31 @@
 Level-triggered: each call compares what is with what shall be, and does only the difference.
 """
 
+import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from numapin_api.errors import LabError
-from numapin_lab import binaries, config, disk, guestroot, host, nodes, qemu, state
-from numapin_lab.cache import Cache
+from numapin_lab import (
+    binaries,
+    config,
+    deploy,
+    disk,
+    guestroot,
+    host,
+    load,
+    nodes,
+    qemu,
+    state,
+    wheels,
+)
+from numapin_lab.cache import Cache, remove_tree
 from numapin_lab.controlplane import ALL, ControlPlane
 from numapin_lab.images import Builder, Image
-from numapin_lab.paths import LabPaths, cache_root
+from numapin_lab.paths import LabPaths, cache_root, checkout
 from numapin_lab.state import LabState, NodeState
 from numapin_lab.steps import Steps
 
@@ -94,6 +107,7 @@ class Lab:
                 disk=Path(),
                 root=root,
                 kvm=kvm,
+                images={image.reference: image.digest for image in images},
             )
             for index, name in enumerate(names)
         }
@@ -107,19 +121,107 @@ class Lab:
         }
         for name in running.keys() - keep.keys():
             nodes.end(running[name])
-        now = LabState(
-            topology, kernel, keep, before.images if before and keep else _digests(images)
-        )
+        now = LabState(topology, kernel, keep)
         state.write(self.paths.state, now)
         fresh = [wanted[name] for name in names if name not in keep]
         if fresh:
             self._start(fresh, now, images, plane)
         self._forget_nodes_but(names, plane)
+        self._load(images)
 
     def images(self, programs: Path) -> Sequence[Image]:
         """All images that nodes hold, built when the checkout has changed."""
         builder = Builder(self.cache, self.steps)
-        return [builder.ensure_pause(programs)]
+        return [
+            builder.ensure_pause(programs),
+            *(self._own_image(builder, component) for component in wheels.COMPONENTS),
+            self._workloads(builder),
+        ]
+
+    def up_as_is(self) -> None:
+        """Bring the lab up as it was last, or with the defaults when it never was."""
+        now = self.state()
+        self.up(
+            topology=now.topology if now else config.DEFAULT_TOPOLOGY,
+            count=len(now.nodes) if now and now.nodes else 1,
+            kernel=now.kernel if now else guestroot.DEFAULT_KERNEL,
+        )
+
+    def deploy(self) -> None:
+        """Install or upgrade numapin from the checkout; returns when it is ready.
+
+        Raises:
+            LabError: the lab is not up, or a step failed.
+        """
+        now = self.state()
+        if now is None or not self.is_up():
+            raise LabError("the lab is not up: lab/lab up")
+        deploy.deploy(
+            self.steps,
+            programs=self.programs(),
+            kubeconfig=self.paths.kubeconfig,
+            images=self.load_images(),
+            nodes=tuple(now.nodes),
+            scratch=self.paths.root,
+        )
+
+    def clean(self, *, with_cache: bool) -> None:
+        """End the lab and remove its state.
+
+        Args:
+            with_cache: also what all clones share; the next `up` starts from nothing.
+        """
+        self.down()
+        with self.steps.step(f"remove {self.paths.root}"):
+            remove_tree(self.paths.root)
+        if with_cache:
+            with self.steps.step(f"remove {self.cache.root}"):
+                remove_tree(self.cache.root)
+
+    def load_images(self) -> Sequence[Image]:
+        """Build all images and put the changed ones into the running nodes."""
+        images = self.images(self.programs())
+        self._load(images)
+        return images
+
+    def _own_image(self, builder: Builder, component: str) -> Image:
+        def stage(context: Path) -> None:
+            wheels.stage(component, context, cache=self.cache, steps=self.steps)
+
+        return builder.ensure(
+            f"localhost/numapin-{component}:lab",
+            dockerfile=checkout() / component / "Dockerfile",
+            inputs=wheels.inputs(component),
+            stage=stage,
+        )
+
+    def _workloads(self, builder: Builder) -> Image:
+        folder = checkout() / "lab" / "workloads"
+
+        def stage(context: Path) -> None:
+            shutil.copytree(folder, context, dirs_exist_ok=True)
+
+        return builder.ensure(
+            "localhost/numapin-workloads:lab",
+            dockerfile=folder / "Dockerfile",
+            inputs={},
+            stage=stage,
+        )
+
+    def _load(self, images: Sequence[Image]) -> None:
+        """Put changed images into the running nodes; note what each then holds."""
+        now = self.state()
+        if now is None:
+            return
+        held = dict(now.nodes)
+        for name, node in now.nodes.items():
+            for image in load.changed(images, dict(node.images)):
+                with self.steps.step(f"{image.reference} into {name}"):
+                    load.load(image, node, self.paths)
+                held[name] = replace(
+                    held[name], images={**held[name].images, image.reference: image.digest}
+                )
+                state.write(self.paths.state, replace(now, nodes=held))
 
     def down(self) -> None:
         """End nodes and control plane; what was built stays."""
@@ -191,10 +293,6 @@ class Lab:
         gone = set(listed.stdout.split()) - {f"node/{name}" for name in names}
         if gone:
             subprocess.run([*kubectl, "delete", *sorted(gone)], capture_output=True, check=True)
-
-
-def _digests(images: Sequence[Image]) -> Mapping[str, str]:
-    return {image.reference: image.digest for image in images}
 
 
 def _boot_file(root: Path, pattern: str) -> Path:

@@ -5,6 +5,7 @@ Deliberately no pods here, and nothing about images: a node boots with what its 
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class NodeSpec:
         disk: raw root disk, shared and not written.
         root: guest root that the disk was made of (kernel and initramfs are taken from it).
         kvm: hardware virtualisation.
+        images: what the disk holds, reference to digest.
     """
 
     name: str
@@ -47,6 +49,7 @@ class NodeSpec:
     disk: Path
     root: Path
     kvm: bool
+    images: Mapping[str, str]
 
 
 def recipe(spec: NodeSpec, api_port: int) -> str:
@@ -79,7 +82,7 @@ def start(spec: NodeSpec, paths: LabPaths, control_plane: ControlPlane) -> NodeS
     )
     seed = home / "seed.tar"
     make_seed(seed, seed_files(spec, paths, control_plane, kubelet_port=chosen["kubelet"]))
-    serial = paths.logs / f"{spec.name}.console.log"
+    serial = paths.console(spec.name)
     serial.unlink(missing_ok=True)
     guest = qemu.Guest(
         name=spec.name,
@@ -101,6 +104,7 @@ def start(spec: NodeSpec, paths: LabPaths, control_plane: ControlPlane) -> NodeS
         kubelet_port=chosen["kubelet"],
         memory_mib=spec.memory_mib,
         recipe=recipe(spec, control_plane.ports["kube-apiserver"]),
+        images=dict(spec.images),
     )
 
 
@@ -139,8 +143,8 @@ def kubelet_config(port: int) -> dict[str, object]:
         "resolvConf": "/etc/resolv.conf",
         "failSwapOn": False,
         "systemReserved": {"cpu": "200m", "memory": "200Mi"},
-        # Pods are on the disk before the node boots; don't wait for the second look.
-        "nodeStatusUpdateFrequency": "5s",
+        # Cheap under emulation: nobody here wants figures of every filesystem each 10 s.
+        "volumeStatsAggPeriod": "0s",
     }
 
 
@@ -170,7 +174,7 @@ def await_ready(
     Raises:
         LabError: QEMU ended, or the node was not Ready in time; names the console's log.
     """
-    console = paths.logs / f"{name}.console.log"
+    console = paths.console(name)
     kubectl: list[Path | str] = [programs / "kubectl", "--kubeconfig", control_plane.kubeconfig]
     addressed = False
 

@@ -63,6 +63,10 @@ class LabPaths:
         """Private key whose public half every node trusts."""
         return self.root / "ssh" / "id_ed25519"
 
+    def console(self, node: str) -> Path:
+        """What a node wrote on its serial console."""
+        return self.logs / f"{node}.console.log"
+
     def node(self, name: str) -> Path:
         """Disk overlay, seed and sockets of one node."""
         return self.root / "nodes" / name

@@ -23,6 +23,7 @@ class NodeState:
         kubelet_port: on 127.0.0.1 and in the guest.
         memory_mib: of the guest.
         recipe: key of all that it was started from; another key means another machine.
+        images: image reference to the digest that the node holds.
     """
 
     process: Process
@@ -30,6 +31,7 @@ class NodeState:
     kubelet_port: int
     memory_mib: int
     recipe: str
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,11 @@ class LabState:
         topology: name of the topology.
         kernel: kernel series.
         nodes: by name, in order.
-        images: image reference to the digest that all nodes hold.
     """
 
     topology: str
     kernel: str
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
-    images: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(path: Path) -> LabState | None:
@@ -80,6 +80,4 @@ def from_json(data: Mapping[str, Any]) -> LabState:
         name: NodeState(**{**node, "process": Process(**node["process"])})
         for name, node in data["nodes"].items()
     }
-    return LabState(
-        topology=data["topology"], kernel=data["kernel"], nodes=nodes, images=dict(data["images"])
-    )
+    return LabState(topology=data["topology"], kernel=data["kernel"], nodes=nodes)
