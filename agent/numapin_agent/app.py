@@ -22,7 +22,7 @@ from numapin_agent.cgroup import CgroupHost
 from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster, Key
 from numapin_agent.config import AgentConfig
-from numapin_agent.counters import Counters
+from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.figures import lost_events, pages_migrated, pod_figures
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
@@ -199,7 +199,8 @@ class Agent:
     def _start_counters(self) -> None:
         try:
             topology = read_topology(self._config.paths)
-            counters = Counters.start(self._config.paths, topology)
+            kept = LoadOptions(store=self._config.state_dir / "bpf")
+            counters = Counters.start(self._config.paths, topology, options=kept)
         except (CounterError, TopologyError) as e:
             log.warning("no counters: %s", e)
             self._failed(e)
