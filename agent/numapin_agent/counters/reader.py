@@ -137,8 +137,8 @@ class Counters:
             raise CounterError(f"{paths.cpu_dir}/possible names no CPU")
         cpu_sockets, node_sockets = socket_indexes(topology, max(possible) + 1)
         request = Request(
-            btf=str(paths.btf),
-            kprobe_pmu=str(_kprobe_pmu(paths)),
+            btf=str(_or_own(paths.btf, HostPaths().btf)),
+            kprobe_pmu=str(_or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
             machine=platform.machine(),
             cpu_sockets=cpu_sockets,
             node_sockets=node_sockets,
@@ -299,10 +299,9 @@ class Counters:
         return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
 
 
-def _kprobe_pmu(paths: HostPaths) -> Path:
-    """The host's, or where that is not mounted this container's own: the kernel is the same."""
-    own = HostPaths().kprobe_pmu
-    return own if own.exists() and not paths.kprobe_pmu.exists() else paths.kprobe_pmu
+def _or_own(host: Path, own: Path) -> Path:
+    """The host's file, or where that is not mounted this container's: the kernel is the same."""
+    return own if own.exists() and not host.exists() else host
 
 
 def _has_fallback(paths: HostPaths) -> bool:
