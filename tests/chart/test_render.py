@@ -210,16 +210,16 @@ def test_one_operator_and_agents_everywhere(objects, agent):
 @pytest.mark.parametrize(
     ("kind", "probes"),
     [
-        ("Deployment", {"livenessProbe": ("/healthz", 8080), "readinessProbe": ("/healthz", 8080)}),
-        ("DaemonSet", {"livenessProbe": ("/healthz", 9465), "readinessProbe": ("/readyz", 9465)}),
+        ("Deployment", {"startup": "/healthz", "liveness": "/healthz", "readiness": "/healthz"}),
+        ("DaemonSet", {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}),
     ],
 )
 def test_probes(objects, kind, probes):
     (container,) = one(objects, kind)["spec"]["template"]["spec"]["containers"]
-    ports = {p["name"]: p["containerPort"] for p in container["ports"]}
-    for name, (path, port) in probes.items():
-        asked = container[name]["httpGet"]
-        assert (asked["path"], ports[asked["port"]]) == (path, port)
+    ports = [p["name"] for p in container["ports"]]
+    for name, path in probes.items():
+        asked = container[f"{name}Probe"]["httpGet"]
+        assert (asked["path"], asked["port"]) == (path, ports[0])
 
 
 def contains(tree: Any, value: Any) -> bool:
