@@ -7,11 +7,12 @@ that can fail, nothing that takes time, and use neither annotations nor finalize
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
 import kopf
 
+from numapin_api.errors import NumapinError
 from numapin_api.names import GROUP, OPERATOR_MANAGER, PIN_SELECTOR, VERSION
 from numapin_operator.config import Config
 from numapin_operator.informer import Informer
@@ -62,6 +63,38 @@ def settings() -> kopf.OperatorSettings:
     return made
 
 
+def probe_loop(*, silent: float, ended: Sequence[str]) -> str:
+    """Whether the loop lives.
+
+    Args:
+        silent: seconds since it last showed life.
+        ended: names of background tasks that are over.
+
+    Raises:
+        kopf.PermanentError: it does not. Any other exception would be retried within the
+            request, which then hangs instead of failing.
+    """
+    if ended:
+        raise kopf.PermanentError(f"ended: {', '.join(ended)}")
+    if silent > STUCK_SECONDS:
+        raise kopf.PermanentError(f"the reconcile loop has been stuck for {silent:.0f} s")
+    return "runs"
+
+
+def probe_watches(stale: Sequence[Kind]) -> str:
+    """Whether the watches tell what happens.
+
+    Args:
+        stale: kinds whose watch was behind in several comparisons in a row.
+
+    Raises:
+        kopf.PermanentError: one does not; only a restart makes a new watch.
+    """
+    if stale:
+        raise kopf.PermanentError(f"watches are dead: {', '.join(stale)}")
+    return "fresh"
+
+
 def _watch(registry: kopf.OperatorRegistry, kind: Kind, informer: Informer) -> None:
     @kopf.on.event(*WATCHED[kind], id=kind, registry=registry)
     async def heard(event: kopf.RawEvent, **_: object) -> None:
@@ -90,9 +123,12 @@ def build(
             return kopf.login_with_kubeconfig(**kwargs)
         return kopf.login_with_service_account(**kwargs)
 
-    @kopf.on.startup(registry=registry, errors=kopf.ErrorsMode.TEMPORARY, backoff=2)
+    @kopf.on.startup(registry=registry, id="sync")
     async def start(**_: object) -> None:
-        await informer.sync()
+        try:
+            await informer.sync()
+        except NumapinError as error:
+            raise kopf.TemporaryError(str(error), delay=2) from error
         log.info("synced")
         background.append(asyncio.create_task(reconciler.run(), name="reconciler"))
         background.append(
@@ -109,19 +145,11 @@ def build(
 
     @kopf.on.probe(registry=registry, id="loop")
     def loop(**_: object) -> str:
-        silent = clock() - reconciler.last_tick
-        if silent > STUCK_SECONDS:
-            # Any other exception would be retried within the request, which then hangs.
-            raise kopf.PermanentError(f"the reconcile loop has been stuck for {silent:.0f} s")
-        dead = [task.get_name() for task in background if task.done()]
-        if dead:
-            raise kopf.PermanentError(f"ended: {', '.join(dead)}")
-        return "runs"
+        ended = [task.get_name() for task in background if task.done()]
+        return probe_loop(silent=clock() - reconciler.last_tick, ended=ended)
 
     @kopf.on.probe(registry=registry, id="watches")
     def watches(**_: object) -> str:
-        if informer.stale:
-            raise kopf.PermanentError(f"watches are dead: {', '.join(informer.stale)}")
-        return "fresh"
+        return probe_watches(informer.stale)
 
     return registry

@@ -104,6 +104,7 @@ def connect(kubeconfig: str | None) -> client.ApiClient:
         ApiError: it can't be used.
     """
     configuration = client.Configuration()
+    configuration.retries = False  # the loop retries, and says so once
     try:
         if kubeconfig is not None:
             config.load_kube_config(  # type: ignore[no-untyped-call]

@@ -54,6 +54,7 @@ def set_up(style: Literal["json", "plain"], level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     if level != "debug":
+        logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
         # One line per event and handler at INFO, thousands at every relist.
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)
         logging.getLogger("kopf.activities").setLevel(logging.WARNING)

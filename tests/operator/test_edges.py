@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.operator_world import pod as manifest
 
-from numapin_operator.handlers import WATCHED, Backoffs, settings
+from numapin_operator.handlers import WATCHED, Backoffs, probe_loop, probe_watches, settings
 from numapin_operator.kube import Pace
 from numapin_operator.logs import JsonFormatter, PlainFormatter
 from numapin_operator.pods import read_pod
@@ -45,6 +45,17 @@ def test_kopf_never_gives_up_on_the_api_server():
     assert waits[:3] == [0.5, 1.0, 2.0]
     assert waits[-1] == 15.0
     assert list(itertools.islice(Backoffs(), 1)) == [0.5]
+
+
+def test_probes_fail_for_good_when_something_is_dead():
+    assert probe_loop(silent=119, ended=[]) == "runs"
+    assert probe_watches(()) == "fresh"
+    with pytest.raises(kopf.PermanentError, match="stuck for 121 s"):
+        probe_loop(silent=121, ended=[])
+    with pytest.raises(kopf.PermanentError, match="ended: reconciler"):
+        probe_loop(silent=0, ended=["reconciler"])
+    with pytest.raises(kopf.PermanentError, match="watches are dead: pods"):
+        probe_watches(["pods"])
 
 
 class Time:

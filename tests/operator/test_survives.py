@@ -1,5 +1,6 @@
 """The operator's life: stopped, killed, restarted, and cut off from the API server."""
 
+import contextlib
 import signal
 from typing import Any
 
@@ -121,6 +122,23 @@ def test_api_server_that_restarts_is_waited_for(world: World, namespace: str, no
             seconds=60,
         )
         assert running.healthy()
+
+
+def test_operator_that_starts_before_the_api_server_waits(world: World, namespace: str, node: str):
+    world.pods(namespace).create(pod("redis", node=node))
+    world.plane.stop()
+    with contextlib.ExitStack() as running:
+        try:
+            early = running.enter_context(world.operator(wait=False))
+            until(
+                lambda: "failed temporarily: GET /api/v1/namespaces" in early.log.read_text(),
+                what="the operator to find the API server away",
+                seconds=20,
+            )
+        finally:
+            world.plane.start()
+        until(early.healthy, what="the operator to be healthy", seconds=30)
+        world.placed(namespace, "redis")
 
 
 def test_operator_stops_within_five_seconds_and_leaves_pins(

@@ -225,12 +225,13 @@ class World:
         return path
 
     @contextlib.contextmanager
-    def operator(self, *flags: str) -> Iterator[Operator]:
-        """A running operator that has listed everything, ended afterwards."""
+    def operator(self, *flags: str, wait: bool = True) -> Iterator[Operator]:
+        """A running operator, by default one that has listed everything; ended afterwards."""
         number = next(self._numbers)
         running = Operator(self.kubeconfig, self.directory / f"operator-{number}.log", *flags)
         try:
-            until(running.healthy, what="the operator to be healthy", seconds=OPERATOR_SECONDS)
+            if wait:
+                until(running.healthy, what="the operator to be healthy", seconds=OPERATOR_SECONDS)
             yield running
         finally:
             running.stop()
