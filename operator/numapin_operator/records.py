@@ -44,6 +44,7 @@ class PinRecord:
         binds_memory: spec.mems is there.
         numa_node_only: granularity NumaNode.
         enforced: mode Enforce: it takes room.
+        refused: the agent found no room for what the pod really uses.
         waiting: it wants room that it did not get.
         pinned: condition Pinned is True.
         verdict: status.verdict, empty when absent.
@@ -64,6 +65,7 @@ class PinRecord:
     binds_memory: bool
     numa_node_only: bool
     enforced: bool
+    refused: bool
     waiting: bool
     pinned: bool
     verdict: str
@@ -100,6 +102,14 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
     """
     pin = NumaPin.read(obj)
     spec, status, meta = pin.spec, pin.status, pin.metadata
+    observed = None if status is None else status.observed
+    refused = (
+        observed is not None
+        and observed.generation == meta.generation
+        and observed.phase == "Refused"
+        and observed.problem is not None
+        and observed.problem.reason == "NoRoom"
+    )
     body = {"spec": spec.wire()} | ({} if status is None else {"status": status.wire()})
     return PinRecord(
         key=Key(meta.namespace or "", meta.name),
@@ -115,7 +125,8 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         binds_memory=spec.mems is not None,
         numa_node_only=spec.granularity == "NumaNode",
         enforced=spec.mode == "Enforce",
-        waiting=spec.socket is None or (spec.mems is None and spec.memory == "Strict"),
+        refused=refused,
+        waiting=refused or spec.socket is None or (spec.mems is None and spec.memory == "Strict"),
         pinned=status is not None
         and any(c.type == "Pinned" and c.status == "True" for c in status.conditions),
         verdict=(status.verdict if status is not None else None) or "",

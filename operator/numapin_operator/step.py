@@ -157,7 +157,8 @@ def decide(situation: Situation) -> Decision:
     if node is None:
         return _without_node(situation, choice)
     resident = _resident(pin)
-    current = None if pin is None else pin.spot(node.topology)
+    # A place that the agent found too small for what the pod really uses is no place to keep.
+    current = None if pin is None or pin.refused else pin.spot(node.topology)
     if choice.strategy == "FollowMemory" and pod.running and not resident and current is None:
         return _refused(
             pod,

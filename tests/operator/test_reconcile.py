@@ -187,6 +187,28 @@ def test_follow_memory_waits_for_the_agent_to_say_where_the_memory_is(parts: Par
     assert parts.sockets() == {"redis": 1}
 
 
+def test_place_that_the_agent_finds_too_small_is_planned_anew(parts: Parts):
+    """Requests say nothing of what a running pod really uses."""
+    status = two_sockets()
+    usage = [
+        {"id": 0, "memoryAvailableBytes": 1 << 30},
+        {"id": 1, "memoryAvailableBytes": 3 << 30},
+    ]
+    parts.node(status=status | {"usage": {"nodes": usage}})
+    parts.pod("redis")
+    parts.settle()
+    assert parts.sockets() == {"redis": 0}
+    memory = [{"node": 0, "bytes": 1 << 30}, {"node": 1, "bytes": 1 << 30}]
+    problem = {"reason": "NoRoom", "message": "1073741824 bytes lie off NUMA nodes 0"}
+    parts.observe("redis", {"phase": "Refused", "problem": problem, "memory": memory})
+    parts.settle()
+    assert parts.sockets() == {"redis": 1}
+    parts.observe("redis", {"phase": "Refused", "problem": problem, "memory": memory})
+    parts.settle()
+    assert parts.sockets() == {"redis": 1}  # no better place: no to and fro
+    assert parts.verdicts() == {"redis": "Unplaceable"}
+
+
 def test_pin_keeps_its_socket_while_the_numanode_is_away(parts: Parts):
     parts.pod("redis", annotations={"numapin.io/socket": "1"})
     parts.settle()
