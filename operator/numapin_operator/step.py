@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from numapin_api.cpulist import CpuSet
-from numapin_api.pin import NumaPinSpec, NumaPinStatus
+from numapin_api.pin import NumaPinSpec, NumaPinStatus, Observed
 from numapin_api.policy import NumaPolicySpec
 from numapin_operator import build, conditions
 from numapin_operator.checks import Eyes
@@ -18,7 +18,7 @@ from numapin_operator.pods import Pod
 from numapin_operator.records import NodeRecord, PinRecord
 from numapin_operator.room import Pinned, Spot
 from numapin_operator.select import Choice, Invalid, select
-from numapin_operator.verdict import Judgement, Refusal, judge
+from numapin_operator.verdict import NOT_SEEN_YET, Judgement, Refusal, judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,21 @@ class Decision:
     released: str | None = None
 
 
-def _resident(pin: PinRecord | None) -> Mapping[int, int]:
+def _resident(observed: Observed | None) -> Mapping[int, int]:
     """Where the pod's memory is, by the agent's last report."""
-    status = None if pin is None else pin.status()
-    if status is None or status.observed is None:
-        return {}
-    return {m.node: m.bytes for m in status.observed.memory}
+    return {} if observed is None else {m.node: m.bytes for m in observed.memory}
+
+
+def _unseen(observed: Observed | None) -> bool:
+    """Whether the agent may still tell where a running pod's memory is.
+
+    Waiting for that costs nothing: it is the same agent that would have to pin the pod.
+    """
+    if observed is None:
+        return True
+    refused = observed.phase == "Refused"
+    lasting = observed.problem is not None and observed.problem.reason not in NOT_SEEN_YET
+    return not observed.memory and not (refused and lasting)
 
 
 def _released(situation: Situation, mark: str) -> str | None:
@@ -156,20 +165,21 @@ def decide(situation: Situation) -> Decision:
         return release(pod, choice, released)
     if node is None:
         return _without_node(situation, choice)
-    resident = _resident(pin)
+    status = None if pin is None else pin.status()
+    observed = None if status is None else status.observed
     # A place that the agent found too small for what the pod really uses is no place to keep.
     current = None if pin is None or pin.refused else pin.spot(node.topology)
-    if choice.strategy == "FollowMemory" and pod.running and not resident and current is None:
+    if pod.running and current is None and _unseen(observed):
         return _refused(
             pod,
             choice,
             "AwaitingResidency",
-            "strategy FollowMemory waits for the agent to report where the pod's memory is",
+            "the pod runs already: the agent is to say first where its memory is and how much",
             waiting=True,
         )
     candidate = Candidate(
         requests=pod.requests,
-        resident=resident,
+        resident=_resident(observed),
         current=current,
         cpu_limit_millis=pod.cpu_limit_millis,
     )

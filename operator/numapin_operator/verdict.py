@@ -67,7 +67,7 @@ def _said(found: tuple[Check, ...], names: tuple[str, ...] = ()) -> str:
     return "; ".join(c.message for c in found if not names or c.name in names)
 
 
-_NOT_SEEN_YET: Final = frozenset({"PodNotFound", "PodReplaced", "LabelRemoved"})
+NOT_SEEN_YET: Final = frozenset({"PodNotFound", "PodReplaced", "LabelRemoved"})
 """Problems of two watches that are not in step, which pass by themselves."""
 _CONFLICTS: Final = frozenset({"Conflict", "OutsideParent"})
 _NO_ROOM: Final = frozenset({"NoRoom"})
@@ -79,7 +79,7 @@ def _refused(spec: NumaPinSpec, observed: Observed) -> tuple[Verdict, str]:
     if problem is None:
         return "Ineffective", "the agent refused the pin and gave no reason"
     text = f"{problem.reason}: {problem.message}"
-    if problem.reason in _NOT_SEEN_YET:
+    if problem.reason in NOT_SEEN_YET:
         return "Pending", text
     if problem.reason in _CONFLICTS:
         return "Conflict", text

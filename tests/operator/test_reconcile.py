@@ -19,6 +19,11 @@ def errors(parts: Parts, where: str) -> float:
     return found or 0.0
 
 
+def reason(parts: Parts, name: str) -> str:
+    conditions = parts.cluster.pin("default", name)["status"]["conditions"]
+    return str(next(c["reason"] for c in conditions if c["type"] == "Pinned"))
+
+
 @pytest.fixture
 def parts() -> Parts:
     made = Parts()
@@ -174,17 +179,40 @@ def test_a_silent_agent_is_noticed_without_any_event(parts: Parts):
     assert parts.cluster.writes == []
 
 
-def test_follow_memory_waits_for_the_agent_to_say_where_the_memory_is(parts: Parts):
-    parts.policy("p", placement={"strategy": "FollowMemory"})
-    pod = parts.pod("redis")
+@pytest.mark.parametrize("strategy", ["Spread", "Pack", "FollowMemory"])
+def test_a_running_pod_is_placed_when_the_agent_has_said_where_its_memory_is(
+    parts: Parts, strategy: str
+):
+    parts.policy("p", placement={"strategy": strategy})
+    pod = parts.pod("redis", node="n2")
     parts.tell("pods", pod | {"status": {"phase": "Running"}})
     parts.settle()
-    pin = parts.cluster.pin("default", "redis")
-    assert pin["status"]["conditions"][0]["reason"] == "AwaitingResidency"
+    assert reason(parts, "redis") == "NoAgent"
+    parts.node("n2")
+    parts.settle()
+    assert reason(parts, "redis") == "AwaitingResidency"
+    assert parts.verdicts() == {"redis": "Pending"}
+    parts.observe("redis", {"phase": "Waiting"})
+    parts.settle()
+    assert reason(parts, "redis") == "AwaitingResidency"
     memory = [{"node": 0, "bytes": 1 << 20}, {"node": 1, "bytes": 1 << 28}]
     parts.observe("redis", {"phase": "Unpinned", "memory": memory})
     parts.settle()
     assert parts.sockets() == {"redis": 1}
+
+
+def test_an_agent_that_can_never_say_does_not_keep_a_pod_waiting(parts: Parts):
+    pod = parts.pod("redis", node="n2")
+    parts.tell("pods", pod | {"status": {"phase": "Running"}})
+    parts.node("n2")
+    parts.settle()
+    problem = {"reason": "Unsupported", "message": "cgroup v1"}
+    parts.observe("redis", {"phase": "Refused", "problem": problem})
+    parts.settle()
+    parts.observe("redis", {"phase": "Refused", "problem": problem})
+    parts.settle()
+    assert parts.sockets() == {"redis": 0}
+    assert reason(parts, "redis") == "Unsupported"
 
 
 def test_place_that_the_agent_finds_too_small_is_planned_anew(parts: Parts):
