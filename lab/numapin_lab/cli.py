@@ -4,6 +4,7 @@ Thin: every subcommand calls one method. Progress goes to stderr, data to stdout
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,6 +165,8 @@ def _become(argv: Sequence[str]) -> None:
 
 def run() -> None:
     """Entry point: errors that are told on purpose are shown without a traceback."""
+    # Like Ctrl-C: what a step has begun is undone, and no child outlives us.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main(prog_name="lab/lab")
     except NumapinError as error:

@@ -3,31 +3,33 @@
 Level-triggered: each call compares what is with what shall be, and does only the difference.
 """
 
-import shutil
-import subprocess
-from collections.abc import Sequence
+import fcntl
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from numapin_api.errors import LabError
 from numapin_lab import (
     binaries,
+    catalog,
     config,
     deploy,
     disk,
     guestroot,
     host,
+    join,
     load,
     nodes,
     qemu,
     state,
-    wheels,
 )
 from numapin_lab.cache import Cache, remove_tree
+from numapin_lab.config import Topology
 from numapin_lab.controlplane import ALL, ControlPlane
 from numapin_lab.images import Builder, Image
-from numapin_lab.paths import LabPaths, cache_root, checkout
+from numapin_lab.paths import LabPaths, cache_root
 from numapin_lab.state import LabState, NodeState
 from numapin_lab.steps import Steps
 
@@ -52,9 +54,7 @@ class Lab:
 
     def control_plane(self) -> ControlPlane:
         """The lab's control plane, running or not."""
-        return ControlPlane(
-            self.paths.control_plane, components=ALL, programs=self.programs(), detached=True
-        )
+        return ControlPlane(self.paths.control_plane, components=ALL, detached=True)
 
     def state(self) -> LabState | None:
         """What this lab consists of, None when it was never up."""
@@ -82,6 +82,10 @@ class Lab:
             LabError: something is lacking or a step failed.
         """
         shape, names = config.topology(topology), config.node_names(count)
+        with self._alone():
+            self._up(shape, names, kernel)
+
+    def _up(self, shape: Topology, names: Sequence[str], kernel: str) -> None:
         host.prepare(self.steps, self.cache.root)
         programs = self.programs()
         root = guestroot.ensure(self.cache, self.steps, kernel=kernel, programs=programs)
@@ -91,52 +95,62 @@ class Lab:
             _boot_file(root, "initrd.img-*"),
             answer=self.cache.root / "kvm-probe.json",
         )
+        plane = self.control_plane()
+        had_plane = any(plane.running(component) for component in ALL)
+        try:
+            with self.steps.step("control plane"):
+                plane.start()
+                plane.write_kubeconfig(self.paths.kubeconfig, user="admin")
+                nodes.ensure_ssh_key(self.paths)
+            wanted = [
+                nodes.NodeSpec(
+                    name=name,
+                    index=index,
+                    topology=shape,
+                    memory_mib=0,
+                    disk=Path(),
+                    root=root,
+                    kvm=kvm,
+                    images={image.reference: image.digest for image in images},
+                )
+                for index, name in enumerate(names)
+            ]
+            self._nodes(wanted, LabState(shape.name, kernel), images, plane)
+        except BaseException:
+            # Also on Ctrl-C: what this call has started is of no use without the rest.
+            if not had_plane:
+                plane.stop()
+            raise
+        self._load(images)
+
+    def _nodes(
+        self,
+        wanted: Sequence[nodes.NodeSpec],
+        now: LabState,
+        images: Sequence[Image],
+        plane: ControlPlane,
+    ) -> None:
+        """End nodes that are not wanted as they are, start those that are missing."""
         before = self.state()
         running = dict(before.nodes) if before else {}
-        with self.steps.step("control plane"):
-            plane = self.control_plane()
-            plane.start()
-            plane.write_kubeconfig(self.paths.kubeconfig, user="admin")
-            nodes.ensure_ssh_key(self.paths)
-        wanted = {
-            name: nodes.NodeSpec(
-                name=name,
-                index=index,
-                topology=shape,
-                memory_mib=0,
-                disk=Path(),
-                root=root,
-                kvm=kvm,
-                images={image.reference: image.digest for image in images},
-            )
-            for index, name in enumerate(names)
-        }
-        api_port = plane.ports["kube-apiserver"]
+        recipes = {w.name: nodes.recipe(w, plane.ports["kube-apiserver"]) for w in wanted}
         keep = {
             name: node
             for name, node in running.items()
-            if name in wanted
-            and node.process.alive()
-            and node.recipe == nodes.recipe(wanted[name], api_port)
+            if node.process.alive() and node.recipe == recipes.get(name)
         }
         for name in running.keys() - keep.keys():
             nodes.end(running[name])
-        now = LabState(topology, kernel, keep)
+        now = replace(now, nodes=keep)
         state.write(self.paths.state, now)
-        fresh = [wanted[name] for name in names if name not in keep]
+        fresh = [spec for spec in wanted if spec.name not in keep]
         if fresh:
             self._start(fresh, now, images, plane)
-        self._forget_nodes_but(names, plane)
-        self._load(images)
+        join.forget_all_but(recipes, self.paths.kubeconfig)
 
     def images(self, programs: Path) -> Sequence[Image]:
-        """All images that nodes hold, built when the checkout has changed."""
-        builder = Builder(self.cache, self.steps)
-        return [
-            builder.ensure_pause(programs),
-            *(self._own_image(builder, component) for component in wheels.COMPONENTS),
-            self._workloads(builder),
-        ]
+        """All images that nodes hold, built where the checkout has changed."""
+        return catalog.ensure_all(Builder(self.cache, self.steps), programs=programs)
 
     def up_as_is(self) -> None:
         """Bring the lab up as it was last, or with the defaults when it never was."""
@@ -156,14 +170,15 @@ class Lab:
         now = self.state()
         if now is None or not self.is_up():
             raise LabError("the lab is not up: lab/lab up")
-        deploy.deploy(
-            self.steps,
-            programs=self.programs(),
-            kubeconfig=self.paths.kubeconfig,
-            images=self.load_images(),
-            nodes=tuple(now.nodes),
-            scratch=self.paths.root,
-        )
+        with self._alone():
+            deploy.deploy(
+                self.steps,
+                programs=self.programs(),
+                kubeconfig=self.paths.kubeconfig,
+                images=self._load_images(),
+                nodes=tuple(now.nodes),
+                scratch=self.paths.root,
+            )
 
     def clean(self, *, with_cache: bool) -> None:
         """End the lab and remove its state.
@@ -180,33 +195,13 @@ class Lab:
 
     def load_images(self) -> Sequence[Image]:
         """Build all images and put the changed ones into the running nodes."""
+        with self._alone():
+            return self._load_images()
+
+    def _load_images(self) -> Sequence[Image]:
         images = self.images(self.programs())
         self._load(images)
         return images
-
-    def _own_image(self, builder: Builder, component: str) -> Image:
-        def stage(context: Path) -> None:
-            wheels.stage(component, context, cache=self.cache, steps=self.steps)
-
-        return builder.ensure(
-            f"localhost/numapin-{component}:lab",
-            dockerfile=checkout() / component / "Dockerfile",
-            inputs=wheels.inputs(component),
-            stage=stage,
-        )
-
-    def _workloads(self, builder: Builder) -> Image:
-        folder = checkout() / "lab" / "workloads"
-
-        def stage(context: Path) -> None:
-            shutil.copytree(folder, context, dirs_exist_ok=True)
-
-        return builder.ensure(
-            "localhost/numapin-workloads:lab",
-            dockerfile=folder / "Dockerfile",
-            inputs={},
-            stage=stage,
-        )
 
     def _load(self, images: Sequence[Image]) -> None:
         """Put changed images into the running nodes; note what each then holds."""
@@ -225,6 +220,11 @@ class Lab:
 
     def down(self) -> None:
         """End nodes and control plane; what was built stays."""
+        if self.paths.root.exists():
+            with self._alone():
+                self._down()
+
+    def _down(self) -> None:
         now = self.state()
         if now is not None:
             with self.steps.step("nodes end"), ThreadPoolExecutor() as pool:
@@ -266,16 +266,7 @@ class Lab:
                     full = replace(spec, memory_mib=memory[spec.index], disk=root_disk)
                     started[spec.name] = nodes.start(full, self.paths, plane)
                     state.write(self.paths.state, replace(now, nodes=started))
-                programs = self.programs()
-                with ThreadPoolExecutor() as pool:
-                    list(
-                        pool.map(
-                            lambda s: nodes.await_ready(
-                                s.name, started[s.name], self.paths, plane, programs
-                            ),
-                            fresh,
-                        )
-                    )
+                join.await_ready({s.name: started[s.name] for s in fresh}, self.paths)
             except BaseException:
                 # Also on Ctrl-C: a half-started node is of no use to anybody.
                 for spec in fresh:
@@ -284,15 +275,17 @@ class Lab:
                 state.write(self.paths.state, now)
                 raise
 
-    def _forget_nodes_but(self, names: Sequence[str], plane: ControlPlane) -> None:
-        """Remove Node objects of nodes that this lab no longer has."""
-        kubectl: list[Path | str] = [self.programs() / "kubectl", "--kubeconfig", plane.kubeconfig]
-        listed = subprocess.run(
-            [*kubectl, "get", "nodes", "-o", "name"], capture_output=True, text=True, check=True
-        )
-        gone = set(listed.stdout.split()) - {f"node/{name}" for name in names}
-        if gone:
-            subprocess.run([*kubectl, "delete", *sorted(gone)], capture_output=True, check=True)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one command at a time change this checkout's lab."""
+        self.paths.root.mkdir(parents=True, exist_ok=True)
+        with (self.paths.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with self.steps.step("another lab/lab works on this checkout: wait for it"):
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def _boot_file(root: Path, pattern: str) -> Path:

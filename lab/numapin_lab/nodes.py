@@ -1,15 +1,13 @@
-"""Starts and ends nodes: disk overlay, seed, QEMU, until the kubelet says Ready.
+"""Starts and ends nodes: disk overlay, seed, QEMU.
 
 Deliberately no pods here, and nothing about images: a node boots with what its disk holds.
 """
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import tenacity
 import yaml
 
 from numapin_api.errors import LabError
@@ -21,10 +19,7 @@ from numapin_lab.disk import make_seed
 from numapin_lab.paths import LabPaths
 from numapin_lab.process import spawn, stop
 from numapin_lab.state import NodeState
-from numapin_lab.steps import run, tail
-
-_READY_SECONDS = 300.0
-_BEHIND_API_SERVER = "node.cloudprovider.kubernetes.io/uninitialized"
+from numapin_lab.steps import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ def recipe(spec: NodeSpec, api_port: int) -> str:
 
 
 def start(spec: NodeSpec, paths: LabPaths, control_plane: ControlPlane) -> NodeState:
-    """Start a node's QEMU; returns at once, `await_ready` waits.
+    """Start a node's QEMU; returns at once, join.await_ready waits.
 
     Raises:
         LabError: QEMU is not there or ended at once.
@@ -140,6 +135,8 @@ def kubelet_config(port: int) -> dict[str, object]:
             "x509": {"clientCAFile": "/etc/kubernetes/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
+        # Pods need no names of Services here; QEMU's own server answers instead of a cluster's.
+        "clusterDNS": ["10.0.2.3"],
         "resolvConf": "/etc/resolv.conf",
         "failSwapOn": False,
         "systemReserved": {"cpu": "200m", "memory": "200Mi"},
@@ -164,77 +161,6 @@ def cni_config(index: int) -> dict[str, object]:
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
     return {"cniVersion": "1.0.0", "name": "lab", "plugins": [bridge, portmap]}
-
-
-def await_ready(
-    name: str, state: NodeState, paths: LabPaths, control_plane: ControlPlane, programs: Path
-) -> None:
-    """Wait until the node is Ready, giving it its address when it registers.
-
-    Raises:
-        LabError: QEMU ended, or the node was not Ready in time; names the console's log.
-    """
-    console = paths.console(name)
-    kubectl: list[Path | str] = [programs / "kubectl", "--kubeconfig", control_plane.kubeconfig]
-    addressed = False
-
-    def ready() -> bool:
-        nonlocal addressed
-        if not state.process.alive():
-            log = paths.logs / f"{name}.qemu.log"
-            raise LabError(f"{name}'s QEMU ended; see {log} and {console}, its end:\n{tail(log)}")
-        got = subprocess.run(
-            [*kubectl, "get", "node", name, "--ignore-not-found", "-o", "json"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if got.returncode != 0 or not got.stdout.strip():
-            return False
-        if not addressed:
-            _give_address(kubectl, name)
-            addressed = True
-        conditions = json.loads(got.stdout)["status"].get("conditions", [])
-        # A node object of an earlier boot may still say Ready: the heartbeat must be new.
-        return any(
-            c["type"] == "Ready" and c["status"] == "True" and _is_fresh(state, got.stdout)
-            for c in conditions
-        )
-
-    retry = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda done: not done),
-        wait=tenacity.wait_fixed(0.5),
-        stop=tenacity.stop_after_delay(_READY_SECONDS),
-    )
-    try:
-        retry(ready)
-    except tenacity.RetryError as error:
-        raise LabError(
-            f"{name} was not Ready in {_READY_SECONDS:.0f} s; the console's log is {console}, "
-            f"its end:\n{tail(console)}"
-        ) from error
-
-
-def _is_fresh(state: NodeState, node_json: str) -> bool:
-    """Whether the node object is of this boot: it names this boot's kubelet port."""
-    endpoints = json.loads(node_json)["status"].get("daemonEndpoints", {})
-    return bool(endpoints.get("kubeletEndpoint", {}).get("Port") == state.kubelet_port)
-
-
-def _give_address(kubectl: list[Path | str], name: str) -> None:
-    """Do a cloud controller's work: say where the API server finds the kubelet."""
-    address = {"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}}
-    subprocess.run(
-        [*kubectl, "patch", "node", name, "--subresource=status", "-p", json.dumps(address)],
-        capture_output=True,
-        check=True,
-    )
-    # Absent on a node that comes back: that is no error.
-    subprocess.run(
-        [*kubectl, "taint", "node", name, f"{_BEHIND_API_SERVER}-"],
-        capture_output=True,
-        check=False,
-    )
 
 
 def ssh(state: NodeState, paths: LabPaths, command: list[str]) -> list[str]:

@@ -52,7 +52,7 @@ def arguments(guest: Guest) -> list[str]:
     """QEMU's arguments for a node."""
     return [
         QEMU,
-        *("-name", guest.name, "-machine", "q35", "-display", "none", "-no-reboot"),
+        *("-name", guest.name, "-machine", "q35", "-display", "none"),
         *_accelerator(kvm=guest.kvm),
         *_processors(guest.topology, guest.memory_mib),
         *("-kernel", str(guest.kernel), "-initrd", str(guest.initrd)),

@@ -3,15 +3,11 @@
 Deliberately reads only: nothing is built or started by looking.
 """
 
-import subprocess
-from collections.abc import Sequence
-from pathlib import Path
-
 from rich.console import Console
 from rich.table import Table
 
 from numapin_api.errors import LabError
-from numapin_lab import config, nodes
+from numapin_lab import config, join, nodes
 from numapin_lab.controlplane import ALL
 from numapin_lab.lab import Lab
 from numapin_lab.state import LabState
@@ -61,8 +57,8 @@ def status(lab: Lab, console: Console) -> bool:
         highlight=False,
     )
     table = Table(box=None, pad_edge=False)
-    for column in ("component", "state", "process", "memory", "ssh", "log"):
-        table.add_column(column, overflow="fold")
+    for column in ("component", "state", "process", "memory", "ssh port"):
+        table.add_column(column, no_wrap=True)
     plane = lab.control_plane()
     healthy = True
     for component in ALL:
@@ -70,38 +66,17 @@ def status(lab: Lab, console: Console) -> bool:
         runs = process is not None and process.alive()
         healthy &= runs
         pid = str(process.pid) if process and runs else ""
-        table.add_row(component, _word(runs), pid, "", "", _short(plane.log(component)))
-    ready = _ready_nodes(lab)
+        table.add_row(component, _word(runs), pid, "", "")
+    ready = join.ready_names(lab.paths.kubeconfig)
     for name, node in now.nodes.items():
         runs = node.process.alive()
         healthy &= runs and name in ready
         word = "Ready" if name in ready and runs else _word(runs)
         memory = f"{node.memory_mib} MiB"
-        log = _short(lab.paths.console(name))
-        table.add_row(name, word, str(node.process.pid), memory, str(node.ssh_port), log)
+        table.add_row(name, word, str(node.process.pid), memory, str(node.ssh_port))
     console.print(table)
     return healthy
 
 
 def _word(runs: bool) -> str:
     return "running" if runs else "ended"
-
-
-def _short(path: Path) -> str:
-    """Path relative to the current folder when it is below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def _ready_nodes(lab: Lab) -> Sequence[str]:
-    path = '{range .items[?(@.status.conditions[-1].status=="True")]}{.metadata.name} {end}'
-    done = subprocess.run(
-        [
-            *(lab.programs() / "kubectl", "--kubeconfig", lab.paths.kubeconfig),
-            *("--request-timeout=5s", "get", "nodes", "-o", f"jsonpath={path}"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.split()
