@@ -204,6 +204,7 @@ class Agent:
         except (CounterError, TopologyError) as e:
             log.warning("no counters: %s", e)
             self._failed(e)
+            self._census.give_up()
             self._node.counters_failed(CounterError(str(e)))
             return
         self._counters = counters

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
-from numapin_agent.cgroup import PodCgroup
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Cell, Ledger, PodLedger, Sample
 from numapin_api.node import Signal
@@ -39,6 +38,26 @@ class Tracer(Protocol):
         """Whether the kernel still counts."""
 
 
+class Cgroup(Protocol):
+    """A pod's cgroup as far as it is counted; ``PodCgroup`` is one such."""
+
+    @property
+    def uid(self) -> str:
+        """The pod's UID."""
+
+    def cgroup_ids(self) -> frozenset[int]:
+        """Ids of it and all below."""
+
+    def cpu_nanoseconds(self) -> int:
+        """CPU time used."""
+
+    def numa_pages_migrated(self) -> int | None:
+        """What memory.stat says of NUMA balancing."""
+
+    def residency(self) -> dict[int, int]:
+        """Resident bytes per NUMA node."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A pod's cgroup and the ids below it.
@@ -48,7 +67,7 @@ class Member:
         ids: of it and all cgroups below.
     """
 
-    cgroup: PodCgroup
+    cgroup: Cgroup
     ids: frozenset[int]
 
 
@@ -66,6 +85,7 @@ class Census:
         self._members: dict[str, Member] = {}
         self._tracer: Tracer | None = None
         self._from_files = False
+        self._hopeless = False
 
     def attach(self, tracer: Tracer) -> None:
         """Begin to count; before that there are no totals, which is not the same as zero.
@@ -76,23 +96,33 @@ class Census:
         """
         levels = {s.name: s.level for s in tracer.levels()}
         if all(level == "none" for level in levels.values()):
+            self.give_up()
             return
         with self._lock:
             self._tracer = tracer
             self._from_files = levels.get("numaMigrations") == "cgroup"
+
+    def give_up(self) -> None:
+        """There will be no counters: whoever waits for some need not."""
+        self._hopeless = True
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether there will never be counters; before they are attached there may be."""
+        return self._hopeless
 
     @property
     def counting(self) -> bool:
         """Whether there are counters at all."""
         return self._tracer is not None
 
-    def replace(self, cgroups: Iterable[PodCgroup]) -> None:
+    def replace(self, cgroups: Iterable[Cgroup]) -> None:
         """Take a whole new look at which pods there are."""
         found = {c.uid: Member(c, c.cgroup_ids()) for c in cgroups}
         with self._lock:
             self._members = found
 
-    def look(self, cgroup: PodCgroup) -> None:
+    def look(self, cgroup: Cgroup) -> None:
         """Take a new look at one pod."""
         member = Member(cgroup, cgroup.cgroup_ids())
         with self._lock:

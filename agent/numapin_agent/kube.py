@@ -257,7 +257,7 @@ class Api:
             note: for people, at most 1 kB.
 
         Raises:
-            ApiError: it could not be written.
+            ApiError: it could not be written; a pod and namespace that are gone are no error.
         """
         now = self._now()
         event: dict[str, Any] = {
@@ -282,5 +282,8 @@ class Api:
             "reportingController": f"{names.GROUP}/agent",
             "reportingInstance": self._node,
         }
-        with _errors(f"create Event on {pin.metadata.namespace}/{pin.metadata.name}"):
-            self._client.create(EventResource(**event))
+        try:
+            with _errors(f"create Event on {pin.metadata.namespace}/{pin.metadata.name}"):
+                self._client.create(EventResource(**event))
+        except NotFoundError:
+            return

@@ -13,13 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from numapin_agent import observe
-from numapin_agent.census import Census
-from numapin_agent.cgroup import CgroupHost
+from numapin_agent.census import Census, Cgroup
 from numapin_agent.ledger import Sample
 from numapin_agent.orders import Refusal, order, wants_pin
 from numapin_agent.pin.values import PinOrder, PinReport
 from numapin_agent.pods import PodView
-from numapin_agent.publisher import Publisher
 from numapin_agent.status import Reason
 from numapin_agent.track import MEASURED, Cause, Track
 from numapin_agent.watch import retry_seconds
@@ -70,6 +68,26 @@ class Objects(Protocol):
 
     def pods(self) -> Mapping[Key, PodView]:
         """Pods of this node."""
+
+
+class Cgroups(Protocol):
+    """Finds pods' cgroups; ``numapin_agent.cgroup.CgroupHost`` is one such."""
+
+    def pods(self) -> Iterable[Cgroup]:
+        """All that are there."""
+
+    def find_pod(self, uid: str) -> Cgroup | None:
+        """One of them."""
+
+
+class Sender(Protocol):
+    """Sends writes; ``numapin_agent.publisher.Publisher`` is one such."""
+
+    def submit(self, key: str, write: Callable[[], None]) -> None:
+        """Make a write due."""
+
+    def drop(self, key: str) -> None:
+        """Forget what is due."""
 
 
 class Recorder(Protocol):
@@ -134,8 +152,8 @@ class Surroundings:
         node_name: this Kubernetes node.
         interval_seconds: between two ticks.
         objects: pods and pins.
-        cgroups: the node's cgroup host, looked for anew as long as there is none.
-        pinner: applies pins; None while there is no cgroup host.
+        cgroups: finds pods' cgroups.
+        pinner: applies pins.
         census: counters.
         writes: the API server.
         publisher: sends writes.
@@ -149,11 +167,11 @@ class Surroundings:
     node_name: str
     interval_seconds: float
     objects: Objects
-    cgroups: CgroupHost
+    cgroups: Cgroups
     pinner: Pins
     census: Census
     writes: Writes
-    publisher: Publisher
+    publisher: Sender
     recorder: Recorder
     on_tick: Callable[[], None]
     clock: Callable[[], float]
@@ -223,7 +241,9 @@ class Loop:
 
     def step(self) -> None:
         """Wait for the next dirty pod or the tick, and deal with it."""
-        key = self._queue.get(max(0.0, self._next_tick - self._w.clock()))
+        left = self._next_tick - self._w.clock()
+        # The first tick comes before the first pod: it tells which pods are pinned already.
+        key = self._queue.get(left) if left > 0 else None
         self._heartbeat = self._w.clock()
         if self._stopped.is_set():
             return
@@ -266,8 +286,8 @@ class Loop:
     def tick(self) -> None:
         """Look at everything once, whatever events said or lost."""
         w = self._w
-        self._ours = set(w.pinner.taken())
         w.on_tick()
+        self._ours = set(w.pinner.taken())
         w.census.replace(w.cgroups.pods())
         w.census.sample()
         self.sweep()
@@ -349,6 +369,7 @@ class Loop:
     def _forget(self, key: Key) -> None:
         if self._seen.pop(key, None) is not None:
             self._w.publisher.drop(_pin_key(key))
+            self._w.publisher.drop(_event_key(key))
         self.sweep()
 
     def _refuse(self, key: Key, pin: NumaPin, seen: Seen, refusal: Refusal) -> None:
@@ -413,13 +434,15 @@ class Loop:
             self._queue.add_after(key, due)
 
     def _baseline(self, uid: str) -> Counters | None:
+        if self._w.census.last_sample(uid) is None:
+            return None  # it has just appeared: there is no "before", and no time to lose
         at = self._w.census.sample((uid,))
         pod = self._w.census.pod(uid)
         past = pod.before(at) if pod else None
         return observe.counters(past, wall_minus_monotonic=self._offset()) if past else None
 
     def _history_seconds(self, uid: str) -> float:
-        if not self._w.census.counting:
+        if self._w.census.hopeless:
             return float("inf")
         pod = self._w.census.pod(uid)
         return pod.history_seconds(self._w.clock()) if pod else 0.0
@@ -461,7 +484,7 @@ class Loop:
         )
         log.warning("%s/%s: %s", *key, note)
         self._w.publisher.submit(
-            f"event/{key[0]}/{key[1]}",
+            _event_key(key),
             lambda: self._w.writes.pod_event(pin, reason="Drifted", note=note),
         )
         return replace(seen, drifts=drift.count, drift_event_at=now)
@@ -477,6 +500,10 @@ class Loop:
 
     def _keys_of(self, uid: str) -> tuple[Key, ...]:
         return tuple(k for k, pod in self._w.objects.pods().items() if pod.cgroup_uid == uid)
+
+
+def _event_key(key: Key) -> str:
+    return f"event/{key[0]}/{key[1]}"
 
 
 def _pin_key(key: Key) -> str:

@@ -159,11 +159,11 @@ class _Settling(FileCpusets):
         self, pod: PodCgroup, *, cpus: CpuSet | None = None, mems: NodeSet | None = None
     ) -> None:
         super().apply(pod, cpus=cpus, mems=mems)
-        self._kernel.settle()
+        self._kernel.settle(pod.path)
 
     def release(self, pod: PodCgroup) -> None:
         super().release(pod)
-        self._kernel.settle()
+        self._kernel.settle(pod.path)
 
 
 def _pinner(

@@ -65,14 +65,23 @@ class FakeKernel:
             ("cpu.stat", "usage_usec 0\n"),
         ):
             (path / name).write_text(text)
-        self.settle()
+        self.settle(path)
         return path
 
-    def settle(self) -> None:
+    def settle(self, below: Path | None = None) -> None:
+        """Work out effective sets, of all cgroups or of one and those below."""
+        # A parent that is no cgroup of ours leaves the whole machine.
         # One at a time, also over processes: the last to settle has seen all that was written.
         with (self.paths.root / "settling").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._settle(self.paths.cgroup, CpuSet.parse(self.cpus), NodeSet.parse(self.mems))
+            top = self.paths.cgroup if below is None else below
+            cpus, mems = self.cpus, self.mems
+            if (top.parent / "cpuset.cpus.effective").exists():
+                cpus, mems = (
+                    (top.parent / f"cpuset.{name}.effective").read_text()
+                    for name in ("cpus", "mems")
+                )
+            self._settle(top, CpuSet.parse(cpus), NodeSet.parse(mems))
 
     def _settle(self, path: Path, cpus: CpuSet, mems: NodeSet) -> None:
         own_cpus = CpuSet.parse((path / "cpuset.cpus").read_text())
