@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 
 from numapin_api.errors import NumapinError
+from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator import handlers, logs
 from numapin_operator.config import Config, load_policy
 from numapin_operator.informer import Informer
