@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 import kopf
+from kopf._core.engines.peering import Identity
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
@@ -56,6 +57,8 @@ async def serve(config: Config) -> None:
         await kopf.operator(
             registry=handlers.build(config, informer, reconciler, clock=time.monotonic),
             settings=handlers.settings(),
+            # Else kopf asks for the user's name, which a container's bare uid has none of.
+            identity=Identity(OPERATOR_MANAGER),
             standalone=True,
             clusterwide=True,
             liveness_endpoint=f"http://0.0.0.0:{config.liveness_port}/healthz",
