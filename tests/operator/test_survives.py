@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -138,6 +139,17 @@ def test_operator_that_starts_before_the_api_server_waits(world: World, namespac
         finally:
             world.plane.start()
         until(early.healthy, what="the operator to be healthy", seconds=30)
+        world.placed(namespace, "redis")
+
+
+def test_operator_runs_under_a_uid_that_has_no_name(world: World, namespace: str, node: str):
+    """As in the container; the name of the user is not there to be asked for."""
+    under = ["unshare", "--user", "--map-user=65532", "--map-group=65532"]
+    tried = subprocess.run([*under, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip(f"no user namespaces here: {tried.stderr.strip()}")
+    world.pods(namespace).create(pod("redis", node=node))
+    with world.operator(under=under):
         world.placed(namespace, "redis")
 
 

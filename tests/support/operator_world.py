@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +40,8 @@ AUDIT_POLICY = {
     "rules": [{"level": "Metadata"}],
 }
 OPERATOR_SECONDS = 20.0
+USER_NAMES = frozenset({"LOGNAME", "USER", "LNAME", "USERNAME"})
+"""What getpass.getuser() looks at first; a container has none of them."""
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 Json = dict[str, Any]
@@ -59,15 +61,17 @@ class Operator:
         kubeconfig: whom it is.
         log: where its log goes.
         flags: more of them.
+        under: a command that runs it.
     """
 
-    def __init__(self, kubeconfig: Path, log: Path, *flags: str) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, *flags: str, under: Sequence[str] = ()) -> None:
         chosen = ports.choose(("liveness", "metrics"))
         self.liveness, self.metrics = chosen["liveness"], chosen["metrics"]
         self.log = log
         self._out = log.open("ab")
         self._process = subprocess.Popen(
             [
+                *under,
                 sys.executable,
                 "-m",
                 "numapin_operator",
@@ -79,7 +83,8 @@ class Operator:
             ],
             stdout=self._out,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            env={k: v for k, v in os.environ.items() if k not in USER_NAMES}
+            | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
 
     @property
@@ -225,10 +230,14 @@ class World:
         return path
 
     @contextlib.contextmanager
-    def operator(self, *flags: str, wait: bool = True) -> Iterator[Operator]:
+    def operator(
+        self, *flags: str, wait: bool = True, under: Sequence[str] = ()
+    ) -> Iterator[Operator]:
         """A running operator, by default one that has listed everything; ended afterwards."""
         number = next(self._numbers)
-        running = Operator(self.kubeconfig, self.directory / f"operator-{number}.log", *flags)
+        running = Operator(
+            self.kubeconfig, self.directory / f"operator-{number}.log", *flags, under=under
+        )
         try:
             if wait:
                 until(running.healthy, what="the operator to be healthy", seconds=OPERATOR_SECONDS)
