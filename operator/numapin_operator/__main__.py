@@ -1,7 +1,6 @@
 """``numapin-operator``: reads its flags, joins the parts, runs until told to stop."""
 
 import asyncio
-import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,8 +127,6 @@ def main(  # noqa: PLR0913 (one per flag)
         resync_seconds=resync,
     )
     logs.set_up(log_format, log_level)
-    if kubeconfig is not None:
-        os.environ["KUBECONFIG"] = kubeconfig  # kopf takes its path from there only
     try:
         asyncio.run(serve(config))
     except NumapinError as error:

@@ -16,6 +16,7 @@ from numapin_api.errors import NumapinError
 from numapin_api.names import GROUP, OPERATOR_MANAGER, PIN_SELECTOR, VERSION
 from numapin_operator.config import Config
 from numapin_operator.informer import Informer
+from numapin_operator.kube import connect
 from numapin_operator.reconcile import Reconciler
 from numapin_operator.store import Kind
 
@@ -63,6 +64,39 @@ def settings() -> kopf.OperatorSettings:
     return made
 
 
+def credentials(kubeconfig: str | None) -> kopf.ConnectionInfo:
+    """How kopf reaches the API server: as our own client does, read anew each time.
+
+    kopf's own way in a cluster asks for the name kubernetes.default.svc, which takes a
+    cluster DNS; the environment's KUBERNETES_SERVICE_HOST does not.
+
+    Args:
+        kubeconfig: path; None inside a cluster.
+
+    Raises:
+        kopf.LoginError: there are no usable credentials.
+    """
+    try:
+        found = connect(kubeconfig).configuration
+    except NumapinError as error:
+        raise kopf.LoginError(str(error)) from error
+    header = found.get_api_key_with_prefix("BearerToken") or found.get_api_key_with_prefix(
+        "authorization"
+    )
+    scheme, _, token = (header or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=found.host,
+        ca_path=found.ssl_ca_cert,
+        insecure=not found.verify_ssl,
+        username=found.username or None,
+        password=found.password or None,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=found.cert_file,
+        private_key_path=found.key_file,
+    )
+
+
 def probe_loop(*, silent: float, ended: Sequence[str]) -> str:
     """Whether the loop lives.
 
@@ -81,15 +115,18 @@ def probe_loop(*, silent: float, ended: Sequence[str]) -> str:
     return "runs"
 
 
-def probe_watches(stale: Sequence[Kind]) -> str:
+def probe_watches(*, unheard: Sequence[Kind], stale: Sequence[Kind]) -> str:
     """Whether the watches tell what happens.
 
     Args:
+        unheard: kinds that have objects, but of which no watch has told anything yet.
         stale: kinds whose watch was behind in several comparisons in a row.
 
     Raises:
         kopf.PermanentError: one does not; only a restart makes a new watch.
     """
+    if unheard:
+        raise kopf.PermanentError(f"watches have not begun: {', '.join(unheard)}")
     if stale:
         raise kopf.PermanentError(f"watches are dead: {', '.join(stale)}")
     return "fresh"
@@ -117,11 +154,9 @@ def build(
     for kind in WATCHED:
         _watch(registry, kind, informer)
 
-    @kopf.on.login(registry=registry)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 (kopf's own)
-        if config.kubeconfig is not None:
-            return kopf.login_with_kubeconfig(**kwargs)
-        return kopf.login_with_service_account(**kwargs)
+    @kopf.on.login(registry=registry, id="credentials")
+    def login(**_: object) -> kopf.ConnectionInfo:
+        return credentials(config.kubeconfig)
 
     @kopf.on.startup(registry=registry, id="sync")
     async def start(**_: object) -> None:
@@ -150,6 +185,6 @@ def build(
 
     @kopf.on.probe(registry=registry, id="watches")
     def watches(**_: object) -> str:
-        return probe_watches(informer.stale)
+        return probe_watches(unheard=informer.unheard, stale=informer.stale)
 
     return registry

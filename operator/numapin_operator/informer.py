@@ -19,6 +19,7 @@ from numapin_operator.store import KINDS, Dirt, Kind, ObjectKey, Store, object_k
 
 GRACE_SECONDS: Final = 5.0
 """How long a watch may be behind a LIST."""
+FIRST_COMPARISON_SECONDS: Final = 20.0
 STALE_COMPARISONS: Final = 3
 """So many comparisons in a row that found the watch behind: it is dead."""
 
@@ -48,6 +49,7 @@ class Informer:
         self._store, self._cluster, self._reconciler = store, cluster, reconciler
         self._metrics, self._sleep = metrics, sleep
         self._behind: dict[Kind, int] = {}
+        self._awaited: set[Kind] = set(KINDS)
         self.synced = False
 
     @property
@@ -55,10 +57,16 @@ class Informer:
         """The kinds whose watch seems dead."""
         return tuple(k for k, n in self._behind.items() if n >= STALE_COMPARISONS)
 
+    @property
+    def unheard(self) -> tuple[Kind, ...]:
+        """The kinds that have objects, but of which no watch has told anything yet."""
+        return tuple(k for k in KINDS if k in self._awaited and self._store.holds(k))
+
     # -- what kopf tells --------------------------------------------------------------
 
     def heard(self, kind: Kind, event: Mapping[str, Any]) -> None:
         """Take in a watch event. An object that can't be read is logged and skipped."""
+        self._awaited.discard(kind)
         obj = event["object"]
         if event.get("type") == "DELETED":
             # For pods: gone, or without the label now; both mean "not to be pinned".
@@ -133,11 +141,14 @@ class Informer:
         log.warning("watch did not tell", extra={"kind": kind, "key": "/".join(key), "what": what})
 
     async def run(self, seconds: float) -> None:
-        """Compare every so many seconds until cancelled."""
+        """Compare soon after the start and then every so many seconds until cancelled."""
+        # What was deleted between our LIST and kopf's is told by nobody.
+        wait = min(seconds, FIRST_COMPARISON_SECONDS)
         while True:
-            await self._sleep(seconds)
+            await self._sleep(wait)
             try:
                 await self.compare()
             except NumapinError as error:
                 self._metrics.errors.labels(where="compare").inc()
                 log.warning("comparison failed", extra={"error": str(error)})
+            wait = seconds

@@ -262,6 +262,10 @@ class Store:
 
     # -- against what a LIST says -----------------------------------------------------
 
+    def holds(self, kind: Kind) -> bool:
+        """Whether there is any object of that kind."""
+        return bool(self._seen[kind])
+
     @property
     def serial(self) -> int:
         """Rises with everything heard."""

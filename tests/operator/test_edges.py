@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+from pathlib import Path
 
 import kopf
 import pytest
@@ -10,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.operator_world import pod as manifest
 
-from numapin_operator.handlers import WATCHED, Backoffs, probe_loop, probe_watches, settings
+from numapin_operator.handlers import (
+    WATCHED,
+    Backoffs,
+    credentials,
+    probe_loop,
+    probe_watches,
+    settings,
+)
 from numapin_operator.kube import Pace
 from numapin_operator.logs import JsonFormatter, PlainFormatter
 from numapin_operator.pods import read_pod
@@ -49,13 +57,35 @@ def test_kopf_never_gives_up_on_the_api_server():
 
 def test_probes_fail_for_good_when_something_is_dead():
     assert probe_loop(silent=119, ended=[]) == "runs"
-    assert probe_watches(()) == "fresh"
+    assert probe_watches(unheard=(), stale=()) == "fresh"
     with pytest.raises(kopf.PermanentError, match="stuck for 121 s"):
         probe_loop(silent=121, ended=[])
     with pytest.raises(kopf.PermanentError, match="ended: reconciler"):
         probe_loop(silent=0, ended=["reconciler"])
     with pytest.raises(kopf.PermanentError, match="watches are dead: pods"):
-        probe_watches(["pods"])
+        probe_watches(unheard=(), stale=["pods"])
+    with pytest.raises(kopf.PermanentError, match="watches have not begun: namespaces"):
+        probe_watches(unheard=["namespaces"], stale=())
+
+
+def test_credentials_come_from_the_kubeconfig(tmp_path: Path):
+    file = tmp_path / "config"
+    file.write_text(
+        """
+        {apiVersion: v1, kind: Config, current-context: c,
+         contexts: [{name: c, context: {cluster: k, user: u}}],
+         clusters: [{name: k, cluster: {server: "https://10.0.0.1:6443"}}],
+         users: [{name: u, user: {token: secret}}]}
+        """
+    )
+    found = credentials(str(file))
+    assert (found.server, found.scheme, found.token) == (
+        "https://10.0.0.1:6443",
+        "Bearer",
+        "secret",
+    )
+    with pytest.raises(kopf.LoginError, match="no usable API credentials"):
+        credentials(str(tmp_path / "nowhere"))
 
 
 class Time:

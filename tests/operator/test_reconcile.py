@@ -10,8 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support.operator_parts import Parts
 from support.operator_world import good_report, two_sockets
 
-from numapin_api.names import PIN_LABEL
+from numapin_api.names import API_VERSION, PIN_LABEL
 from numapin_operator.verdict import SILENT_AFTER
+
+NAMED: dict[str, Any] = {"metadata": {"name": "n"}}
 
 
 def errors(parts: Parts, where: str) -> float:
@@ -282,6 +284,25 @@ def test_watch_that_lost_events_is_corrected_by_comparison(parts: Parts):
     assert parts.registry.get_sample_value(missed, {"kind": "pods"}) == 1
     assert parts.registry.get_sample_value(missed, {"kind": "numanodes"}) == 1
     assert parts.informer.stale == ()
+
+
+def test_watches_are_awaited_of_kinds_that_have_objects():
+    parts = Parts()
+    parts.cluster.put("namespaces", {"metadata": {"name": "default"}})
+    asyncio.run(parts.informer.sync())
+    assert parts.informer.unheard == ("namespaces",)
+    parts.tell("namespaces", {"metadata": {"name": "default"}})
+    assert parts.informer.unheard == ()
+
+
+def test_watches_of_kinds_whose_last_object_went_are_not_awaited():
+    parts = Parts()
+    parts.cluster.put("numanodes", {"apiVersion": API_VERSION, "kind": "NumaNode"} | NAMED)
+    asyncio.run(parts.informer.sync())
+    assert parts.informer.unheard == ("numanodes",)
+    parts.cluster.remove("numanodes", ("", "n"))
+    asyncio.run(parts.informer.compare())
+    assert parts.informer.unheard == ()
 
 
 def test_watch_that_stays_behind_is_called_dead(parts: Parts):
