@@ -174,7 +174,7 @@ def test_agent_is_not_privileged(agent):
         "readOnlyRootFilesystem": True,
         "capabilities": {
             "drop": ["ALL"],
-            "add": ["BPF", "PERFMON", "SYS_RESOURCE", "SYS_PTRACE", "SYS_NICE"],
+            "add": ["BPF", "PERFMON", "SYS_PTRACE", "SYS_NICE"],
         },
     }
 
