@@ -75,8 +75,18 @@ class PodCgroup:
 
     def walk(self) -> Iterator[Path]:
         """The pod's directory and all below; symbolic links are not followed."""
-        for path, _, _ in os.walk(self.path, followlinks=False):
+        left = [str(self.path)]
+        while left:
+            path = left.pop()
             yield Path(path)
+            try:
+                # Two links and one for each subdirectory (fs/kernfs/inode.c), so a leaf with
+                # its sixty files need not be read.
+                if Path(path).stat().st_nlink != 2:
+                    with os.scandir(path) as entries:
+                        left += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+            except OSError:
+                continue
 
     def containers(self) -> tuple[Container, ...]:
         """The containers, the sandbox among them, by id."""
