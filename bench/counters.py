@@ -37,10 +37,20 @@ topology = Topology(sockets, (NumaNode(0, CpuSet(cpus), 1 << 30, None),), ((10,)
 with Counters.start(HostPaths(), topology) as counters:
     held = resident()
     hops = int(sys.argv[1])
-    begun = time.perf_counter()
-    for i in range(hops):
-        os.sched_setaffinity(0, {cpus[i % len(cpus)]})
-    hop_seconds = time.perf_counter() - begun
+
+    def hop():
+        before = counters.programs()
+        for i in range(hops):
+            os.sched_setaffinity(0, {cpus[i % len(cpus)]})
+        after = counters.programs()
+        return {
+            name: [p.runs - before[name].runs, p.run_nanoseconds - before[name].run_nanoseconds]
+            for name, p in after.items()
+        }
+
+    crossing = hop()
+    counters.follow(Topology((Socket(0, CpuSet(cpus), NodeSet([0])),), topology.nodes, ((10,),)))
+    staying = hop()
     begun = time.perf_counter()
     reads = 50
     for _ in range(reads):
@@ -55,9 +65,8 @@ with Counters.start(HostPaths(), topology) as counters:
         "peak_rss_bytes": cost.peak_rss_bytes if cost else None,
         "held_rss_bytes": held,
         "read_seconds": read_seconds,
-        "hop_seconds": hop_seconds / hops,
         "lost": counters.lost(),
-        "runs": {n: [p.runs, p.run_nanoseconds] for n, p in counters.programs().items()},
+        "runs": {"between sockets": crossing, "within a socket": staying},
     }))
 """
 
@@ -109,10 +118,8 @@ def _rows(where: str, got: Mapping[str, object], *, budgets: bool) -> Iterable[R
         yield Row(f"{where}: {what}", number, unit, goal=goal, met=met)
     runs = got["runs"]
     assert isinstance(runs, dict)
-    for name, (count, nanoseconds) in runs.items():
-        if count >= 1000:
-            yield Row(
-                f"{where}: {name}, per event ({count} events, statistics included)",
-                nanoseconds / count,
-                "ns",
-            )
+    for path, programs in runs.items():
+        for name, (count, nanoseconds) in programs.items():
+            if count >= 1000 and nanoseconds:
+                what = f"{where}: {name} {path}, per event ({count} events, statistics included)"
+                yield Row(what, nanoseconds / count, "ns")

@@ -41,6 +41,7 @@ _FUNCTIONS: Final = (
     "do_migrate_pages",
     "migrate_misplaced_folio",
     "migrate_misplaced_page",
+    "migrate_misplaced_transhuge_page",
 )
 _TRACEPOINTS: Final = ("mm_migrate_pages_start", "mm_migrate_pages", "sched_migrate_task")
 _REASONS: Final = {"REASON_SYSCALL": "MR_SYSCALL", "REASON_NUMA": "MR_NUMA_MISPLACED"}
@@ -211,6 +212,7 @@ def plan(kernel: KernelFacts, *, always_crosses: bool) -> Plan:
 
 _END = Program("migrate_end", "rawTracepoint", "mm_migrate_pages")
 _UNTOLD = "a page's source socket can't be read here: all moves count as leaving the socket"
+_HUGE = "this kernel moves huge pages past migrate_pages: they are not counted"
 _UNTOLD_FAULT = "a migrated page's source socket can't be read here: its fault counts as remote"
 
 
@@ -275,8 +277,11 @@ def _numa_migrations(
     if problem is not None:
         return SignalPlan("numaMigrations", (), problem)
     pair = (Program("migrate_start", "rawTracepoint", "mm_migrate_pages_start"), _END)
-    plain = Attempt("rawTracepoint", pair, None if always_crosses else _UNTOLD)
-    told = tuple(Attempt("rawTracepoint", (*pair, hook)) for hook in hooks)
+    # Up to 5.10; their hint faults are counted, and memory.stat has no such field there.
+    huge = [_HUGE] if "migrate_misplaced_transhuge_page" in kernel.functions else []
+    untold = [] if always_crosses else [_UNTOLD]
+    plain = Attempt("rawTracepoint", pair, "; ".join([*huge, *untold]) or None)
+    told = tuple(Attempt("rawTracepoint", (*pair, hook), *huge) for hook in hooks)
     return SignalPlan("numaMigrations", (*told, plain))
 
 

@@ -17,6 +17,7 @@ STRUCTS = {
 }  # fmt: skip
 FUNCTIONS = {
     "task_numa_fault", "do_migrate_pages", "migrate_misplaced_folio", "migrate_misplaced_page",
+    "migrate_misplaced_transhuge_page",
 }  # fmt: skip
 TYPEDEFS = {
     f"btf_trace_{name}"

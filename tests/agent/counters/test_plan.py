@@ -209,6 +209,27 @@ def test_source_sockets_that_cannot_be_told_are_said(facts_):
     assert told(planned)["hintFaults"] == ["fentry: hint_fentry (!)", "kprobe: hint_kprobe (!)"]
 
 
+@pytest.mark.parametrize(
+    ("crosses", "caveats"),
+    [
+        (True, ["this kernel moves huge pages past migrate_pages: they are not counted"]),
+        (
+            False,
+            [
+                "this kernel moves huge pages past migrate_pages: they are not counted",
+                "this kernel moves huge pages past migrate_pages: they are not counted",
+                "this kernel moves huge pages past migrate_pages: they are not counted; "
+                "a page's source socket can't be read here: all moves count as leaving the socket",
+            ],
+        ),
+    ],
+)
+def test_huge_pages_that_a_kernel_moves_unseen_are_said(crosses, caveats):
+    old = changed(kernel("6.1"), "functions", "migrate_misplaced_transhuge_page", Function(9, ()))
+    signal = plan(old, always_crosses=crosses).signals[0]
+    assert [a.caveat for a in signal.attempts] == caveats
+
+
 def needed_macros(names: set[str]) -> set[str]:
     """Macros that the C of these programs uses and does not guard, read from the source."""
     needs = {

@@ -62,6 +62,13 @@ def test_each_signal_is_had_or_says_why(counters):
     assert counters.lost() == 0
 
 
+def test_every_program_attached_can_be_asked_about(counters):
+    level(counters, "taskMigrations")
+    programs = counters.programs()
+    assert "task_migrate" in programs
+    assert {p.misses for p in programs.values()} == {0}
+
+
 def test_the_agent_itself_never_imports_bcc(counters):
     assert "bcc" not in sys.modules
 
