@@ -6,11 +6,10 @@ restarted is dialled again once; a request that PID 1 refuses is an error with i
 
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 from jeepney import DBusAddress, DBusErrorResponse, Properties, new_method_call
 from jeepney.auth import AuthenticationError
-from jeepney.io.blocking import DBusConnection, open_dbus_connection
+from jeepney.io.blocking import DBusConnection, prep_socket
 from jeepney.low_level import Message
 from jeepney.wrappers import unwrap_msg
 
@@ -27,6 +26,13 @@ _T = TypeVar("_T")
 AUTH_SECONDS = 5.0
 REPLY_SECONDS = 10.0
 """PID 1 may itself be stalled by somebody else's cpuset write."""
+
+
+class _Connection(DBusConnection):  # type: ignore[misc] # jeepney has no types
+    """A connection on which nothing waits for ever, its own greeting included."""
+
+    def receive(self, *, timeout: float | None = None) -> Message:
+        return super().receive(timeout=REPLY_SECONDS if timeout is None else timeout)
 
 
 class SystemdBus:
@@ -128,7 +134,5 @@ class SystemdBus:
 
     def _connected(self) -> DBusConnection:
         if self._connection is None:
-            self._connection = open_dbus_connection(
-                f"unix:path={quote(str(self._socket))}", auth_timeout=AUTH_SECONDS
-            )
+            self._connection = _Connection(prep_socket(str(self._socket), timeout=AUTH_SECONDS))
         return self._connection
