@@ -20,18 +20,20 @@ from numapin_agent import kube
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
 from numapin_agent.cgroup.watch import CgroupWatch
-from numapin_agent.cluster import Cluster, Key
+from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.figures import lost_events, pages_migrated, pod_figures
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
-from numapin_agent.loop import Loop, Surroundings
+from numapin_agent.loop import Loop
 from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
 from numapin_agent.node import NodeReporter
 from numapin_agent.pin.look import Eyes
 from numapin_agent.pin.pinner import Pinner
+from numapin_agent.ports import Key, Surroundings
 from numapin_agent.publisher import Publisher
+from numapin_agent.remembered import Remembered
 from numapin_agent.status import Reason
 from numapin_agent.sysfs import available_memory, read_topology
 from numapin_api.errors import CounterError, NumapinError, TopologyError, UnsupportedError
@@ -41,6 +43,11 @@ log = logging.getLogger(__name__)
 STUCK_SECONDS = 60.0
 """A loop that has been silent for so long is stuck: the longest single step is one D-Bus
 call or one memory read, and both give up earlier."""
+
+
+AVAILABLE_SECONDS = 1.0
+"""How old the figures of free memory may be that a pin is decided on: one tick asks for them
+once for each pod, and the kernel's answer takes longer to parse than all the rest."""
 
 
 class PinnerMaker(Protocol):
@@ -93,7 +100,9 @@ class Agent:
             cgroups,
             eyes=Eyes(
                 proc=config.paths.proc,
-                available=lambda: available_memory(config.paths),
+                available=Remembered(
+                    lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock
+                ),
                 capacity=_capacity(config.paths),
             ),
             moved=self._moved,

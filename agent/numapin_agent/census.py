@@ -128,6 +128,11 @@ class Census:
         with self._lock:
             self._members[cgroup.uid] = member
 
+    def gone(self, uid: str) -> None:
+        """A pod has no cgroup, or none any more."""
+        with self._lock:
+            self._members.pop(uid, None)
+
     def members(self) -> Mapping[str, Member]:
         """The pods as they were at the last look."""
         with self._lock:

@@ -13,12 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from numapin_agent.pods import PodView
+from numapin_agent.ports import Key
 from numapin_agent.watch import Mirror, Source
 from numapin_api.pin import NumaPin
 
 log = logging.getLogger(__name__)
-
-Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from numapin_agent.census import Census, Tracer
-from numapin_agent.cluster import Cluster, Key
+from numapin_agent.cluster import Cluster
 from numapin_agent.metrics import PodFigures
 from numapin_agent.pin.values import PinReport
+from numapin_agent.ports import Key
 from numapin_api.errors import CgroupError, CounterError
 
 _MIGRATED = b"\nnuma_pages_migrated "

@@ -10,14 +10,13 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from numapin_agent import observe
-from numapin_agent.census import Census, Cgroup
 from numapin_agent.ledger import Sample
 from numapin_agent.orders import Refusal, order, wants_pin
 from numapin_agent.pin.values import PinOrder, PinReport
 from numapin_agent.pods import PodView
+from numapin_agent.ports import Key, Surroundings
 from numapin_agent.status import Reason
 from numapin_agent.track import MEASURED, Cause, Track
 from numapin_agent.watch import retry_seconds
@@ -28,89 +27,16 @@ from numapin_api.policy import seconds
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str]
-"""Namespace and name, of a pod and of its NumaPin alike."""
-
 GRACE_SECONDS = 3.0
 """How long a NumaPin may be ahead of the pod that it names: two watches are not in step."""
 MOVING_SECONDS = 1.0
-"""How often progress is looked at while pages move or a baseline is taken."""
+"""How often progress is looked at while pages move or a baseline is taken..."""
+MOVING_LOAD = 10
+"""... but each look is followed by a pause of so many times what it took."""
+RESCAN_SECONDS = 60.0
+"""How often all cgroups of all pods are looked for, whatever events said or lost."""
 EVENT_SECONDS = 60.0
 """Least time between two drift Events on one pod: a fight must not flood the API server."""
-
-
-class Pins(Protocol):
-    """Applies pins; ``numapin_agent.pin.Pinner`` is one such."""
-
-    def reconcile(self, order: PinOrder, *, history_seconds: float) -> PinReport:
-        """Bring a pod to what is ordered, and read back."""
-
-    def release(self, uid: str) -> PinReport:
-        """Give a pod back what its parent has, and forget it."""
-
-    def taken(self) -> tuple[str, ...]:
-        """UIDs of the pods that are on file as pinned by us."""
-
-
-class Objects(Protocol):
-    """What is known of pods and pins; both from mirrors of the API server."""
-
-    @property
-    def listed(self) -> bool:
-        """Whether both collections were received whole at least once."""
-
-    @property
-    def trusted(self) -> bool:
-        """Whether every NumaPin could be read: else none is taken to be missing."""
-
-    def pins(self) -> Mapping[Key, NumaPin]:
-        """NumaPins of this node."""
-
-    def pods(self) -> Mapping[Key, PodView]:
-        """Pods of this node."""
-
-
-class Cgroups(Protocol):
-    """Finds pods' cgroups; ``numapin_agent.cgroup.CgroupHost`` is one such."""
-
-    def pods(self) -> Iterable[Cgroup]:
-        """All that are there."""
-
-    def find_pod(self, uid: str) -> Cgroup | None:
-        """One of them."""
-
-
-class Sender(Protocol):
-    """Sends writes; ``numapin_agent.publisher.Publisher`` is one such."""
-
-    def submit(self, key: str, write: Callable[[], None]) -> None:
-        """Make a write due."""
-
-    def drop(self, key: str) -> None:
-        """Forget what is due."""
-
-
-class Recorder(Protocol):
-    """Where the loop says how it fares; the metrics are one such."""
-
-    def pass_took(self, seconds: float) -> None:
-        """One look at one pod."""
-
-    def error(self, kind: str) -> None:
-        """Something failed."""
-
-    def pinned_after(self, seconds: float) -> None:
-        """From a cgroup's appearance to its pin."""
-
-
-class Writes(Protocol):
-    """The API server's side; ``numapin_agent.kube.Api`` is one such."""
-
-    def apply_observed(self, pin: NumaPin, observed: Observed) -> None:
-        """Write status.observed."""
-
-    def pod_event(self, pin: NumaPin, *, reason: str, note: str) -> None:
-        """Make an Event on the pin's pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,41 +70,6 @@ class Seen:
     failures: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """All that the loop works with.
-
-    Attributes:
-        node_name: this Kubernetes node.
-        interval_seconds: between two ticks.
-        objects: pods and pins.
-        cgroups: finds pods' cgroups.
-        pinner: applies pins.
-        census: counters.
-        writes: the API server.
-        publisher: sends writes.
-        recorder: metrics.
-        on_tick: called once per tick, before the pods.
-        clock: monotonic seconds.
-        wall: seconds since 1970.
-        uniform: draws jitter.
-    """
-
-    node_name: str
-    interval_seconds: float
-    objects: Objects
-    cgroups: Cgroups
-    pinner: Pins
-    census: Census
-    writes: Writes
-    publisher: Sender
-    recorder: Recorder
-    on_tick: Callable[[], None]
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-    uniform: Callable[[float, float], float]
-
-
 class Loop:
     """The reconcile loop.
 
@@ -195,22 +86,28 @@ class Loop:
         self._problems: dict[str, Reason] = {}
         self._stopped = threading.Event()
         self._next_tick = with_.clock()
+        self._next_scan = with_.clock()
         self._heartbeat = with_.clock()
 
     # Called by other threads: they only mark.
 
     def dirty(self, keys: Iterable[Key]) -> None:
-        """These pods or pins changed."""
-        self._queue.add(keys)
+        """These pods or pins changed; pins not seen before can't wait, their pods may start."""
+        changed, pins = tuple(keys), self._w.objects.pins()
+        self._queue.add((k for k in changed if k in pins and k not in self._seen), urgent=True)
+        self._queue.add(changed)
 
     def appeared(self, uid: str) -> None:
         """A pod's cgroup is there now: its containers start within milliseconds."""
-        self._appeared.setdefault(uid, self._w.clock())
-        self._queue.add(self._keys_of(uid), urgent=True)
+        keys = self._keys_of(uid)
+        if any(key in self._w.objects.pins() for key in keys):
+            self._appeared.setdefault(uid, self._w.clock())
+        self._queue.add(keys, urgent=True)
 
     def vanished(self, uid: str) -> None:
         """A pod's cgroup is gone."""
         self._appeared.pop(uid, None)
+        self._w.census.gone(uid)
         self._queue.add(self._keys_of(uid))
 
     def moved(self, uid: str) -> None:
@@ -239,19 +136,29 @@ class Loop:
         while not self._stopped.is_set():
             self.step()
 
-    def step(self) -> None:
-        """Wait for the next dirty pod or the tick, and deal with it."""
+    def step(self, *, wait: bool = True) -> bool:
+        """Deal with the next dirty pod or the tick.
+
+        Args:
+            wait: for one of them to be due.
+
+        Returns:
+            Whether anything was done.
+        """
         left = self._next_tick - self._w.clock()
         # The first tick comes before the first pod: it tells which pods are pinned already.
-        key = self._queue.get(left) if left > 0 else None
+        key = self._queue.get(left if wait else 0) if left > 0 else None
         self._heartbeat = self._w.clock()
         if self._stopped.is_set():
-            return
+            return False
         if key is not None:
             self._guarded(f"{key[0]}/{key[1]}", lambda: self.reconcile(key), key)
-        if self._w.clock() >= self._next_tick:
-            self._next_tick = self._w.clock() + self._w.interval_seconds
-            self._guarded("tick", self.tick, None)
+            return True
+        if self._w.clock() < self._next_tick:
+            return False
+        self._next_tick = self._w.clock() + self._w.interval_seconds
+        self._guarded("tick", self.tick, None)
+        return True
 
     def _guarded(self, what: str, act: Callable[[], None], key: Key | None) -> None:
         begun = self._w.clock()
@@ -288,7 +195,9 @@ class Loop:
         w = self._w
         w.on_tick()
         self._ours = set(w.pinner.taken())
-        w.census.replace(w.cgroups.pods())
+        if w.clock() >= self._next_scan:
+            w.census.replace(w.cgroups.pods())
+            self._next_scan = w.clock() + RESCAN_SECONDS
         w.census.sample()
         self.sweep()
         self._queue.add(w.objects.pins())
@@ -330,6 +239,7 @@ class Loop:
     def reconcile(self, key: Key) -> None:
         """Bring one pod to what its NumaPin says, and publish what came of it."""
         objects = self._w.objects
+        self._look(objects.pods().get(key))
         if not objects.listed:
             return
         pin = objects.pins().get(key)
@@ -342,6 +252,16 @@ class Loop:
             self._refuse(key, pin, seen, found)
             return
         self._act(key, pin, replace(seen, missing_since=None), found)
+
+    def _look(self, pod: PodView | None) -> None:
+        """Note which cgroups a pod has now: something about it changed."""
+        if pod is None:
+            return
+        cgroup = self._w.cgroups.find_pod(pod.cgroup_uid)
+        if cgroup is None:
+            self._w.census.gone(pod.cgroup_uid)
+        else:
+            self._w.census.look(cgroup)
 
     def _recall(self, key: Key, pin: NumaPin) -> Seen:
         """What is known about a pin; after a restart, what the API server still holds."""
@@ -398,9 +318,7 @@ class Loop:
         w = self._w
         fresh = wants_pin(wanted) and wanted.uid not in self._ours
         before = self._baseline(wanted.uid) if fresh else None
-        cgroup = w.cgroups.find_pod(wanted.uid)
-        if cgroup is not None:
-            w.census.look(cgroup)
+        begun = w.clock()
         report = w.pinner.reconcile(wanted, history_seconds=self._history_seconds(wanted.uid))
         if fresh and report.applied is not None:
             self._ours.add(wanted.uid)
@@ -408,9 +326,9 @@ class Loop:
             memory = tuple(observe.node_bytes(report.memory))
             seen = replace(seen, baseline=observe.Baseline(before, memory) if before else None)
         if report.phase == "Pinned":
-            begun = self._appeared.pop(wanted.uid, None)
-            if begun is not None and fresh:
-                w.recorder.pinned_after(w.clock() - begun)
+            made = self._appeared.pop(wanted.uid, None)
+            if made is not None and fresh:
+                w.recorder.pinned_after(w.clock() - made)
         window = float(seconds(pin.spec.verification.window))
         sample = self._sample(wanted.uid) if report.phase in MEASURED else None
         track = seen.track.advance(report, sample, seconds=window)
@@ -429,7 +347,7 @@ class Loop:
         )
         due = track.due(w.clock(), seconds=window)
         if report.phase in ("Moving", "Baseline"):
-            due = MOVING_SECONDS
+            due = max(MOVING_SECONDS, MOVING_LOAD * (w.clock() - begun))
         if due is not None:
             self._queue.add_after(key, due)
 
