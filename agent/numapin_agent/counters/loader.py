@@ -7,6 +7,7 @@ tells each refusal apart. The programs live as long as the descriptors, so they 
 agent, not with this process.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -299,11 +300,9 @@ def main() -> None:
     first = receive(channel)
     if first is None:
         return
-    try:
-        # Kernels before 5.11 charge maps against this limit.
+    # Only kernels before 5.11 charge maps against this limit; they say so when it is too low.
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
-    except (OSError, ValueError):
-        sys.stderr.write("RLIMIT_MEMLOCK can't be raised: capability SYS_RESOURCE\n")
     try:
         serve(channel, Request.decode(first[0]))
     except NoCompilerError as error:
