@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+_KEY_LENGTH = 20
+
 
 def key_of(inputs: Mapping[str, str]) -> str:
     """Key of an artefact made from named inputs (values, or hashes of files)."""
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:20]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
 
 
 def hash_tree(*roots: Path) -> str:
@@ -94,7 +96,8 @@ class Cache:
 
     def _drop_old(self, kind: str, final: Path) -> None:
         """Keep the newest used; a running QEMU keeps an unlinked disk open, so this is safe."""
-        found = [p for p in self.root.glob(f"{kind}-*") if p.is_dir() and p != final]
+        # A kind may begin with another one's name, so the key's length counts.
+        found = [p for p in self.root.glob(f"{kind}-{'?' * _KEY_LENGTH}") if p != final]
         for old in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)[self.keep - 1 :]:
             remove_tree(old)
 

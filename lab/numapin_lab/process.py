@@ -17,6 +17,8 @@ from pathlib import Path
 from numapin_api.errors import LabError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_ENDED = "ZX"
+"""States of a process that has ended but was not reaped (proc(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +37,36 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> "Process":
-        """Describe the process that runs under `pid` now.
+        """Describe the process that runs, or ended and was not yet reaped, under `pid`.
 
         Raises:
             LabError: no such process.
         """
-        started = _start_time(pid)
-        if started is None:
-            raise LabError(f"process {pid} ended at once")
-        return cls(pid=pid, started=started, boot=_BOOT_ID.read_text().strip())
+        found = _state_and_start(pid)
+        if found is None:
+            raise LabError(f"there is no process {pid}")
+        return cls(pid=pid, started=found[1], boot=_BOOT_ID.read_text().strip())
 
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
-        return self.boot == _BOOT_ID.read_text().strip() and _start_time(self.pid) == self.started
+        found = _state_and_start(self.pid)
+        return (
+            found is not None
+            and found[0] not in _ENDED
+            and found[1] == self.started
+            and self.boot == _BOOT_ID.read_text().strip()
+        )
 
 
-def _start_time(pid: int) -> int | None:
-    """Start time in ticks, None when there is no such process or it is a zombie."""
+def _state_and_start(pid: int) -> tuple[str, int] | None:
+    """State letter and start time in ticks, None when there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name in parentheses may hold anything, so count from the last parenthesis.
     state, *fields = stat.rpartition(")")[2].split()
-    return None if state in {"Z", "X"} else int(fields[18])
+    return state, int(fields[18])
 
 
 def spawn(
