@@ -78,7 +78,7 @@ def observed(**change):
             "static CPU Manager",
         ),
         (
-            observed(memory=[{"node": 0, "bytes": 300}, {"node": 1, "bytes": 100}]),
+            observed(memory=[{"node": 0, "bytes": 300 << 20}, {"node": 1, "bytes": 100 << 20}]),
             {"residency"},
             "restart the pod",
         ),

@@ -508,6 +508,12 @@ def test_figures_are_those_of_the_status():
     )
 
 
+@pytest.mark.parametrize(("off", "verdict"), [(3, "Verified"), (4, "Verified"), (5, "Ineffective")])
+def test_what_can_not_be_moved_does_not_fail_a_small_pod(off: int, verdict: str):
+    seen = observed(memory=memory(N0=off, N1=6))
+    assert judge(SPEC, seen, seen=eyes()).verdict == verdict
+
+
 def test_local_share_is_never_rounded_up_to_the_limit():
     seen = observed(memory=memory(N0=504, N1=9496))  # 94.96 %
     found = judge(SPEC, seen, seen=eyes())
