@@ -83,8 +83,8 @@ def _accelerator(*, kvm: bool) -> list[str]:
 
 
 def _processors(topology: Topology, memory_mib: int) -> list[str]:
-    # NUMA nodes of one socket are dies of it, so that no last-level cache spans two nodes
-    # (the kernel complains of firmware that says so).
+    # NUMA nodes of one socket are dies of it, so that no last-level cache spans two nodes. An
+    # emulated EPYC lacks topoext, so there the kernel guesses, warns once and goes on.
     shape = (
         f"{topology.cpus},sockets={topology.sockets},dies={topology.nodes_per_socket},"
         f"cores={topology.cpus_per_node},threads=1"
