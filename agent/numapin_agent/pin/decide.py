@@ -26,7 +26,8 @@ FRESH_SECONDS = 30.0
 FRESH_BYTES = 4 * MIB
 """A lone process with less is a sandbox."""
 AT_ONCE = 4 * MIB
-"""Up to this much is left to one systemd call: PID 1 moves it in a few milliseconds."""
+"""Up to this much is left to one systemd call: PID 1 moves it in a few milliseconds. Not if
+the pod has much on the target: the kernel walks all of its page tables in any case."""
 SMALL = 64 * MIB
 """Up to this much may be left to the kernel when cpuset.mems is written: 20 to 60 ms."""
 ACCEPTABLE = 256 * MIB
@@ -210,8 +211,9 @@ def _without_memory(wanted: Cpuset, view: View, past: Past) -> Step:
 
 
 def _cpus_then(step: Step, wanted: Cpuset, view: View, past: Past) -> Step:
-    # Without a record the value is nobody's, even where it happens to be right.
-    if past.record is not None and view.effective.cpus == wanted.cpus:
+    # Without a record of it the value is nobody's, even where it happens to be right.
+    ours = past.record is not None and past.record.cpus & view.parent.cpus == wanted.cpus
+    if ours and view.effective.cpus == wanted.cpus:
         return step
     return Apply(cpus=wanted.cpus)
 
@@ -231,7 +233,8 @@ def _with_memory(order: PinOrder, wanted: Cpuset, view: View, past: Past) -> Ste
         if order.memory == "Strict" and not ours:
             return Refuse(problem)
         return _cpus_only(problem, wanted, view, past)
-    if off <= AT_ONCE and not past.moving:
+    slight = off <= AT_ONCE and sum(view.memory.movable.values()) <= SMALL
+    if slight and not past.moving:
         return Apply(cpus=wanted.cpus, mems=target)
     return _cpus_then(_bring(target, off, view, past), wanted, view, past)
 

@@ -165,7 +165,14 @@ CPUS = ("2-3", "0-1")
             MovePages(ONE),
         ),
         ("pinned", order(), view(PINNED, near=GIB), past(PINNED), Hold()),
-        ("right by chance", order(), view(PINNED, near=GIB), past(), Apply(TWO_THREE, ONE)),
+        ("right by chance", order(), view(PINNED, near=GIB), past(), Apply(TWO_THREE)),
+        (
+            "much, but all of it there: not by PID 1's hand",
+            order(),
+            view(CPUS, near=GIB),
+            past(("2-3", "")),
+            NarrowMems(ONE),
+        ),
         (
             "somebody changed the CPUs",
             order(),
@@ -235,7 +242,7 @@ CPUS = ("2-3", "0-1")
             order(memory="Preferred"),
             view(CPUS, near=GIB, free=(GIB, 700 * MIB)),
             past(CPUS, guarded=True),
-            Apply(TWO_THREE, ONE),
+            NarrowMems(ONE),
         ),
         (
             "Strict without room is refused",
