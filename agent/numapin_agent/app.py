@@ -164,13 +164,16 @@ class Agent:
         log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
 
     def stop(self) -> None:
-        """End everything that writes, within a second; pins stay as they are."""
+        """End everything that writes, within a second; pins stay as they are.
+
+        The pages are served until the process ends: waiting for their thread would be the
+        longest part.
+        """
         self._loop.stop()
         self._publisher.stop()
         self._cluster.stop()
         self._loop_thread.join(0.5)
         self._pinner.close()
-        self._http.stop()
 
     def unhealthy(self) -> str | None:
         """Why the agent should be started anew; None when it need not be."""

@@ -1,0 +1,126 @@
+"""The three pages, over real HTTP, and every metric by its name."""
+
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.health import HealthServer
+from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
+from numapin_api.node import Signal
+
+PINNED = PodFigures(
+    namespace="demo",
+    name="hopper",
+    totals=CgroupCounters(
+        migrations=1,
+        migrated_pages=20,
+        cross_socket_migrated_pages=15,
+        migration_nanoseconds=2_500_000_000,
+        hint_fault_pages_local=7,
+        hint_fault_pages_remote=3,
+        cross_socket_task_migrations=4,
+    ),
+    memory={0: 0, 1: 4096},
+    socket=1,
+    pinned=True,
+    moved_pages=512,
+    moving=(10, 40),
+)
+PLAIN = PodFigures(namespace="demo", name="plain", totals=None, memory={0: 8192})
+NODE = NodeFigures(
+    pages_migrated=99,
+    signals=(Signal(name="hintFaults", level="fentry"),),
+    lost=2,
+    tracer_alive=True,
+    loop_silent_seconds=0.5,
+    writes_pending=1,
+)
+
+
+class Pages:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.meters = Meters(self.registry)
+        self.registry.register(Figures(pods=lambda: [PINNED, PLAIN], node=lambda: NODE))
+        self.sick: str | None = None
+        self.waiting: str | None = None
+        self.server = HealthServer(
+            "127.0.0.1",
+            0,
+            registry=self.registry,
+            healthy=lambda: self.sick,
+            ready=lambda: self.waiting,
+        )
+        self.server.start()
+
+    def get(self, path: str) -> tuple[int, str]:
+        answer = urllib3.request("GET", f"http://127.0.0.1:{self.server.port}{path}", retries=False)
+        return answer.status, answer.data.decode()
+
+
+@pytest.fixture
+def pages() -> Iterator[Pages]:
+    found = Pages()
+    yield found
+    found.server.stop()
+
+
+def test_healthz_and_readyz_say_what_is_wrong(pages: Pages) -> None:
+    assert pages.get("/healthz") == (200, "ok\n")
+    assert pages.get("/readyz") == (200, "ok\n")
+    pages.waiting = "NumaPins have not been listed yet"
+    assert pages.get("/readyz") == (503, "NumaPins have not been listed yet\n")
+    assert pages.get("/healthz") == (200, "ok\n")
+    pages.sick = "the loop is stuck"
+    assert pages.get("/healthz") == (503, "the loop is stuck\n")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/x", "/healthz/.."])
+def test_nothing_else_is_served(pages: Pages, path: str) -> None:
+    assert pages.get(path)[0] == 404
+
+
+def test_every_metric(pages: Pages) -> None:
+    pages.meters.error("ApiUnavailable")
+    pages.meters.pass_took(0.004)
+    pages.meters.pinned_after(0.004)
+    status, text = pages.get("/metrics")
+    assert status == 200
+    families = list(text_string_to_metric_families(text))
+    assert all(f.documentation.endswith(".") for f in families)
+    found = {
+        (s.name, *(v for k, v in sorted(s.labels.items()) if k != "namespace")): s.value
+        for f in families
+        for s in f.samples
+        if not s.name.endswith(("_bucket", "_created"))
+    }
+    assert found == {
+        ("numapin_pod_numa_migrated_pages_total", "hopper"): 20,
+        ("numapin_pod_cross_socket_numa_migrated_pages_total", "hopper"): 15,
+        ("numapin_pod_numa_migration_seconds_total", "hopper"): 2.5,
+        ("numapin_pod_hint_fault_pages_total", "local", "hopper"): 7,
+        ("numapin_pod_hint_fault_pages_total", "remote", "hopper"): 3,
+        ("numapin_pod_cross_socket_task_migrations_total", "hopper"): 4,
+        ("numapin_pod_memory_resident_bytes", "0", "hopper"): 0,
+        ("numapin_pod_memory_resident_bytes", "1", "hopper"): 4096,
+        ("numapin_pod_memory_resident_bytes", "0", "plain"): 8192,
+        ("numapin_pod_pin_moved_pages_total", "hopper"): 512,
+        ("numapin_pod_pinned", "hopper", "1"): 1,
+        ("numapin_pod_moving_bytes", "hopper", "done"): 10,
+        ("numapin_pod_moving_bytes", "hopper", "total"): 40,
+        ("numapin_node_numa_pages_migrated_total",): 99,
+        ("numapin_agent_signal_level", "fentry", "hintFaults"): 1,
+        ("numapin_agent_tracer_alive",): 1,
+        ("numapin_agent_tracer_lost_total",): 2,
+        ("numapin_agent_loop_silent_seconds",): 0.5,
+        ("numapin_agent_api_writes_pending",): 1,
+        ("numapin_agent_errors_total", "ApiUnavailable"): 1,
+        ("numapin_agent_reconcile_seconds_count",): 1,
+        ("numapin_agent_reconcile_seconds_sum",): 0.004,
+        ("numapin_agent_pin_latency_seconds_count",): 1,
+        ("numapin_agent_pin_latency_seconds_sum",): 0.004,
+    }
