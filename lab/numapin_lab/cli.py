@@ -33,7 +33,12 @@ def main(context: click.Context) -> None:
     type=click.Choice(sorted(config.TOPOLOGIES)),
     help="Machine to imitate (default: as it is, else 2s).",
 )
-@click.option("--nodes", "count", type=int, help="Number of nodes (default: as it is, else 1).")
+@click.option(
+    "--nodes",
+    "count",
+    type=click.IntRange(1, config.MAX_NODES),
+    help="Number of nodes (default: as it is, else 1).",
+)
 @click.option("--kernel", type=click.Choice(sorted(guestroot.KERNEL_PACKAGES)))
 @click.pass_obj
 def up(lab: Lab, topology: str | None, count: int | None, kernel: str | None) -> None:
@@ -153,6 +158,8 @@ def ssh(lab: Lab, node: str, command: Sequence[str]) -> None:
 
 
 def _become_client(lab: Lab, program: str, args: Sequence[str]) -> None:
+    if not lab.control_plane().running("kube-apiserver"):
+        raise LabError("the lab is not up: lab/lab up")
     os.environ["KUBECONFIG"] = str(lab.paths.kubeconfig)
     _become([str(lab.programs() / program), *args])
 

@@ -12,6 +12,7 @@ from typing import Any
 import tenacity
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from numapin_api.errors import LabError
 from numapin_lab.paths import LabPaths
@@ -74,7 +75,7 @@ def ready_names(kubeconfig: Path, *, timeout_seconds: float = 5.0) -> frozenset[
     """Nodes that are Ready; none when the API server does not answer in time."""
     try:
         listed = _core(kubeconfig).list_node(_request_timeout=timeout_seconds)
-    except (ApiException, OSError):
+    except (ApiException, HTTPError):
         return frozenset()
     return frozenset(node.metadata.name for node in listed.items if _is_ready(node))
 
@@ -101,6 +102,9 @@ def _join(core: Any, name: str, kubelet_port: int) -> bool:  # noqa: ANN401 - no
         if error.status == 404:
             return False
         raise LabError(f"the API server refused to show node {name}: {error.reason}") from error
+    except HTTPError:
+        # Not answering just now: whether it still runs is asked elsewhere.
+        return False
     endpoint = node.status.daemon_endpoints
     if endpoint is None or endpoint.kubelet_endpoint.port != kubelet_port:
         # The object of an earlier boot, which may still say Ready.

@@ -47,7 +47,7 @@ def log_command(lab: Lab, component: str) -> list[str]:
 def status(lab: Lab, console: Console) -> bool:
     """Print what runs; returns whether all of it does."""
     now = lab.state()
-    if now is None:
+    if now is None or not now.nodes:
         console.print("the lab is not up: lab/lab up")
         return False
     shape = config.topology(now.topology)
@@ -55,6 +55,7 @@ def status(lab: Lab, console: Console) -> bool:
         f"topology {shape.name}: {shape.sockets} sockets, {shape.nodes} NUMA nodes, "
         f"{shape.cpus} CPUs; Linux {now.kernel}; kubeconfig {lab.paths.kubeconfig}",
         highlight=False,
+        soft_wrap=True,
     )
     table = Table(box=None, pad_edge=False)
     for column in ("component", "state", "process", "memory", "ssh port"):
