@@ -33,6 +33,8 @@ MOVING_SECONDS = 1.0
 """How often progress is looked at while pages move or a baseline is taken..."""
 MOVING_LOAD = 10
 """... but each look is followed by a pause of so many times what it took."""
+SAMPLE_SECONDS = 1.0
+"""How old a sample may be that a window begins or ends with."""
 RESCAN_SECONDS = 60.0
 """How often all cgroups of all pods are looked for, whatever events said or lost."""
 EVENT_SECONDS = 60.0
@@ -366,11 +368,15 @@ class Loop:
         return pod.history_seconds(self._w.clock()) if pod else 0.0
 
     def _sample(self, uid: str) -> Sample | None:
+        """The pod's counters of now; right after a tick, which has taken everybody's, of then."""
         census = self._w.census
         if not census.counting:
             return None
-        census.sample((uid,))
-        return census.last_sample(uid)
+        last = census.last_sample(uid)
+        if last is None or self._w.clock() - last.at >= SAMPLE_SECONDS:
+            census.sample((uid,))
+            last = census.last_sample(uid)
+        return last
 
     def _offset(self) -> float:
         return self._w.wall() - self._w.clock()
