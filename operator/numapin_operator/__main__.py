@@ -56,6 +56,7 @@ async def serve(config: Config) -> None:
         await kopf.operator(
             registry=handlers.build(config, informer, reconciler, clock=time.monotonic),
             settings=handlers.settings(),
+            memories=handlers.Forgetful(),
             # Else kopf asks for the user's name, which a container's bare uid has none of.
             identity=Identity(OPERATOR_MANAGER),
             standalone=True,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from numapin_api.errors import NumapinError
 from numapin_api.names import GROUP, OPERATOR_MANAGER, PIN_SELECTOR, VERSION
@@ -45,6 +46,28 @@ class Backoffs:
         while True:
             yield delay
             delay = min(delay * 2, 15.0)
+
+
+class Forgetful(ResourceMemories):
+    """Keeps nothing of the objects that kopf has shown us.
+
+    kopf remembers every object it has seen, some 3 KB each, for daemons, timers and retries.
+    There are none here, and there may be 100,000 pods and as many pins.
+    """
+
+    async def recall(
+        self,
+        raw_body: kopf.RawBody,
+        *,
+        memobase: Any | None = None,  # noqa: ANN401 (kopf's own)
+        noticed_by_listing: bool = False,
+        ephemeral: bool = False,
+    ) -> ResourceMemory:
+        """A memory for this one event."""
+        del ephemeral
+        return await super().recall(
+            raw_body, memobase=memobase, noticed_by_listing=noticed_by_listing, ephemeral=True
+        )
 
 
 def settings() -> kopf.OperatorSettings:

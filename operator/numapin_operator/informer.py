@@ -107,10 +107,11 @@ class Informer:
         self._reconciler.mark(self._store.everything())
 
     async def _load(self, kind: Kind) -> Dirt:
-        listed = await asyncio.to_thread(lambda: list(self._cluster.objects(kind)))
+        pages = self._cluster.pages(kind)
         dirt: Dirt = set()
-        for obj in listed:
-            dirt |= self._put(kind, obj)
+        while (page := await asyncio.to_thread(next, pages, None)) is not None:
+            for obj in page:
+                dirt |= self._put(kind, obj)
         return dirt
 
     async def compare(self) -> None:

@@ -56,8 +56,8 @@ class Cluster(Protocol):
     def create_event(self, namespace: str, body: Json) -> None:
         """Create an Event."""
 
-    def objects(self, kind: Kind) -> Iterator[Json]:
-        """Everything of a kind."""
+    def pages(self, kind: Kind) -> Iterator[list[Json]]:
+        """Everything of a kind, page by page."""
 
     def versions(self, kind: Kind) -> dict[ObjectKey, tuple[str, str]]:
         """The uid and resourceVersion of everything of a kind."""
@@ -162,14 +162,10 @@ class KubeCluster:
         path = f"/api/v1/namespaces/{quote(namespace)}/events"
         self._write("POST", path, body, "application/json")
 
-    def objects(self, kind: Kind) -> Iterator[Json]:
-        """Everything of a kind, page by page.
-
-        Items of a list carry no kind and apiVersion of their own; they are put back.
-        """
+    def pages(self, kind: Kind) -> Iterator[list[Json]]:
+        """Everything of a kind, page by page, so that never all of it is in memory."""
         for page in self._pages(kind, "application/json"):
-            for item in page.get("items") or ():
-                yield self._whole(page, item)
+            yield [self._whole(page, item) for item in page.get("items") or ()]
 
     def versions(self, kind: Kind) -> dict[ObjectKey, tuple[str, str]]:
         """The uid and resourceVersion of everything of a kind, from metadata alone."""
@@ -181,6 +177,7 @@ class KubeCluster:
 
     @staticmethod
     def _whole(page: Json, item: Json) -> Json:
+        """Put back what items of a list lack: their kind and apiVersion."""
         item.setdefault("apiVersion", page["apiVersion"])
         item.setdefault("kind", str(page["kind"]).removesuffix("List"))
         return item

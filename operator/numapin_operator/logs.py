@@ -55,6 +55,8 @@ def set_up(style: Literal["json", "plain"], level: str) -> None:
     root.setLevel(level.upper())
     if level != "debug":
         logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+        # A failed probe is told of by kopf already, without a traceback.
+        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
         # One line per event and handler at INFO, thousands at every relist.
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)
         logging.getLogger("kopf.activities").setLevel(logging.WARNING)

@@ -1,9 +1,11 @@
 """Small things at the edges: pacing, kopf's settings, log lines, words, what is kept of pods."""
 
+import asyncio
 import itertools
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import kopf
 import pytest
@@ -14,6 +16,7 @@ from support.operator_world import pod as manifest
 from numapin_operator.handlers import (
     WATCHED,
     Backoffs,
+    Forgetful,
     credentials,
     probe_loop,
     probe_watches,
@@ -42,6 +45,18 @@ def test_kopf_neither_posts_nor_scans_nor_peers():
     assert found.peering.standalone
     assert found.watching.chunk_size == 500
     assert found.queueing.idle_timeout == 0.5
+
+
+def test_kopf_keeps_nothing_of_the_objects_it_has_seen():
+    memories = Forgetful()
+    seen: list[Any] = []
+    for number in range(3):
+        body: Any = {"metadata": {"uid": str(number)}}
+        seen.append(asyncio.run(memories.recall(body, noticed_by_listing=True)))
+        asyncio.run(memories.forget(body))
+    assert [m.noticed_by_listing for m in seen] == [True] * 3
+    asyncio.run(memories.recall({"metadata": {"uid": "kept?"}}))
+    assert list(memories.iter_all_memories()) == []
 
 
 def test_every_kind_is_watched():

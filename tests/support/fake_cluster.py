@@ -102,9 +102,11 @@ class FakeCluster:
         with self._write("event", body):
             self.events.append((body["involvedObject"]["name"], body["reason"]))
 
-    def objects(self, kind: Kind) -> Iterator[Json]:
-        """Everything of a kind."""
-        yield from copy.deepcopy(list(self.objects_of[kind].values()))
+    def pages(self, kind: Kind) -> Iterator[list[Json]]:
+        """Everything of a kind, two at a time."""
+        found = copy.deepcopy(list(self.objects_of[kind].values()))
+        for start in range(0, len(found), 2):
+            yield found[start : start + 2]
 
     def versions(self, kind: Kind) -> dict[ObjectKey, tuple[str, str]]:
         """The uid and resourceVersion of everything of a kind."""
