@@ -67,7 +67,7 @@ class Cache:
         """
         final = self.path(kind, inputs)
         if not final.exists():
-            with self._locked(final.name):
+            with self.locked(final.name):
                 if not final.exists():
                     self._build(final, inputs, build)
                     self._drop_old(kind, final)
@@ -87,7 +87,8 @@ class Cache:
             remove_tree(aside)
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def locked(self, name: str) -> Iterator[None]:
+        """Let one process at a time do what `name` stands for."""
         locks = self.root / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         with (locks / f"{name}.lock").open("w") as lock:

@@ -126,23 +126,30 @@ class Builder:
     def _load_base(self, tar: Path) -> None:
         """Put BASE into buildah's storage unless it is there already (same tar)."""
         mark = self.cache.root / "buildah" / "base-is"
-        if mark.exists() and mark.read_text() == tar.parent.name:
-            return
-        self._buildah("from", "--name", "numapin-base", "scratch")
-        self._buildah("add", "--quiet", "numapin-base", str(tar))
-        self._buildah("config", "--cmd", "bash", "numapin-base")
-        self._buildah("commit", "--quiet", "--rm", "numapin-base", BASE)
-        mark.write_text(tar.parent.name)
+        with self.cache.locked("buildah-base"):
+            if mark.exists() and mark.read_text() == tar.parent.name:
+                return
+            dockerfile = tar.with_name("Dockerfile")
+            dockerfile.write_text(f'FROM scratch\nADD {tar.name} /\nCMD ["bash"]\n')
+            self._buildah(
+                *("bud", "--isolation", "chroot", "--timestamp", "0", "--tag", BASE),
+                *("--file", str(dockerfile), str(tar.parent)),
+            )
+            mark.write_text(tar.parent.name)
 
     def _build(self, reference: str, dockerfile: Path, context: Path, out: Path) -> None:
-        # A fixed time stamp makes the same files the same layer.
-        self._buildah(
-            "bud",
-            *("--pull-never", "--isolation", "chroot", "--layers", "--timestamp", "0"),
-            *("--tag", reference, "--file", str(dockerfile), str(context)),
-        )
         layout = out / "layout"
-        self._buildah("push", "--quiet", "--disable-compression", reference, f"oci:{layout}:lab")
+        # Another clone may build other code under the same name: none between tag and push.
+        with self.cache.locked("buildah-tags"):
+            # A fixed time stamp makes the same files the same layer.
+            self._buildah(
+                "bud",
+                *("--pull-never", "--isolation", "chroot", "--layers", "--timestamp", "0"),
+                *("--tag", reference, "--file", str(dockerfile), str(context)),
+            )
+            self._buildah(
+                "push", "--quiet", "--disable-compression", reference, f"oci:{layout}:lab"
+            )
         shutil.rmtree(context)
         _name(layout, reference)
 
