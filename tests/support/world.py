@@ -82,6 +82,7 @@ def pod(
         "spec": {
             "nodeSelector": {"kubernetes.io/hostname": node},
             "terminationGracePeriodSeconds": 1,
+            "dnsPolicy": "Default",
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
             "initContainers": list(init),

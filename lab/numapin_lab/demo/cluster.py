@@ -92,7 +92,7 @@ class Cluster:
             manifest["metadata"]["namespace"], cast(client.V1Pod, manifest)
         )
 
-    def delete(self, namespace: str, names: Iterable[str], *, seconds: float = 60) -> None:
+    def delete(self, namespace: str, names: Iterable[str], *, seconds: float = 240) -> None:
         """Delete pods and wait until they and their NumaPins are gone."""
         names = list(names)
         for name in names:

@@ -32,6 +32,8 @@ MEASURED = ("hopper", "redis")
 WORST_CASE = "hopper"
 WHAT_ANNOTATION = "demo.numapin.io/workload"
 _METRICS_PORT = 9465
+_READY_SECONDS = 300.0
+"""Filling redis takes a minute where two cores emulate four."""
 
 
 def run(lab: Lab, *, seconds: int) -> int:
@@ -104,7 +106,9 @@ def _start_workloads(lab: Lab, cluster: Cluster) -> Sequence[Workload]:
             manifest["spec"]["nodeSelector"] = {"kubernetes.io/hostname": NODE}
             cluster.create(manifest)
         running = {
-            m["metadata"]["name"]: cluster.await_ready(namespace, m["metadata"]["name"])
+            m["metadata"]["name"]: cluster.await_ready(
+                namespace, m["metadata"]["name"], seconds=_READY_SECONDS
+            )
             for m in pods
         }
     return [_workload(running[name]) for name in MEASURED]
