@@ -1,5 +1,6 @@
 """``numapin-agent``: reads its flags, runs until it is told to end, leaves pins as they are."""
 
+import gc
 import logging
 import signal
 import sys
@@ -30,6 +31,9 @@ def run(make: Callable[[AgentConfig], Agent]) -> None:
     except (NumapinError, OSError) as e:
         log.error("can't start: %s", e)  # noqa: TRY400 -- for people; no bug of ours
         sys.exit(1)
+    # Modules and models live as long as the process: no collection need look at them again.
+    gc.collect()
+    gc.freeze()
     agent.start()
     ended.wait()
     log.info("ending; pins stay")
