@@ -210,13 +210,14 @@ class Lab:
             return
         held = dict(now.nodes)
         for name, node in now.nodes.items():
-            for image in load.changed(images, dict(node.images)):
-                with self.steps.step(f"{image.reference} into {name}"):
-                    load.load(image, node, self.paths)
-                held[name] = replace(
-                    held[name], images={**held[name].images, image.reference: image.digest}
-                )
-                state.write(self.paths.state, replace(now, nodes=held))
+            new = load.changed(images, dict(node.images))
+            if not new:
+                continue
+            with self.steps.step(f"{', '.join(image.reference for image in new)} into {name}"):
+                load.load(new, node, self.paths)
+            digests = {image.reference: image.digest for image in new}
+            held[name] = replace(node, images={**node.images, **digests})
+            state.write(self.paths.state, replace(now, nodes=held))
 
     def down(self) -> None:
         """End nodes and control plane; what was built stays."""
