@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient, CoreV1Api, EventsV1Api
+from lightkube.generic_resource import create_namespaced_resource
 from support.agent_process import AgentProcess, FakeNode
 from support.resources import Resources, request
 from support.wait import until
 
+from numapin_agent.kube import KubeSource, NotFoundError, connect, pods_of
+from numapin_agent.watch import VersionGoneError
+from numapin_api.errors import ApiError
 from numapin_api.names import API_VERSION, OPERATOR_MANAGER, PIN_LABEL
 from numapin_lab import ports
 from numapin_lab.controlplane import ControlPlane
@@ -346,3 +350,43 @@ def test_steady_state_writes_nothing(running: World) -> None:
     begun = count()
     until(lambda: count() >= begun + 6, what="six more looks")
     assert running.pins.get("hopper")["metadata"]["resourceVersion"] == version
+
+
+def test_a_version_that_is_gone_and_a_kind_that_is_missing_are_told_apart(
+    world: World, apiserver: ControlPlane
+) -> None:
+    client = connect(apiserver.kubeconfig)
+    # A new watch cache knows nothing of before its own first list.
+    apiserver.restart("kube-apiserver")
+    with pytest.raises(VersionGoneError, match="410"):
+        next(pods_of(client, world.agent.node_name).watch("1"))
+    missing = create_namespaced_resource("numapin.io", "v0", "Nothing", "nothings")
+    with pytest.raises(NotFoundError, match="404"):
+        KubeSource(client, missing, {}).list()
+    version, pods = pods_of(client, world.agent.node_name).list()
+    assert (list(pods), version.isdecimal()) == ([], True)
+    client.close()
+
+
+def test_a_token_that_is_refused_is_no_crash(
+    world: World, apiserver: ControlPlane, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.conf"
+    wrong.write_text(apiserver.kubeconfig.read_text().replace(apiserver.token, "no-such-token"))
+    client = connect(wrong)
+    with pytest.raises(ApiError, match="401"):
+        pods_of(client, world.agent.node_name).list()
+    with pytest.raises(ApiError, match="401"):
+        next(pods_of(client, world.agent.node_name).watch("0"))
+    client.close()
+
+
+def test_without_any_api_server_to_go_to_the_agent_says_so(world: World, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.conf"
+    empty.write_text("{}")
+    agent = AgentProcess(world.node, "numa-0", empty, world.agent.port)
+    agent.start()
+    assert agent.process is not None
+    assert agent.process.wait(10) == 1
+    assert "can't start: no way to the API server" in agent.log()
+    assert "Traceback" not in agent.log()
