@@ -45,9 +45,11 @@ _MB = 1e6
 def measure(bed: Bed) -> Iterable[Row]:  # noqa: ARG001 -- needs no lab
     """Start a control plane and an agent, and look at them for a minute and a half."""
     binaries.ensure(Steps())
-    with tempfile.TemporaryDirectory() as scratch:
-        with ControlPlane(Path(scratch) / "control-plane") as control:
-            yield from _measure(control, Path(scratch) / "node")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ControlPlane(Path(scratch) / "control-plane") as control,
+    ):
+        yield from _measure(control, Path(scratch) / "node")
 
 
 def _measure(control: ControlPlane, root: Path) -> Iterator[Row]:
@@ -76,7 +78,7 @@ def _measure(control: ControlPlane, root: Path) -> Iterator[Row]:
         yield Row("started → ready", ready, "s", goal="≤ 2 s", met=ready <= 2)
         assert agent.process is not None
         yield from _steady(agent, psutil.Process(agent.process.pid))
-        yield from _latency(kube, node, agent)
+        yield from _latency(kube, node)
     finally:
         agent.end()
 
@@ -100,7 +102,7 @@ def _steady(agent: AgentProcess, process: psutil.Process) -> Iterator[Row]:
     yield Row("one scrape, median", statistics.median(scrapes) * 1000, "ms")
 
 
-def _latency(kube: ApiClient, node: FakeNode, agent: AgentProcess) -> Iterator[Row]:
+def _latency(kube: ApiClient, node: FakeNode) -> Iterator[Row]:
     """Cgroups that appear, one after the other, for pods whose NumaPin is there already."""
     took = []
     for n in range(_LATE):
