@@ -1,335 +1,70 @@
-"""How long unrelated work waits while a big running pod is pinned: numapin beside plain writes.
+"""How long a node's other work waits while a 2 GB pod is pinned: numapin beside plain writes.
 
-Runs as root on a machine with two NUMA nodes, cgroup v2 and systemd (the lab's guest), with
-nothing but Python's standard library, this repository's packages and jeepney on PYTHONPATH.
-Makes a kubepods-like slice of its own, so that no kubelet minds, and removes it again.
-
-Each row pins a fresh process with its memory on one NUMA node to the other node, while four
-loops time unrelated work; the figures are the longest of each. The probes run equally long
-in every row, for the longest of many waits grows with their number.
+The measuring is done by ``guest/stall.py`` on a node of the lab, with the agent's own code
+from this checkout; here it is only sent there, run, and put into rows.
 """
 
-import argparse
-import contextlib
+import io
 import json
-import mmap
-import os
-import statistics
 import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from numapin_agent.cgroup import CgroupHost
-from numapin_agent.hostpaths import HostPaths
-from numapin_agent.pin import Pinner, PinOrder
-from numapin_agent.pin.look import Eyes
-from numapin_agent.sysfs import available_memory, read_topology
-from numapin_api.cpulist import CpuSet, NodeSet
-from numapin_api.topology import Topology
+import inotify_simple
+import jeepney
 
-CGROUP = Path("/sys/fs/cgroup")
-ROOT = "npstall-kubepods"
-BURSTABLE = f"{ROOT}-burstable"
-UNRELATED = CGROUP / "npstall-unrelated"
-COLUMNS = ("attach", "mkdir", "systemctl", "new scope", "pod itself")
-LEAD_SECONDS = 2.0
-PAUSE_SECONDS = 0.002
+from bench.harness import Bed, Row
+from numapin_lab import nodes
 
+TITLE = "longest stall of unrelated work while a 2 GB pod is pinned"
+NEEDS_LAB = True
 
-# The pod: one process that fills its memory on given CPUs, then goes on reading it.
-
-
-def load(mebibytes: int, cpus: CpuSet, *, huge: bool, log: Path) -> None:
-    """Fill memory on ``cpus``, say so, then read it for ever and log each pause of the reader."""
-    os.sched_setaffinity(0, set(cpus))
-    size = mebibytes << 20
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_HUGEPAGE if huge else mmap.MADV_NOHUGEPAGE)
-    step = 1 << 20
-    block = b"\1" * step
-    for at in range(0, size, step):
-        memory[at : at + step] = block
-    os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))
-    sys.stdout.write("filled\n")
-    sys.stdout.flush()
-    at, last = 0, time.monotonic()
-    with log.open("w") as pauses:
-        while True:
-            memory[at]
-            at = (at + 4096) % size
-            now = time.monotonic()
-            if now - last > PAUSE_SECONDS:
-                pauses.write(f"{now} {now - last}\n")
-                pauses.flush()
-            last = now
-            if at % (1 << 22) == 0:
-                time.sleep(0.01)  # leaves an emulator's CPUs some air
-                last = time.monotonic()
+NODE = "numa-0"
+THERE = "/run/numapin-bench"
+MEBIBYTES = 1800
+"""What a NUMA node of the lab holds beside everything else."""
+SECONDS = 120
+IDLE, OURS = "idle", "numapin"
+CHECKOUT = Path(__file__).parent.parent
+PARTS = (
+    CHECKOUT / "crds" / "numapin_api",
+    CHECKOUT / "agent" / "numapin_agent",
+    Path(jeepney.__file__).parent,
+    Path(inotify_simple.__file__),
+    Path(__file__).parent / "guest" / "stall.py",
+)
 
 
-class Pod:
-    """The process in a slice and scope named like a pod's and a container's."""
-
-    def __init__(self, name: str, mebibytes: int, cpus: CpuSet, *, huge: bool) -> None:
-        self.uid = name
-        self.slice = f"{BURSTABLE}-pod{name}.slice"
-        self.path = CGROUP / "npstall.slice" / f"{ROOT}.slice" / f"{BURSTABLE}.slice" / self.slice
-        self._log = Path(f"/run/npstall-{name}")
-        self._log.write_text("")
-        scope = f"cri-containerd-{name:0>64}.scope"
-        self.process = subprocess.Popen(
-            [
-                *("systemd-run", "-q", "--scope", f"--slice={self.slice}", f"--unit={scope}"),
-                *("-p", "Delegate=yes", sys.executable, __file__, "load", str(mebibytes)),
-                *(str(cpus), str(int(huge)), str(self._log)),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        # The kubelet enables the cpuset controller in its tree; here a property does.
-        allowed = f"AllowedCPUs=0-{(os.cpu_count() or 1) - 1}"
-        subprocess.run(["systemctl", "set-property", "--runtime", self.slice, allowed], check=True)
-        assert self.process.stdout is not None
-        if self.process.stdout.readline() != "filled\n":
-            raise SystemExit(f"{self.slice}: the process ended before its memory was filled")
-
-    def pauses(self) -> list[tuple[float, float]]:
-        """When the reader paused, and how long, seconds."""
-        lines = self._log.read_text().splitlines()[:-1]
-        return [(float(at), float(took)) for at, took in map(str.split, lines)]
-
-    def on(self, node: int) -> int:
-        """Bytes of anonymous memory on a NUMA node."""
-        for line in (self.path / "memory.numa_stat").read_text().splitlines():
-            key, *fields = line.split()
-            if key == "anon":
-                return int(dict(f[1:].split("=") for f in fields).get(str(node), 0))
-        return 0
-
-    def stop(self) -> None:
-        """End the process and its slice."""
-        self.process.kill()
-        self.process.wait()
-        subprocess.run(["systemctl", "stop", self.slice], check=False)
-        self._log.unlink(missing_ok=True)
+def send(bed: Bed) -> None:
+    """Put the agent's packages, what they need and the measuring script onto the node."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for part in PARTS:
+            tar.add(part, part.name, filter=lambda i: None if "__pycache__" in i.name else i)
+    unpack = f"rm -rf {THERE} && mkdir {THERE} && tar xz -C {THERE}"
+    ssh = nodes.ssh(bed.lab.node(NODE), bed.lab.paths, [unpack])
+    subprocess.run(ssh, input=packed.getvalue(), check=True, timeout=120)
 
 
-# The neighbours: four loops of unrelated work, each with its longest wait.
-
-
-def attach() -> None:
-    child = subprocess.Popen(["sleep", "60"])
-    try:
-        (UNRELATED / "cgroup.procs").write_text(str(child.pid))
-    finally:
-        child.kill()
-        child.wait()
-
-
-def make() -> None:
-    path = CGROUP / "npstall-made"
-    path.mkdir()
-    path.rmdir()
-
-
-def systemctl() -> None:
-    subprocess.run(["systemctl", "is-system-running"], stdout=subprocess.DEVNULL, check=False)
-
-
-def scope() -> None:
-    subprocess.run(["systemd-run", "-q", "--scope", "true"], check=True)
-
-
-def probe(seconds: float) -> None:
-    """Run the four loops in threads (they wait in the kernel or for children), print JSON."""
-    took: dict[str, list[tuple[float, float]]] = {}
-    end = time.monotonic() + seconds
-
-    def loop(name: str, work: Callable[[], None]) -> None:
-        while (began := time.monotonic()) < end:
-            work()
-            took.setdefault(name, []).append((began, time.monotonic() - began))
-            time.sleep(0.1)
-
-    work = {"attach": attach, "mkdir": make, "systemctl": systemctl, "new scope": scope}
-    threads = [threading.Thread(target=loop, args=item) for item in work.items()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    sys.stdout.write(json.dumps(took))
-
-
-# The four ways.
-
-
-def idle(pod: Pod, target: NodeSet, cpus: CpuSet) -> None:
-    """Nothing."""
-
-
-def by_file(pod: Pod, target: NodeSet, cpus: CpuSet) -> None:
-    """What every tool does that writes cpusets."""
-    (pod.path / "cpuset.cpus").write_text(str(cpus))
-    (pod.path / "cpuset.mems").write_text(str(target))
-
-
-def by_systemd(pod: Pod, target: NodeSet, cpus: CpuSet) -> None:
-    """The same by PID 1."""
-    values = [f"AllowedCPUs={cpus}", f"AllowedMemoryNodes={target}"]
-    subprocess.run(["systemctl", "set-property", "--runtime", pod.slice, *values], check=True)
-
-
-def by_numapin(pod: Pod, target: NodeSet, cpus: CpuSet) -> None:
-    """Our own code, as the agent calls it."""
-    paths = HostPaths()
-    topology = read_topology(paths)
-    root = pod.path.parent.parent
-    host = CgroupHost(version=2, driver="systemd", root=root, problem=None, proc=paths.proc)
-    moved = threading.Event()
-    pinner = Pinner.on_this_host(
-        paths,
-        host,
-        eyes=Eyes(
-            proc=paths.proc,
-            available=lambda: available_memory(paths),
-            capacity={n.id: n.memory_bytes for n in topology.nodes},
-        ),
-        moved=lambda _: moved.set(),
-        state_dir=Path("/run/npstall"),
+def measure(bed: Bed) -> Iterable[Row]:
+    """Pin a pod's worth of memory in each way, with the neighbours timed all the while."""
+    send(bed)
+    script = (
+        f"cd {THERE} && PYTHONPATH=. python3 stall.py --mebibytes {MEBIBYTES} "
+        f"--seconds {SECONDS} --json rows.json >&2 && cat rows.json; rc=$?; rm -rf {THERE}; exit $rc"
     )
-    order = PinOrder(
-        namespace="bench",
-        name="stall",
-        uid=pod.uid,
-        generation=1,
-        mode="Enforce",
-        cpus=cpus,
-        mems=target,
-        memory="Strict",
-        headroom_percent=1,
-    )
-    try:
-        while (report := pinner.reconcile(order, history_seconds=60.0)).phase == "Moving":
-            moved.wait(1.0)
-            moved.clear()
-        if report.phase != "Pinned" or report.problem is not None:
-            raise SystemExit(f"not pinned: {report}")
-    finally:
-        pinner.close()
-
-
-WAYS = {
-    "idle": idle,
-    "cpuset.mems written": by_file,
-    "by systemd": by_systemd,
-    "numapin": by_numapin,
-}
-
-
-@contextlib.contextmanager
-def unrelated() -> Iterator[None]:
-    UNRELATED.mkdir(exist_ok=True)
-    try:
-        yield
-    finally:
-        UNRELATED.rmdir()
-
-
-@dataclass(frozen=True)
-class Row:
-    """One way, measured.
-
-    Attributes:
-        way: its name.
-        seconds: how long it took.
-        moved: bytes that left the NUMA node they were on.
-        longest: of each kind of unrelated work, seconds.
-        median: of each kind, seconds.
-    """
-
-    way: str
-    seconds: float
-    moved: int
-    longest: dict[str, float]
-    median: dict[str, float]
-
-
-def measure(way: str, number: int, topology: Topology, options: argparse.Namespace) -> Row:
-    """Pin a fresh pod one way, with the neighbours at work all the time."""
-    source, target = topology.sockets[0], topology.sockets[1]
-    pod = Pod(f"{os.getpid():x}{number:x}", options.mebibytes, source.cpus, huge=options.huge)
-    try:
-        far = next(iter(source.nodes))
-        before = pod.on(far)
-        # A process of its own: its loops must not share an interpreter with what is measured.
-        neighbours = subprocess.Popen(
-            [sys.executable, __file__, "probe", str(options.seconds)], stdout=subprocess.PIPE
-        )
-        start = time.monotonic()
-        time.sleep(LEAD_SECONDS)
-        began = time.monotonic()
-        WAYS[way](pod, target.nodes, target.cpus)
-        took = time.monotonic() - began
-        output, _ = neighbours.communicate()
-        if took > options.seconds - LEAD_SECONDS:
-            sys.stderr.write(f"{way} took longer than the neighbours were watched: --seconds\n")
-        work = json.loads(output)
-        work["pod itself"] = [p for p in pod.pauses() if start < p[0] < start + options.seconds]
-        samples = {name: [s for _, s in pairs] or [0.0] for name, pairs in work.items()}
-        return Row(
-            way=way,
-            seconds=took,
-            moved=before - pod.on(far),
-            longest={name: max(values) for name, values in samples.items()},
-            median={name: statistics.median(values) for name, values in samples.items()},
-        )
-    finally:
-        pod.stop()
-
-
-def show(rows: list[Row]) -> None:
-    """The longest waits side by side, each with its multiple of the first row's."""
-    print("longest, ms (x idle)".ljust(22) + f"{'took':>10}{'moved':>10}", end="")
-    print("".join(f"{column:>17}" for column in COLUMNS))
-    for row in rows:
-        print(f"{row.way:22}{row.seconds:>8.2f} s{row.moved >> 20:>6} MiB", end="")
-        for column in COLUMNS:
-            factor = row.longest[column] / max(rows[0].longest[column], 1e-3)
-            print(f"{1000 * row.longest[column]:>9.0f} ({factor:>4.1f}x)", end="")
-        print()
-    print("median, ms")
-    for row in rows:
-        print(f"{row.way:42}", end="")
-        print("".join(f"{1000 * row.median[column]:>9.0f}        " for column in COLUMNS))
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["load"]:
-        size, cpus, huge, log = sys.argv[2:]
-        load(int(size), CpuSet.parse(cpus), huge=bool(int(huge)), log=Path(log))
-    if sys.argv[1:2] == ["probe"]:
-        probe(float(sys.argv[2]))
-        return
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--mebibytes", type=int, default=1800, help="memory of the pod")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of watching, each row")
-    parser.add_argument("--huge", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
-    parser.add_argument("--json", type=Path, help="write the figures there, in seconds and bytes")
-    options = parser.parse_args()
-    topology = read_topology(HostPaths())
-    if len(topology.sockets) < 2:
-        raise SystemExit("this machine has one socket; the bench needs two: run it in the lab")
-    with unrelated():
-        rows = [measure(way, i, topology, options) for i, way in enumerate(options.ways)]
-    show(rows)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-
-
-if __name__ == "__main__":
-    main()
+    ways = {w["way"]: w for w in json.loads(bed.ssh(NODE, script, seconds=1800))}
+    idle = ways[IDLE]["longest"]
+    for name, way in ways.items():
+        if name != IDLE:
+            yield Row(f"{name}: until pinned", way["seconds"], "s")
+    for work in idle:
+        for name, way in ways.items():
+            longest = way["longest"][work]
+            limit = 2 * idle[work]
+            if name == OURS:
+                goal, met = f"≤ {1000 * limit:.0f} ms (2 x idle)", longest <= limit
+                yield Row(f"{work}: {name}", 1000 * longest, "ms", goal=goal, met=met)
+            else:
+                yield Row(f"{work}: {name}", 1000 * longest, "ms")

@@ -2,7 +2,7 @@
 
 Why these numbers:
 
-- A call of about 20 ms. move_pages(2) holds the process's mmap lock for reading, and its
+- A call of about 20 ms of CPU time. move_pages(2) holds the process's mmap lock for reading, and its
   pages are locked in lots of at most 512 (``NR_MAX_BATCHED_MIGRATION``), so a thread of the pod
   that touches one waits for one lot, about a millisecond natively. But each call starts with
   ``lru_cache_disable()``: work on every CPU and an RCU grace period, so that calls much shorter
