@@ -13,8 +13,8 @@ from pathlib import Path
 
 import inotify_simple
 import jeepney
-
 from bench.harness import Bed, Row
+
 from numapin_lab import nodes
 
 TITLE = "longest stall of unrelated work while a 2 GB pod is pinned"
@@ -52,7 +52,8 @@ def measure(bed: Bed) -> Iterable[Row]:
     send(bed)
     script = (
         f"cd {THERE} && PYTHONPATH=. python3 stall.py --mebibytes {MEBIBYTES} "
-        f"--seconds {SECONDS} --json rows.json >&2 && cat rows.json; rc=$?; rm -rf {THERE}; exit $rc"
+        f"--seconds {SECONDS} --json rows.json >&2 && cat rows.json; "
+        f"rc=$?; rm -rf {THERE}; exit $rc"
     )
     ways = {w["way"]: w for w in json.loads(bed.ssh(NODE, script, seconds=1800))}
     idle = ways[IDLE]["longest"]

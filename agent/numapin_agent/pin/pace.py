@@ -2,11 +2,11 @@
 
 Why these numbers:
 
-- A call of about 20 ms of CPU time. move_pages(2) holds the process's mmap lock for reading, and its
-  pages are locked in lots of at most 512 (``NR_MAX_BATCHED_MIGRATION``), so a thread of the pod
-  that touches one waits for one lot, about a millisecond natively. But each call starts with
-  ``lru_cache_disable()``: work on every CPU and an RCU grace period, so that calls much shorter
-  than that would be mostly this. At 1 to 3 GB/s 20 ms are 20 to 60 MB.
+- A call of about 20 ms of CPU time. move_pages(2) holds the process's mmap lock for reading,
+  and its pages are locked in lots of at most 512 (``NR_MAX_BATCHED_MIGRATION``), so a thread of
+  the pod that touches one waits for one lot, about a millisecond natively. But each call starts
+  with ``lru_cache_disable()``: work on every CPU and an RCU grace period, so that calls much
+  shorter than that would be mostly this. At 1 to 3 GB/s 20 ms are 20 to 60 MB.
 - At most half of one CPU. Moving takes no lock that attaching processes or making cgroups
   needs; what it takes from them is CPU, memory bandwidth and those per-CPU drains. With equal
   rests a neighbour gets every second slice at the worst, so nothing takes more than twice as
