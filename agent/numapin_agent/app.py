@@ -206,7 +206,7 @@ class Agent:
         return self._loop.problems()
 
     def _failed(self, error: Exception) -> None:
-        self._meters.error(error.reason if isinstance(error, NumapinError) else "Internal")
+        self._meters.error(error.reason if isinstance(error, NumapinError) else "InternalError")
 
     def _start_counters(self) -> None:
         try:

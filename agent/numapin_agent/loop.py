@@ -168,13 +168,16 @@ class Loop:
             act()
             self._problems.pop(what, None)
         except Exception as e:  # the loop's edge: one pod's surprise must not stop the others
-            known = isinstance(e, NumapinError)
-            log.log(
-                logging.WARNING if known else logging.ERROR, "%s: %s", what, e, exc_info=not known
-            )
-            self._w.recorder.error(e.reason if isinstance(e, NumapinError) else "Internal")
-            reason = e.reason if isinstance(e, NumapinError) else "InternalError"
-            self._problems[what] = Reason(reason, f"{what}: {type(e).__name__}: {e}")
+            if isinstance(e, NumapinError):
+                log.warning("%s: %s", what, e)
+                problem = Reason(e.reason, f"{what}: {e}")
+            else:
+                log.exception("%s: unexpected error", what)
+                problem = Reason(
+                    "InternalError", f"{what}: {type(e).__name__}, see the agent's log"
+                )
+            self._w.recorder.error(problem.reason)
+            self._problems[what] = problem
             if key is not None:
                 self._again(key, e)
         self._w.recorder.pass_took(self._w.clock() - begun)

@@ -249,7 +249,7 @@ def test_a_release_that_fails_is_tried_again() -> None:
 
 @pytest.mark.parametrize(
     ("surprise", "kind"),
-    [(RuntimeError("a bug"), "Internal"), (CgroupError("x"), "CgroupUnavailable")],
+    [(RuntimeError("a bug"), "InternalError"), (CgroupError("x"), "CgroupUnavailable")],
 )
 def test_a_surprise_is_counted_told_and_tried_again(surprise: Exception, kind: str) -> None:
     node = Node(surprise=surprise).have(pin(), pod()).run()
