@@ -82,7 +82,7 @@ class Meters:
         )
         self._errors = Counter(
             "numapin_agent_errors",
-            "Errors by kind; kind InternalError is a bug in the agent, with a traceback in its log.",
+            "Errors by kind; InternalError is a bug in the agent, with a traceback in its log.",
             ("kind",),
             registry=registry,
         )
