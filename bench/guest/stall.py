@@ -120,6 +120,8 @@ class Pod:
         self.process.kill()
         self.process.wait()
         subprocess.run(["systemctl", "stop", self.slice], check=False)
+        # A kubelet's slice is transient and takes its drop-ins along; this one is not.
+        subprocess.run(["systemctl", "revert", self.slice], check=False)
         self._log.unlink(missing_ok=True)
 
 
