@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
+import msgspec
 from lightkube import Client, KubeConfig
 from lightkube.config.client_adapter import verify_cluster
+from lightkube.core import decoders
 from lightkube.core import exceptions as lightkube_errors
+from lightkube.core.resource import ApiInfo, GlobalResource
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
-from lightkube.resources.core_v1 import Node
+from lightkube.resources.core_v1 import Node as _Node
 
 from numapin_agent.pods import PodView
 from numapin_agent.watch import VersionGoneError
@@ -65,8 +68,35 @@ class _Transport(httpx2.HTTPTransport):
         return super().handle_request(request)
 
 
+class _NodeMeta(msgspec.Struct, frozen=True, gc=False):
+    uid: str = ""
+
+
+class NodeView(GlobalResource, msgspec.Struct, frozen=True):
+    """A Node, of which only the UID is needed: to be the owner of its NumaNode."""
+
+    _api_info: ClassVar[ApiInfo] = _Node._api_info  # type: ignore[misc]  # lightkube says instance
+
+    metadata: _NodeMeta = _NodeMeta()
+
+
+def prime() -> None:
+    """Decode each kind of answer once, before there is a second thread.
+
+    msgspec (0.22) works out a type's layout at its first use, and crashes the process when
+    two threads do so at once: 24 of 25 runs of eight threads ended in a segmentation fault.
+    """
+    for listed in (PodView, PinResource):
+        decoders.decode_list(b'{"metadata":{},"items":[]}', listed)
+    for single in (PodView, NodeView):
+        decoders.decode_object(b"{}", single)
+    decoders.decode_watch_event(b'{"type":"BOOKMARK","object":{}}')
+    decoders.decode_status(b"{}")
+    _ = decoders.decode_object(b'{"metadata":{}}', PinResource).metadata
+
+
 def connect(kubeconfig: Path | None) -> Client:
-    """A client for the API server; nothing is sent yet.
+    """A client for the API server; nothing is sent yet. To be called before any thread.
 
     Args:
         kubeconfig: a file, else the service account, else ``$KUBECONFIG``.
@@ -74,6 +104,7 @@ def connect(kubeconfig: Path | None) -> Client:
     Raises:
         ApiError: there is no usable configuration.
     """
+    prime()
     try:
         configs = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
         config = configs.get()
@@ -201,7 +232,7 @@ class Api:
             ApiError: any other failure.
         """
         with _errors(f"get Node {self._node}"):
-            node = self._client.get(Node, self._node)
+            node = self._client.get(NodeView, self._node)
         identity: dict[str, Any] = {
             "apiVersion": names.API_VERSION,
             "kind": NumaNode.KIND,
@@ -211,7 +242,7 @@ class Api:
             "apiVersion": "v1",
             "kind": "Node",
             "name": self._node,
-            "uid": node.metadata.uid if node.metadata else "",
+            "uid": node.metadata.uid,
         }
         owned = {**identity, "metadata": {"name": self._node, "ownerReferences": [owner]}}
         with _errors(f"apply NumaNode {self._node}"):
