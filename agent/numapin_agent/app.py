@@ -23,7 +23,7 @@ from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
-from numapin_agent.figures import lost_events, pages_migrated, pod_figures
+from numapin_agent.figures import lost_events, pages_counted, pages_migrated, pod_figures
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.loop import Loop
@@ -231,6 +231,7 @@ class Agent:
     def _node_figures(self) -> NodeFigures:
         return NodeFigures(
             pages_migrated=pages_migrated(self._config.paths.vmstat),
+            pages_counted=pages_counted(self._census),
             signals=self._node.signals,
             lost=lost_events(self._counters),
             tracer_alive=self._node.tracer_alive,

@@ -56,6 +56,14 @@ def pod_figures(
         )
 
 
+def pages_counted(census: Census) -> int | None:
+    """Pages of NUMA balancing counted in all cgroups of the node; None without counters."""
+    try:
+        return census.read().node.totals().migrated_pages if census.counting else None
+    except CounterError:
+        return None
+
+
 def pages_migrated(vmstat: Path) -> int | None:
     """numa_pages_migrated of /proc/vmstat; None on kernels without NUMA balancing."""
     try:

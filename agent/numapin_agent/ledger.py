@@ -150,9 +150,15 @@ class PodLedger:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """All pods of the node, by the UID in their cgroup's name."""
+    """All pods of the node, by the UID in their cgroup's name.
+
+    Attributes:
+        pods: one ledger a pod.
+        node: every cgroup of the node, pods or not: what the kernel's own books count.
+    """
 
     pods: Mapping[str, PodLedger] = field(default_factory=lambda: MappingProxyType({}))
+    node: PodLedger = field(default_factory=PodLedger)
 
     def fold(
         self, readings: Mapping[Cell, CgroupCounters], members: Mapping[str, Set[Cell]]
@@ -174,7 +180,8 @@ class Ledger:
             dead |= gone
         for uid in self.pods.keys() - members.keys():
             dead |= self.pods[uid].live.keys()
-        return Ledger(pods), frozenset(dead)
+        node, _ = self.node.fold(readings, readings.keys())
+        return Ledger(pods, node), frozenset(dead)
 
     def sampled(self, at: float, *, cpu_nanoseconds: Mapping[str, int]) -> "Ledger":
         """Append a sample to the history of those pods whose CPU time is given."""
@@ -183,7 +190,7 @@ class Ledger:
             for uid, used in cpu_nanoseconds.items()
             if uid in self.pods
         }
-        return Ledger({**self.pods, **taken})
+        return replace(self, pods={**self.pods, **taken})
 
 
 _NEW = PodLedger()

@@ -51,6 +51,8 @@ class NodeFigures:
 
     Attributes:
         pages_migrated: numa_pages_migrated of /proc/vmstat, None where the kernel has none.
+        pages_counted: pages of NUMA balancing that were counted in all cgroups; None without
+            counters.
         signals: how each kernel signal is had.
         lost: events that were not counted.
         tracer_alive: whether the kernel still counts; None without counters.
@@ -59,6 +61,7 @@ class NodeFigures:
     """
 
     pages_migrated: int | None
+    pages_counted: int | None
     signals: tuple[Signal, ...]
     lost: int
     tracer_alive: bool | None
@@ -213,10 +216,18 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
         family = CounterMetricFamily(
             "numapin_node_numa_pages_migrated",
             "numa_pages_migrated of /proc/vmstat: the kernel's own count of pages that NUMA "
-            "balancing moved, for the whole node since boot. The sum over pods must not exceed "
-            "its growth.",
+            "balancing moved, for the whole node since boot. Its growth and that of "
+            "numapin_node_counted_migrated_pages_total must agree.",
         )
         family.add_metric([], node.pages_migrated)
+        yield family
+    if node.pages_counted is not None:
+        family = CounterMetricFamily(
+            "numapin_node_counted_migrated_pages",
+            "Pages that NUMA balancing moved in all cgroups of the node, pods or not, as counted "
+            "by this agent since it started to count.",
+        )
+        family.add_metric([], node.pages_counted)
         yield family
     levels = GaugeMetricFamily(
         "numapin_agent_signal_level",

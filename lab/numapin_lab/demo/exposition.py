@@ -4,10 +4,11 @@ The only module of the demo that knows the names of metrics.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from numapin_lab.demo.series import PodCounters
+from numapin_lab.demo.series import WHOLE_NODE, PodCounters
 
 _FIELDS: Mapping[tuple[str, str | None], tuple[str, float]] = {
     ("numapin_pod_numa_migrated_pages_total", None): ("migrated_pages", 1),
@@ -21,16 +22,19 @@ _FIELDS: Mapping[tuple[str, str | None], tuple[str, float]] = {
     ("numapin_pod_cross_socket_task_migrations_total", None): ("cross_socket_task_migrations", 1),
 }
 """Metric and its label ``locality`` to the field of PodCounters and the field's unit."""
+_WHOLE_NODE: Final = "numapin_node_counted_migrated_pages_total"
 
 
 def read(text: str) -> Mapping[tuple[str, str], PodCounters]:
-    """Counters by (namespace, name) of an exposition in Prometheus' text format.
+    """Counters by (namespace, name), and of WHOLE_NODE, of Prometheus' text format.
 
     Metrics of no use here are passed over; a pod without counters is left out.
     """
     pods: dict[tuple[str, str], dict[str, int]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
+            if sample.name == _WHOLE_NODE:
+                pods[WHOLE_NODE] = {"migrated_pages": round(sample.value)}
             known = _FIELDS.get((sample.name, sample.labels.get("locality")))
             if known is not None:
                 field, unit = known

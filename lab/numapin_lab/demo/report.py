@@ -42,8 +42,8 @@ class PodWindow(Part):
     """Pages that NUMA balancing moved."""
     migration_ms_per_second: Rate
     """Milliseconds of CPU time that this took, each second."""
-    cross_socket_task_migrations: Annotated[int, Field(ge=0)]
-    """How often in the window the scheduler moved a thread to another socket."""
+    cross_socket_task_migrations_per_second: Rate
+    """How often the scheduler moved a thread to another socket."""
     local_percent: Annotated[float | None, Field(ge=0, le=100)]
     """Share of NUMA-hint faults whose page was local; null when there was none."""
     memory: list[NodeMemory]

@@ -65,7 +65,7 @@ class Outcome:
     Attributes:
         pods: for the report.
         node: for the report.
-        counted: pages/s that the agent counted over all pods of the node, before and after.
+        counted: pages/s that the agent counted on the whole node, before and after.
         results: for the criteria.
         rates: by pod name, every interval of the whole run.
         labelled: when the label was set, on the clock of ``rates``.
@@ -289,7 +289,7 @@ def _pod_window(rates: Rates, window: Sequence[Second], uid: str) -> PodWindow:
         seconds=round(rates.seconds, 1),
         migrated_pages_per_second=round(rates.pages_per_second, 2),
         migration_ms_per_second=round(rates.milliseconds_per_second, 3),
-        cross_socket_task_migrations=rates.counted.cross_socket_task_migrations,
+        cross_socket_task_migrations_per_second=round(rates.task_migrations_per_second, 2),
         local_percent=None if rates.local_percent is None else round(rates.local_percent, 2),
         memory=[NodeMemory(node=n, bytes=size) for n, size in sorted(memory.items())],
     )

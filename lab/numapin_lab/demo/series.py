@@ -8,7 +8,7 @@ counted between the last reading and the restart is lost, not invented.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
-from typing import Self
+from typing import Final, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class PodCounters:
 
 
 NAMES = tuple(f.name for f in fields(PodCounters))
+WHOLE_NODE: Final = ("", "")
+"""Stands among the pods for all cgroups of the node; no pod has an empty name."""
 
 
 def increase(earlier: int, later: int) -> int:
@@ -53,7 +55,7 @@ class Second:
 
     Attributes:
         time: seconds on a clock that never goes back.
-        pods: by (namespace, name).
+        pods: by (namespace, name), and the WHOLE_NODE.
         vmstat: the node's uptime in seconds and its numa_pages_migrated since boot; None if
             not read.
         memory: resident bytes by pod UID and NUMA node.
@@ -133,14 +135,9 @@ def mean(rates: Iterable[Rates]) -> Rates | None:
 
 
 def counted_per_second(seconds: Sequence[Second]) -> float | None:
-    """Pages per second that NUMA balancing moved in all pods together; None without readings."""
-    having = [s.time for s in seconds if s.pods]
-    if len(having) < 2:
-        return None
-    pods = {pod for s in seconds for pod in s.pods}
-    counted = [mean(per_interval(seconds, pod)) for pod in pods]
-    total = sum(c.counted.migrated_pages for c in counted if c is not None)
-    return total / (having[-1] - having[0])
+    """Pages per second that NUMA balancing moved on the whole node; None without readings."""
+    counted = mean(per_interval(seconds, WHOLE_NODE))
+    return None if counted is None else counted.pages_per_second
 
 
 def per_second(readings: Iterable[tuple[float, int] | None]) -> float | None:

@@ -17,10 +17,11 @@ EMULATION_NOTE = (
     "Time that local memory saves can't be seen here: where sockets are emulated, near and far "
     "memory are equally fast. The counters are the kernel's and are real."
 )
+_FEW_PAGES = 100
 _ROWS: tuple[tuple[str, Callable[[PodWindow], str]], ...] = (
     ("pages migrated / s", lambda w: f"{w.migrated_pages_per_second:,.1f}"),
     ("ms spent migrating / s", lambda w: f"{w.migration_ms_per_second:,.2f}"),
-    ("threads to other socket", lambda w: f"{w.cross_socket_task_migrations:,}"),
+    ("threads to other socket / s", lambda w: f"{w.cross_socket_task_migrations_per_second:,.1f}"),
     ("local hint faults", lambda w: percent(w.local_percent)),
 )
 
@@ -42,8 +43,8 @@ def show(
 
     Args:
         report: the demo's result.
-        cross_check: for before and after, the pages/s that the agent counted over all pods
-            of the node, to stand beside the kernel's own figure; None if not read.
+        cross_check: for before and after, the pages/s that the agent counted on the
+            whole node, to stand beside the kernel's own figure; None if not read.
         criteria: what was asked.
     """
     return Group(
@@ -93,9 +94,9 @@ def node_table(report: Report, cross_check: Sequence[float | None]) -> Table:
         report.node.before.numa_pages_migrated_per_second,
         report.node.after.numa_pages_migrated_per_second,
     )
-    table.add_row("/proc/vmstat numa_pages_migrated", *(f"{k:,.1f}" for k in kernel))
+    table.add_row("/proc/vmstat, with kubelet and all", *(f"{k:,.1f}" for k in kernel))
     table.add_row(
-        "counted by numapin, all pods", *("-" if o is None else f"{o:,.1f}" for o in cross_check)
+        "counted by numapin, all cgroups", *("-" if o is None else f"{o:,.1f}" for o in cross_check)
     )
     table.add_row(
         "difference",
@@ -107,7 +108,7 @@ def node_table(report: Report, cross_check: Sequence[float | None]) -> Table:
 def _difference(ours: float | None, kernel: float) -> str:
     if ours is None:
         return "-"
-    # A handful of pages in a minute: a percentage of that would say nothing.
-    if max(ours, kernel) < 1:
-        return "less than 1 page/s"
+    # Of few pages a percentage says nothing; what is missing then moved outside of pods.
+    if max(ours, kernel) < _FEW_PAGES:
+        return f"{ours - kernel:+,.1f}"
     return f"{difference_percent(ours, kernel):+.1f} %"

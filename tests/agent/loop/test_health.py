@@ -33,6 +33,7 @@ PINNED = PodFigures(
 PLAIN = PodFigures(namespace="demo", name="plain", totals=None, memory={0: 8192})
 NODE = NodeFigures(
     pages_migrated=99,
+    pages_counted=98,
     signals=(Signal(name="hintFaults", level="fentry"),),
     lost=2,
     tracer_alive=True,
@@ -112,6 +113,7 @@ def test_every_metric(pages: Pages) -> None:
         ("numapin_pod_pinned", "hopper", "1"): 1,
         ("numapin_pod_moving_bytes", "hopper", "done"): 10,
         ("numapin_pod_moving_bytes", "hopper", "total"): 40,
+        ("numapin_node_counted_migrated_pages_total",): 98,
         ("numapin_node_numa_pages_migrated_total",): 99,
         ("numapin_agent_signal_level", "fentry", "hintFaults"): 1,
         ("numapin_agent_tracer_alive",): 1,

@@ -49,6 +49,14 @@ def test_counters_of_other_cgroups_are_left_alone() -> None:
     assert not dead
 
 
+def test_the_node_is_the_sum_of_all_cgroups_that_ever_counted() -> None:
+    ledger, _ = Ledger().fold({APP: pages(3), 99: pages(9)}, {"pod": {POD, APP}})
+    assert ledger.node.totals().migrated_pages == 12
+    # The pod is gone and its cgroup forgotten; 99, which is no pod's, counts on.
+    ledger, _ = ledger.fold({99: pages(10)}, {})
+    assert ledger.node.totals().migrated_pages == 13
+
+
 def test_a_kernel_map_made_anew_takes_nothing_away() -> None:
     ledger, _ = Ledger().fold({APP: pages(100)}, {"pod": {APP}})
     ledger, _ = ledger.fold({APP: pages(2)}, {"pod": {APP}})

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.metrics import Figures, NodeFigures, PodFigures
 from numapin_lab.demo.exposition import read
-from numapin_lab.demo.series import PodCounters
+from numapin_lab.demo.series import WHOLE_NODE, PodCounters
 
 FIGURES = CgroupCounters(
     migrations=9,
@@ -27,6 +27,7 @@ def test_reads_what_this_agent_writes():
     ]
     node = NodeFigures(
         pages_migrated=1,
+        pages_counted=1234,
         signals=(),
         lost=0,
         tracer_alive=True,
@@ -42,7 +43,8 @@ def test_reads_what_this_agent_writes():
             hint_fault_pages_local=70,
             hint_fault_pages_remote=30,
             cross_socket_task_migrations=5,
-        )
+        ),
+        WHOLE_NODE: PodCounters(migrated_pages=1234),
     }
 
 

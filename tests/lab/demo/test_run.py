@@ -12,7 +12,7 @@ from numapin_api.pin import NumaPin
 from numapin_lab.demo.criteria import check
 from numapin_lab.demo.live import LiveView
 from numapin_lab.demo.run import Demo, Workload
-from numapin_lab.demo.series import PodCounters, Second
+from numapin_lab.demo.series import WHOLE_NODE, PodCounters, Second
 
 MIB = 2**20
 UID = "0c2b8caf-1111-4222-8333-444455556666"
@@ -66,7 +66,7 @@ class World:
         placed = self.since(self.pinned_after)
         return Second(
             time=self.now,
-            pods={HOPPER.key: counters} if there else {},
+            pods={HOPPER.key: counters, WHOLE_NODE: counters} if there else {},
             vmstat=(self.now, moved + 77),
             memory={UID: {0: 0 if placed else 100 * MIB, 1: 200 * MIB if placed else 100 * MIB}},
         )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from numapin_lab.demo.series import (
     NAMES,
+    WHOLE_NODE,
     PodCounters,
     Rates,
     Second,
@@ -99,25 +100,24 @@ def test_single_counter(name, readings, expected):
     assert per_second(readings) == expected
 
 
-def both(time, **pages):
-    return Second(
-        time=time,
-        pods={("demo", n): PodCounters(migrated_pages=p) for n, p in pages.items()},
-    )
+def node(time, pages=None):
+    pods = {("demo", "a"): PodCounters(migrated_pages=7 * int(time))}
+    if pages is not None:
+        pods[WHOLE_NODE] = PodCounters(migrated_pages=pages)
+    return Second(time=time, pods=pods)
 
 
 @pytest.mark.parametrize(
     ("name", "readings", "expected"),
     [
-        ("two pods", [both(0, a=0, b=5), both(10, a=100, b=55)], 15),
-        ("one pod leaves", [both(0, a=900, b=0), both(5, b=10), both(10, b=20)], 2),
-        ("one pod comes", [both(0, b=0), both(5, a=10, b=10), both(10, a=20, b=20)], 3),
-        ("agent restarts", [both(0, a=900), both(5, a=10), both(10, a=20)], 2),
-        ("never read", [both(0), both(5)], None),
-        ("read once", [both(0, a=1)], None),
+        ("steady", [node(0, 5), node(10, 105)], 10),
+        ("a gap", [node(0, 0), node(5), node(10, 20)], 2),
+        ("agent restarts", [node(0, 900), node(5, 10), node(10, 20)], 2),
+        ("never read", [node(0), node(5)], None),
+        ("read once", [node(0, 1)], None),
     ],
 )
-def test_all_pods_together(name, readings, expected):
+def test_the_whole_node(name, readings, expected):
     assert counted_per_second(readings) == expected
 
 
