@@ -176,7 +176,8 @@ class Attempt:
         return self.report(phase, problem)
 
     def _look(self) -> None:
-        self.view = self.tools.eyes.view(self.pod, self.order.container_names)
+        names = self.order.container_names
+        self.view = self.tools.eyes.view(self.pod, names, aged=self.record is None)
 
     def _past(self, history_seconds: float) -> Past:
         moves, uid = self.tools.moves, self.pod.uid

@@ -24,12 +24,13 @@ class Eyes:
     available: Callable[[], Mapping[int, int]]
     capacity: Mapping[int, int]
 
-    def view(self, pod: PodCgroup, names: Mapping[str, str]) -> View:
+    def view(self, pod: PodCgroup, names: Mapping[str, str], *, aged: bool) -> View:
         """The pod and its node now.
 
         Args:
             pod: whom to look at.
             names: container names by id.
+            aged: whether its age matters; finding out takes a read for each process.
 
         Raises:
             CgroupError: the pod is gone, or a file is malformed.
@@ -41,7 +42,7 @@ class Eyes:
             guaranteed=pod.qos == "Guaranteed",
             containers=self.containers(pod, names),
             memory=pod.memory(),
-            age_seconds=self._age(pids),
+            age_seconds=self._age(pids) if aged else float("inf"),
             processes=len(pids),
             available=self.available(),
             capacity=self.capacity,

@@ -115,12 +115,14 @@ class Pinner:
             if pod is None:
                 self._forget(order.uid)
                 return PinReport(phase="Waiting")
+            record = self._load(order)
+            view = self._tools.eyes.view(pod, order.container_names, aged=record is None)
             attempt = Attempt(
                 tools=self._tools,
                 pod=pod,
                 order=order,
-                record=self._load(order),
-                view=self._tools.eyes.view(pod, order.container_names),
+                record=record,
+                view=view,
                 drifts=self._drifts.setdefault(order.uid, deque()),
             )
             return attempt.run(history_seconds)

@@ -130,7 +130,7 @@ class View:
         guaranteed: whether the pod is of QoS class Guaranteed.
         containers: the sandbox among them.
         memory: where the pod's memory lies.
-        age_seconds: of its oldest process; 0 without processes.
+        age_seconds: of its oldest process; 0 without processes, infinite when unknown.
         processes: how many there are.
         available: free and reclaimable bytes per NUMA node of the host.
         capacity: bytes per NUMA node of the host.
