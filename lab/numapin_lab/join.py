@@ -109,8 +109,11 @@ def _join(core: Any, name: str, kubelet_port: int) -> bool:  # noqa: ANN401 - no
     if endpoint is None or endpoint.kubelet_endpoint.port != kubelet_port:
         # The object of an earlier boot, which may still say Ready.
         return False
-    if not node.status.addresses:
+    if not _has_address(node):
+        # Looked at again: a kubelet that has not seen it yet writes its own list over it, with
+        # nothing but its host name in it.
         core.patch_node_status(name, {"status": {"addresses": _ADDRESS}})
+        return False
     taints = [t for t in node.spec.taints or () if t.key != _UNINITIALIZED]
     if len(taints) != len(node.spec.taints or ()):
         core.patch_node(name, {"spec": {"taints": taints or None}})
@@ -118,5 +121,10 @@ def _join(core: Any, name: str, kubelet_port: int) -> bool:  # noqa: ANN401 - no
     return _is_ready(node)
 
 
+def _has_address(node: Any) -> bool:  # noqa: ANN401 - no type hints
+    return any(a.type == "InternalIP" for a in node.status.addresses or ())
+
+
 def _is_ready(node: Any) -> bool:  # noqa: ANN401 - no type hints
-    return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or ())
+    conditions = node.status.conditions or ()
+    return _has_address(node) and any(c.type == "Ready" and c.status == "True" for c in conditions)

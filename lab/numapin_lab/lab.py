@@ -94,6 +94,7 @@ class Lab:
             _boot_file(root, "vmlinuz-*"),
             _boot_file(root, "initrd.img-*"),
             answer=self.cache.root / "kvm-probe.json",
+            steps=self.steps,
         )
         plane = self.control_plane()
         had_plane = any(plane.running(component) for component in ALL)
@@ -146,6 +147,7 @@ class Lab:
         fresh = [spec for spec in wanted if spec.name not in keep]
         if fresh:
             self._start(fresh, now, images, plane)
+        join.await_ready(keep, self.paths)
         join.forget_all_but(recipes, self.paths.kubeconfig)
 
     def images(self, programs: Path) -> Sequence[Image]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from numapin_lab.config import Topology
-from numapin_lab.steps import tail
+from numapin_lab.steps import Steps, tail
 
 QEMU = "qemu-system-x86_64"
 _PROBE_SECONDS = 20.0
@@ -109,7 +109,7 @@ def _network(guest: Guest) -> str:
     )
 
 
-def kvm_works(kernel: Path, initrd: Path, *, answer: Path) -> bool:
+def kvm_works(kernel: Path, initrd: Path, *, answer: Path, steps: Steps) -> bool:
     """Whether a guest boots with KVM here: asked once per boot of this machine.
 
     /dev/kvm alone proves nothing (nested virtualisation may hang every guest), so a guest is
@@ -119,15 +119,22 @@ def kvm_works(kernel: Path, initrd: Path, *, answer: Path) -> bool:
         kernel: kernel to boot.
         initrd: its initramfs.
         answer: file that keeps the answer.
+        steps: where to show that it is asked.
     """
+    if not Path("/dev/kvm").exists():
+        return False
     boot = _BOOT_ID.read_text().strip()
     if answer.exists():
         known = json.loads(answer.read_text())
         if known["boot"] == boot:
             return bool(known["works"])
-    works = Path("/dev/kvm").exists() and _boots_with_kvm(kernel, initrd, answer.parent)
-    answer.parent.mkdir(parents=True, exist_ok=True)
-    answer.write_text(json.dumps({"boot": boot, "works": works}))
+    with steps.step("KVM: does a guest boot with it?"):
+        works = _boots_with_kvm(kernel, initrd, answer.parent)
+    aside = answer.with_name(f".{answer.name}.new")
+    aside.write_text(json.dumps({"boot": boot, "works": works}))
+    aside.rename(answer)
+    if not works:
+        steps.say("  no: /dev/kvm is there, but a probe guest hung; QEMU emulates instead")
     return works
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from numapin_lab.config import TOPOLOGIES
 from numapin_lab.qemu import Guest, arguments, kvm_works
+from numapin_lab.steps import Steps
 
 
 def guest(topology: str = "2s", *, kvm: bool = False) -> Guest:
@@ -85,9 +86,12 @@ def test_ports_are_on_loopback_only() -> None:
     )
 
 
-def test_the_answer_about_kvm_of_this_boot_is_not_asked_again(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/dev/kvm").exists(), reason="no /dev/kvm here: never probed")
+@pytest.mark.parametrize("works", [True, False])
+def test_the_answer_about_kvm_of_this_boot_is_not_asked_again(tmp_path: Path, works: bool) -> None:
     answer = tmp_path / "kvm.json"
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    answer.write_text(json.dumps({"boot": boot, "works": True}))
-    # Neither file exists, so a probe would say no.
-    assert kvm_works(Path("/none"), Path("/none"), answer=answer)
+    answer.write_text(json.dumps({"boot": boot, "works": works}))
+    steps = Steps()
+    assert kvm_works(Path("/none"), Path("/none"), answer=answer, steps=steps) is works
+    assert steps.seconds == {}
