@@ -4,6 +4,7 @@ Joins the lab and the demo's parts; what is measured and how stands in those.
 """
 
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -48,7 +49,8 @@ def run(lab: Lab, *, seconds: int) -> int:
     """
     # A terminated demo tidies up as an interrupted one does.
     signal.signal(signal.SIGTERM, _interrupt)
-    console = Console()
+    # Not a terminal: wide enough for the table, whatever an empty environment says.
+    console = Console() if sys.stdout.isatty() else Console(width=100)
     was_up = lab.is_up()
     try:
         return 0 if _run(lab, console, seconds) else 1
