@@ -19,6 +19,8 @@ TOUCH = (
     "exec sysbench memory --threads=2 --time=0 --memory-total-size=1000000T "
     "--memory-block-size=64M --memory-scope=global run"
 )
+BUSY = resources("200m", "96Mi", limits=False) | {"limits": {"cpu": "400m"}}
+"""Enough to be measured, and something left of the emulated CPUs for the others."""
 BAD = {
     "bad-socket-word": {"numapin.io/socket": "banana"},
     "bad-socket-number": {"numapin.io/socket": "7"},
@@ -45,7 +47,7 @@ PODS = [
             container("first", SHOW_STATUS, resources=resources("100m", "32Mi", limits=True)),
         ],
     ),
-    pod("burstable", container(script=TOUCH, resources=resources("200m", "96Mi", limits=False))),
+    pod("burstable", container(script=TOUCH, resources=BUSY)),
     pod("besteffort"),
     pod("crasher", container(script=DIES_ON_REQUEST)),
     pod("late", pinned=False),
@@ -81,7 +83,7 @@ def world(pytestconfig: pytest.Config) -> Iterator[World]:
     for manifest in PODS:
         running.cluster.create(manifest)
     for name in names:
-        running.cluster.await_ready(NAMESPACE, name, seconds=240)
+        running.cluster.await_ready(NAMESPACE, name, seconds=420)
     yield running
     running.cluster.delete(NAMESPACE, names, seconds=120)
     running.kubectl("delete", "numapolicy", "e2e", "--ignore-not-found")

@@ -5,7 +5,7 @@ from support.world import World
 
 from numapin_lab.demo.cluster import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 
 def test_socket(world: World):

@@ -12,7 +12,7 @@ from numapin_lab.demo.cluster import eventually
 from numapin_lab.demo.exposition import read
 from numapin_lab.demo.series import WHOLE_NODE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 SYSFS = """
 cd /sys/devices/system
@@ -101,7 +101,6 @@ def test_health_and_metrics(world: World):
     assert (NAMESPACE, "late") in pods
 
 
-@pytest.mark.timeout(600, func_only=True)
 def test_counts_what_the_kernel_counts(world: World):
     agent = world.agent("numa-0")
     url = f"http://{agent.status.pod_ip}:9465/metrics"
@@ -122,7 +121,7 @@ def test_counts_what_the_kernel_counts(world: World):
 
     world.cluster.create(pod("hops", container(script=HOPS), pinned=False))
     try:
-        world.cluster.await_ready(NAMESPACE, "hops")
+        world.cluster.await_ready(NAMESPACE, "hops", seconds=300)
         kernel_before, ours_before = both()
 
         def enough() -> bool:

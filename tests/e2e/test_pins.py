@@ -5,7 +5,7 @@ from support.world import NAMESPACE, Cpuset, World
 
 from numapin_lab.demo.cluster import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300, func_only=True)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_crashed_container_comes_back_on_its_socket(world: World):
         status = found.status.container_statuses[0]
         return status.restart_count >= 1 and status.state.running is not None
 
-    eventually(restarted, seconds=90, what="the container was restarted")
+    eventually(restarted, seconds=240, what="the container was restarted")
     log = world.kubectl("logs", "-n", NAMESPACE, "crasher")
     assert Cpuset.of_status(log) == socket
     assert world.inside("crasher") == socket
