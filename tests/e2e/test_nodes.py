@@ -119,7 +119,9 @@ def test_counts_what_the_kernel_counts(world: World):
         assert found is not None
         return found
 
-    world.cluster.create(pod("hops", container(script=HOPS), pinned=False))
+    world.cluster.create(
+        pod("hops", container(script=HOPS, resources={"limits": {"cpu": "700m"}}), pinned=False)
+    )
     try:
         world.cluster.await_ready(NAMESPACE, "hops", seconds=300)
         kernel_before, ours_before = both()

@@ -66,7 +66,12 @@ def test_a_crashed_container_comes_back_on_its_socket(world: World):
         return status.restart_count >= 1 and status.state.running is not None
 
     eventually(restarted, seconds=240, what="the container was restarted")
-    log = world.kubectl("logs", "-n", NAMESPACE, "crasher")
+    # It runs a moment before it has printed anything.
+    log = eventually(
+        lambda: world.kubectl("logs", "-n", NAMESPACE, "crasher"),
+        seconds=60,
+        what="the new container has printed what it may use",
+    )
     assert Cpuset.of_status(log) == socket
     assert world.inside("crasher") == socket
 

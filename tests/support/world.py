@@ -28,6 +28,8 @@ NAMESPACE = "e2e"
 METRICS_PORT = 9465
 SLEEP = "trap 'exit 0' TERM; sleep infinity & wait"
 """A shell as PID 1 that ends at once when it is told to, and costs an emulated CPU nothing."""
+_COMMAND_SECONDS = 240
+"""An exec into a pod of an emulated node that starts a dozen others takes a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,7 @@ class World:
         url = f"http://127.0.0.1:{port}"
         try:
             eventually(
-                lambda: get(f"{url}/healthz")[0] == 200, seconds=30, what="the agent answers"
+                lambda: get(f"{url}/healthz")[0] == 200, seconds=120, what="the agent answers"
             )
             yield url
         finally:
@@ -250,12 +252,14 @@ class World:
 
 def get(url: str) -> tuple[int, str]:
     """Status and body."""
-    answer = urllib3.request("GET", url, timeout=5.0, retries=False)
+    answer = urllib3.request("GET", url, timeout=30.0, retries=False)
     return answer.status, answer.data.decode()
 
 
 def _run(argv: Sequence[str], said: str = "") -> str:
-    done = subprocess.run(argv, input=said, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        argv, input=said, capture_output=True, text=True, check=False, timeout=_COMMAND_SECONDS
+    )
     if done.returncode != 0:
         message = f"{argv} ended with status {done.returncode}: {done.stderr.strip()}"
         raise AssertionError(message)
