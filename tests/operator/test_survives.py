@@ -40,7 +40,7 @@ def test_restart_with_everything_in_place_writes_nothing(world: World, namespace
         world.judged(namespace, "bad", "Invalid")
         until(
             lambda: (
-                [p["status"].get("verdict") for p in world.pins(namespace).list()].count(
+                [p.get("status", {}).get("verdict") for p in world.pins(namespace).list()].count(
                     "Unplaceable"
                 )
                 == 2
