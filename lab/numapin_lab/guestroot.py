@@ -5,7 +5,9 @@ brings that, so that one root serves every lab of this user.
 """
 
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from numapin_api.errors import LabError
@@ -50,8 +52,14 @@ DEFAULT_KERNEL = "6.12"
 
 
 def mirror() -> str:
-    """Debian mirror: NUMAPIN_DEBIAN_MIRROR, else Debian's own content network."""
-    return os.environ.get("NUMAPIN_DEBIAN_MIRROR", "")
+    """Debian mirror: NUMAPIN_DEBIAN_MIRROR, else this host's; empty is mmdebstrap's default."""
+    named = os.environ.get("NUMAPIN_DEBIAN_MIRROR")
+    if named:
+        return named
+    argv = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)"]
+    known = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"^Debian (\S+/debian)/?$", known, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def debootstrap(out: Path, packages: list[str], *, log: Path, extra: list[str]) -> None:
@@ -79,7 +87,7 @@ def debootstrap(out: Path, packages: list[str], *, log: Path, extra: list[str]) 
             *extra,
             SUITE,
             out,
-            mirror(),
+            *filter(None, [mirror()]),
         ],
         log=log,
     )
