@@ -6,7 +6,8 @@ sets. It deliberately knows nothing of sockets, sysfs or cgroups.
 
 import re
 from collections.abc import Iterable, Iterator, Set
-from typing import Self
+from functools import lru_cache
+from typing import Self, TypeVar
 
 from numapin_api.errors import CpuListError
 
@@ -49,20 +50,8 @@ class IdSet(Set[int]):
         Raises:
             CpuListError: the text names the part that is no range.
         """
-        text = text.strip(" \t\r\n\0")
-        ids: set[int] = set()
-        for part in text.split(",") if text else ():
-            m = _RANGE.fullmatch(part.strip())
-            if m is None:
-                raise CpuListError(f"{part!r} in {text!r} is no cpulist range like 0-3 or 8")
-            first, last = int(m[1]), int(m[2] or m[1])
-            used, group = int(m[3] or 1), int(m[4] or 1)
-            if last > MAX_ID:
-                raise CpuListError(f"{part!r} in {text!r}: ids end at {MAX_ID}")
-            if first > last or not 0 < used <= group:
-                raise CpuListError(f"{part!r} in {text!r} is an empty or reversed range")
-            ids.update(n for n in range(first, last + 1) if (n - first) % group < used)
-        return cls(ids)
+        found: Self = _parsed(cls, text)
+        return found
 
     @classmethod
     def from_mask(cls, mask: bytes) -> Self:
@@ -101,6 +90,14 @@ class IdSet(Set[int]):
     def __hash__(self) -> int:
         return hash(self._ids)
 
+    # What Set would do id by id in Python, over and over for each pod of a node.
+
+    def __eq__(self, other: object) -> bool:
+        return self._ids == (other._ids if isinstance(other, IdSet) else other)
+
+    def __le__(self, other: Set[object]) -> bool:
+        return self._ids <= (other._ids if isinstance(other, IdSet) else other)
+
 
 class CpuSet(IdSet):
     """A set of logical CPUs."""
@@ -112,3 +109,25 @@ class NodeSet(IdSet):
     """A set of NUMA nodes, as in ``cpuset.mems``."""
 
     __slots__ = ()
+
+
+_Kind = TypeVar("_Kind", bound=IdSet)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(kind: type[_Kind], text: str) -> _Kind:
+    """See ``IdSet.parse``; the same few texts are read again and again."""
+    text = text.strip(" \t\r\n\0")
+    ids: set[int] = set()
+    for part in text.split(",") if text else ():
+        m = _RANGE.fullmatch(part.strip())
+        if m is None:
+            raise CpuListError(f"{part!r} in {text!r} is no cpulist range like 0-3 or 8")
+        first, last = int(m[1]), int(m[2] or m[1])
+        used, group = int(m[3] or 1), int(m[4] or 1)
+        if last > MAX_ID:
+            raise CpuListError(f"{part!r} in {text!r}: ids end at {MAX_ID}")
+        if first > last or not 0 < used <= group:
+            raise CpuListError(f"{part!r} in {text!r} is an empty or reversed range")
+        ids.update(n for n in range(first, last + 1) if (n - first) % group < used)
+    return kind(ids)

@@ -11,6 +11,8 @@ NumapinError
 ├── MoveError           PageMoveFailed      move_pages(2) failed for more than single pages
 ├── CounterError        CountersUnavailable BPF can't be compiled, loaded or read
 ├── ApiError            ApiUnavailable      the API server refused or could not be reached
+├── ChartError          ChartUnreadable     the chart's own files contradict each other
+├── SelfTestError       SelfTestFailed      a pod of our own was not pinned and verified
 └── LabError            LabFailed           the lab lacks something, or a step of it failed
 
 Messages name the field or file, the value found and what is allowed, because they are
@@ -90,3 +92,15 @@ class LabError(NumapinError):
     """The lab lacks something on this machine, or a step of it failed."""
 
     reason: ClassVar[str] = "LabFailed"
+
+
+class ChartError(NumapinError):
+    """The chart's source files can't be understood or contradict each other."""
+
+    reason: ClassVar[str] = "ChartUnreadable"
+
+
+class SelfTestError(NumapinError):
+    """A pod that was made to try the installation was not pinned and verified."""
+
+    reason: ClassVar[str] = "SelfTestFailed"

@@ -8,7 +8,9 @@ from typing import Final
 GROUP: Final = "numapin.io"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
-CATEGORY: Final = "numapin"
+CATEGORY: Final = "numa"
+"""``kubectl get numa`` lists all three kinds. Not "numapin": kubectl takes a category before a
+singular name, and ``kubectl get numapin POD`` would be refused."""
 
 PIN_LABEL: Final = "numapin.io/pin"
 PIN_LABEL_VALUE: Final = "true"

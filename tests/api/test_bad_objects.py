@@ -265,3 +265,22 @@ def test_identity_of_a_pin_never_changes(kube: ApiClient, namespace, field):
     # The rest of the spec may: another socket is another plan for the same pod.
     moved = pins.merge("hopper", {"spec": {"socket": 0, "cpus": "0-1", "mems": "0"}})
     assert moved["metadata"]["generation"] == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"mode": "Off"}, "spec.mode"),
+        ({"memoryHeadroom": "lots"}, "spec.memoryHeadroom"),
+        ({"memory": "None", "verification": {"window": "1h"}}, "spec.verification.window"),
+        ({"priority": 7, "placement": {"strategy": "Best"}}, "spec.placement.strategy"),
+    ],
+)
+def test_a_refused_edit_leaves_the_policy_as_it_was(kube: ApiClient, namespace, spec, field):
+    policies = Resources(kube, "numapolicies")
+    made = policies.create(example("NumaPolicy"))
+    name = made["metadata"]["name"]
+    with pytest.raises(ApiException) as caught:
+        policies.merge(name, {"spec": spec})
+    assert field in refusal(caught.value)
+    assert policies.get(name) == made

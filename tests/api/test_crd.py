@@ -57,7 +57,7 @@ def test_names(name, short, scope):
     found = yaml.safe_load((ROOT / "crds" / f"{name}.yaml").read_text())
     assert found["metadata"]["name"] == name
     assert found["spec"]["names"]["shortNames"] == [short]
-    assert found["spec"]["names"]["categories"] == ["numapin"]
+    assert found["spec"]["names"]["categories"] == ["numa"]
     assert found["spec"]["scope"] == scope
 
 
