@@ -8,11 +8,15 @@ import threading
 from collections.abc import Callable
 
 from numapin_agent.app import Agent
+from numapin_agent.claim import claim
 from numapin_agent.config import AgentConfig, parse
 from numapin_agent.logs import set_up
 from numapin_api.errors import NumapinError
 
 log = logging.getLogger(__name__)
+
+SWITCH_SECONDS = 0.0005
+"""How long one thread may keep the interpreter while another wants it."""
 
 
 def run(make: Callable[[AgentConfig], Agent]) -> None:
@@ -23,6 +27,9 @@ def run(make: Callable[[AgentConfig], Agent]) -> None:
     """
     config = parse()
     set_up(config.log_level, config.log_format)
+    # A scrape must not hold up a pod that is about to start: by default a thread that computes
+    # keeps all others waiting for 5 ms at a time, after each of their system calls.
+    sys.setswitchinterval(SWITCH_SECONDS)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -31,6 +38,7 @@ def run(make: Callable[[AgentConfig], Agent]) -> None:
     except (NumapinError, OSError) as e:
         log.error("can't start: %s", e)  # noqa: TRY400 -- for people; no bug of ours
         sys.exit(1)
+    claim(config.state_dir)
     # Modules and models live as long as the process: no collection need look at them again.
     gc.collect()
     gc.freeze()

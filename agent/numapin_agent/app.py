@@ -45,6 +45,7 @@ STUCK_SECONDS = 60.0
 call or one memory read, and both give up earlier."""
 
 
+SWITCHED_OFF = "counters are switched off (--no-counters)"
 AVAILABLE_SECONDS = 1.0
 """How old the figures of free memory may be that a pin is decided on: one tick asks for them
 once for each pod, and the kernel's answer takes longer to parse than all the rest."""
@@ -211,8 +212,11 @@ class Agent:
     def _start_counters(self) -> None:
         try:
             topology = read_topology(self._config.paths)
-            kept = LoadOptions(store=self._config.state_dir / "bpf")
-            counters = Counters.start(self._config.paths, topology, options=kept)
+            options = LoadOptions(
+                store=self._config.state_dir / "bpf",
+                forbidden=None if self._config.counters else SWITCHED_OFF,
+            )
+            counters = Counters.start(self._config.paths, topology, options=options)
         except (CounterError, TopologyError) as e:
             log.warning("no counters: %s", e)
             self._failed(e)

@@ -6,20 +6,21 @@ nothing.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Cell, Ledger, PodLedger, Sample
 from numapin_api.node import Signal
+from numapin_api.topology import Topology
 
 
 class Tracer(Protocol):
     """Kernel counters; ``numapin_agent.counters.Counters`` is one such."""
 
-    def read(self) -> Mapping[int, CgroupCounters]:
-        """All counters by cgroup id.
+    def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
+        """Counters by cgroup id: of all cgroups that counted, or only of some.
 
         Raises:
             CounterError: they can't be read.
@@ -36,6 +37,13 @@ class Tracer(Protocol):
 
     def alive(self) -> bool:
         """Whether the kernel still counts."""
+
+    def follow(self, topology: Topology) -> None:
+        """Take note of CPUs that came or went.
+
+        Raises:
+            CounterError: the kernel programs can't be told.
+        """
 
 
 class Cgroup(Protocol):
@@ -84,6 +92,7 @@ class Census:
         self._ledger = Ledger()
         self._members: dict[str, Member] = {}
         self._tracer: Tracer | None = None
+        self._read_at = float("-inf")
         self._from_files = False
         self._hopeless = False
 
@@ -139,7 +148,7 @@ class Census:
             return dict(self._members)
 
     def read(self) -> Ledger:
-        """Read the counters now and fold them in.
+        """Read all counters now and fold them in.
 
         Raises:
             CounterError: they can't be read; the ledger stays as it was.
@@ -147,25 +156,27 @@ class Census:
         with self._lock:
             if self._tracer is None:
                 return self._ledger
-            readings: dict[Cell, CgroupCounters] = dict(self._tracer.read().items())
-            ids: dict[str, Set[Cell]] = {u: set(m.ids) for u, m in self._members.items()}
-            if self._from_files:
-                for uid, member in self._members.items():
-                    readings[uid] = CgroupCounters(
-                        migrated_pages=member.cgroup.numa_pages_migrated() or 0
-                    )
-                    ids[uid] = {*member.ids, uid}
+            readings, ids = self._readings(self._tracer.read(), self._members)
             self._ledger, dead = self._ledger.fold(readings, ids)
+            self._read_at = self._clock()
             gone = [cgroup for cgroup in dead if isinstance(cgroup, int)]
             if gone:
                 self._tracer.forget(gone)
             return self._ledger
 
-    def sample(self, uids: Iterable[str] | None = None) -> float:
-        """Read the counters and append a sample to the history of pods.
+    def recent(self, *, seconds: float) -> Ledger:
+        """The ledger as it was at most so long ago.
 
-        Args:
-            uids: which pods; None means all.
+        Raises:
+            CounterError: it is older, and the counters can't be read.
+        """
+        with self._lock:
+            if self._clock() - self._read_at <= seconds:
+                return self._ledger
+        return self.read()
+
+    def sample(self) -> float:
+        """Read all counters and append a sample to the history of every pod.
 
         Returns:
             The samples' moment, in monotonic seconds.
@@ -174,10 +185,45 @@ class Census:
             CounterError: they can't be read.
         """
         self.read()
+        return self._sampled(self.members())
+
+    def sample_pod(self, uid: str) -> float:
+        """Read the counters of one pod's cgroups only, and append a sample to its history.
+
+        Args:
+            uid: of the pod; one that has no cgroup gets no sample.
+
+        Returns:
+            See ``sample``.
+
+        Raises:
+            CounterError: they can't be read.
+        """
+        with self._lock:
+            member = self._members.get(uid)
+            one = {uid: member} if member else {}
+            if self._tracer is not None and member is not None:
+                readings, ids = self._readings(self._tracer.read(member.ids), one)
+                self._ledger = self._ledger.fold_pod(uid, readings, ids[uid])
+        return self._sampled(one)
+
+    def _readings(
+        self, counted: Mapping[int, CgroupCounters], members: Mapping[str, Member]
+    ) -> tuple[dict[Cell, CgroupCounters], dict[str, Set[Cell]]]:
+        """What was counted for pods, and under which ids."""
+        readings: dict[Cell, CgroupCounters] = dict(counted.items())
+        ids: dict[str, Set[Cell]] = {u: set(m.ids) for u, m in members.items()}
+        if self._from_files:
+            for uid, member in members.items():
+                readings[uid] = CgroupCounters(
+                    migrated_pages=member.cgroup.numa_pages_migrated() or 0
+                )
+                ids[uid] = {*member.ids, uid}
+        return readings, ids
+
+    def _sampled(self, members: Mapping[str, Member]) -> float:
         at = self._clock()
-        members = self.members()
-        wanted = members.keys() if uids is None else members.keys() & set(uids)
-        used = {uid: members[uid].cgroup.cpu_nanoseconds() for uid in wanted}
+        used = {uid: member.cgroup.cpu_nanoseconds() for uid, member in members.items()}
         with self._lock:
             if self._tracer is not None:
                 self._ledger = self._ledger.sampled(at, cpu_nanoseconds=used)

@@ -103,8 +103,11 @@ class Cluster:
             "numapins", PinSource(pins), key=_pin_key, changed=changed, failed=failed
         )
         self._pods: Mirror[Key, PodView] = Mirror(
-            "pods", pods, key=_pod_key, changed=changed, failed=failed
+            "pods", pods, key=_pod_key, changed=changed, failed=failed, same=PodView.same
         )
+
+        # The last copy that was asked for, and those of it that could be read.
+        self._readable: tuple[Mapping[Key, NumaPin | Unreadable], Mapping[Key, NumaPin]] = ({}, {})
 
     def start(self) -> None:
         """Begin to mirror."""
@@ -133,7 +136,11 @@ class Cluster:
 
     def pins(self) -> Mapping[Key, NumaPin]:
         """NumaPins of this node that could be read."""
-        return {k: p for k, p in self._pins.objects().items() if isinstance(p, NumaPin)}
+        objects, (known, readable) = self._pins.objects(), self._readable
+        if objects is not known:
+            readable = {k: p for k, p in objects.items() if isinstance(p, NumaPin)}
+            self._readable = objects, readable
+        return readable
 
     def pods(self) -> Mapping[Key, PodView]:
         """Pods of this node."""

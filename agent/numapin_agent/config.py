@@ -7,6 +7,7 @@ itself. It deliberately knows no defaults of policies: those are the operator's.
 import logging
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal, cast
 
@@ -37,6 +38,7 @@ class AgentConfig:
         interval_seconds: time between two passes over all pods without any event.
         log_level: a level of the standard library's logging.
         log_format: one JSON object or one plain line per message.
+        counters: whether kernel programs may be loaded.
         kubeconfig: where the API server is; None means the service account, else
             ``$KUBECONFIG``.
     """
@@ -49,6 +51,7 @@ class AgentConfig:
     interval_seconds: float
     log_level: int
     log_format: LogFormat
+    counters: bool
     kubeconfig: Path | None
 
 
@@ -89,8 +92,36 @@ class _NodeName(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if _NODE_NAME.fullmatch(value) is None:
-            self.fail(f"{value!r} is not the name of a Kubernetes node", param, ctx)
+            self.fail(
+                f"{value!r} is not the name of a Kubernetes node; allowed: lower-case letters, "
+                "digits, - and ., at most 253",
+                param,
+                ctx,
+            )
         return value
+
+
+class _Address(click.ParamType[str]):
+    name = "IPv4"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(IPv4Address(value))
+        except ValueError:
+            self.fail(f"{value!r} is no IPv4 address like 0.0.0.0 or 127.0.0.1", param, ctx)
+
+
+class _Port(click.ParamType[int]):
+    name = "port"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        text = str(value)
+        port = int(text) if re.fullmatch(r"\d{1,5}", text, re.ASCII) else -1
+        if not 0 <= port <= 65535:
+            self.fail(f"{text!r} is no port; allowed: 0 to 65535", param, ctx)
+        return port
 
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -131,6 +162,7 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     default="0.0.0.0",  # noqa: S104 -- Prometheus and the kubelet's probes come from outside
     show_default=True,
     show_envvar=True,
+    type=_Address(),
     help="Address that /metrics, /healthz and /readyz listen on.",
 )
 @click.option(
@@ -139,7 +171,7 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     default=9465,
     show_default=True,
     show_envvar=True,
-    type=click.IntRange(0, 65535),
+    type=_Port(),
     help="Port of the same; 0 takes a free one.",
 )
 @click.option(
@@ -170,6 +202,14 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     help="One JSON object or one plain line per message, on stderr.",
 )
 @click.option(
+    "--counters/--no-counters",
+    envvar="NUMAPIN_COUNTERS",
+    default=True,
+    show_default=True,
+    show_envvar=True,
+    help="Load kernel programs (eBPF) that count; without them verdicts rest on placement.",
+)
+@click.option(
     "--kubeconfig",
     envvar="NUMAPIN_KUBECONFIG",
     show_envvar=True,
@@ -186,6 +226,7 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
     interval: float,
     log_level: str,
     log_format: str,
+    counters: bool,
     kubeconfig: Path | None,
 ) -> AgentConfig:
     """Keep pods on the socket that their NumaPin names, and count what they do."""
@@ -199,6 +240,7 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
         interval_seconds=interval,
         log_level=logging.getLevelNamesMapping()[log_level.upper()],
         log_format=cast(LogFormat, log_format),
+        counters=counters,
         kubeconfig=kubeconfig,
     )
 

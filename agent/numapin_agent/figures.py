@@ -14,6 +14,9 @@ from numapin_agent.pin.values import PinReport
 from numapin_agent.ports import Key
 from numapin_api.errors import CgroupError, CounterError
 
+SCRAPE_SECONDS = 0.5
+"""What was read so long ago was read for the same scrape."""
+
 _MIGRATED = b"\nnuma_pages_migrated "
 
 
@@ -57,9 +60,14 @@ def pod_figures(
 
 
 def pages_counted(census: Census) -> int | None:
-    """Pages of NUMA balancing counted in all cgroups of the node; None without counters."""
+    """Pages of NUMA balancing counted in all cgroups of the node; None without counters.
+
+    From the reading that the same scrape has just made for the pods, if it has.
+    """
+    if not census.counting:
+        return None
     try:
-        return census.read().node.totals().migrated_pages if census.counting else None
+        return census.recent(seconds=SCRAPE_SECONDS).node.totals().migrated_pages
     except CounterError:
         return None
 

@@ -6,16 +6,20 @@ it would help nobody. The server deliberately offers nothing else.
 """
 
 import logging
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry
+
+from numapin_agent.exposition import CONTENT_TYPE, page
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +27,45 @@ Check = Callable[[], str | None]
 """What is wrong, for people; None when nothing is."""
 
 
+MOST_PER_PEER = 8
+"""Connections of one address at once. Any pod may reach this port, and each takes a thread;
+the kubelet and Prometheus have addresses of their own, and a few connections."""
+MOST = 64
+"""Connections at once."""
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self._lock = threading.Lock()
+        self._peers: Counter[str] = Counter()
+        super().__init__(address, handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ANN401, ARG002
+        """Whether there is room for one more; else the connection is closed at once."""
+        with self._lock:
+            return self._peers[client_address[0]] < MOST_PER_PEER and self._peers.total() < MOST
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Begin a thread; this one is the only that adds."""
+        with self._lock:
+            self._peers[client_address[0]] += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """One connection, from its beginning to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                self._peers[client_address[0]] -= 1
+                # Addresses that are gone must not be kept.
+                self._peers = +self._peers
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002
+        """A client that hung up or said nothing: the inherited traceback would fill the log."""
+        log.debug("%s: %s", client_address[0], sys.exc_info()[1])
 
 
 class _Quiet(WSGIRequestHandler):
@@ -58,13 +99,12 @@ class HealthServer:
         healthy: Check,
         ready: Check,
     ) -> None:
-        metrics: WSGIApplication = make_wsgi_app(registry)
         checks = {"/healthz": healthy, "/readyz": ready}
 
         def app(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
             path = environ.get("PATH_INFO", "")
             if path == "/metrics":
-                return metrics(environ, start)
+                return _answer(start, "200 OK", page(registry), CONTENT_TYPE)
             check = checks.get(path)
             if check is None:
                 return _plain(start, "404 Not Found", "/metrics, /healthz and /readyz are here")
@@ -89,8 +129,9 @@ class HealthServer:
 
 
 def _plain(start: "StartResponse", status: str, text: str) -> Iterable[bytes]:
-    body = f"{text}\n".encode()
-    start(
-        status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    )
+    return _answer(start, status, f"{text}\n".encode(), "text/plain; charset=utf-8")
+
+
+def _answer(start: "StartResponse", status: str, body: bytes, kind: str) -> Iterable[bytes]:
+    start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
     return (body,)

@@ -1,4 +1,4 @@
-"""The API server, as far as the agent needs it: two watches, three writes, one Event.
+"""The API server, as far as the agent needs it: two watches, three writes.
 
 lightkube does the talking; here are the selectors, the server-side applies and the
 translation of every failure into ApiError. Nothing here decides anything, retries
@@ -33,7 +33,6 @@ from numapin_api.pin import NumaPin, Observed
 
 PinResource = create_namespaced_resource(names.GROUP, names.VERSION, NumaPin.KIND, NumaPin.PLURAL)
 NodeResource = create_global_resource(names.GROUP, names.VERSION, NumaNode.KIND, NumaNode.PLURAL)
-EventResource = create_namespaced_resource("events.k8s.io", "v1", "Event", "events")
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 WATCH_SECONDS = (240, 360)
@@ -278,43 +277,3 @@ class Api:
             self._client.apply(
                 status, name=pin.metadata.name, namespace=pin.metadata.namespace, force=True
             )
-
-    def pod_event(self, pin: NumaPin, *, reason: str, note: str) -> None:
-        """A Warning on a pod.
-
-        Args:
-            pin: the pod's NumaPin.
-            reason: one CamelCase word.
-            note: for people, at most 1 kB.
-
-        Raises:
-            ApiError: it could not be written; a pod and namespace that are gone are no error.
-        """
-        now = self._now()
-        event: dict[str, Any] = {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {
-                "name": f"{pin.metadata.name}.{int(now.timestamp() * 1e9):x}",
-                "namespace": pin.metadata.namespace,
-            },
-            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "type": "Warning",
-            "reason": reason,
-            "note": note[:1024],
-            "action": "Pinning",
-            "regarding": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "name": pin.metadata.name,
-                "namespace": pin.metadata.namespace,
-                "uid": pin.spec.pod_uid,
-            },
-            "reportingController": f"{names.GROUP}/agent",
-            "reportingInstance": self._node,
-        }
-        try:
-            with _errors(f"create Event on {pin.metadata.namespace}/{pin.metadata.name}"):
-                self._client.create(EventResource(**event))
-        except NotFoundError:
-            return

@@ -8,6 +8,7 @@ deliberately reads nothing and knows no clock: readings and times are handed in.
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
+from operator import ge, sub
 from types import MappingProxyType
 
 from numapin_agent.counters.signals import CgroupCounters
@@ -17,7 +18,6 @@ HISTORY_SECONDS = 90.0
 BASELINE_SECONDS = 60.0
 
 ZERO = CgroupCounters()
-_FIELDS = tuple(CgroupCounters.__dataclass_fields__)
 Cell = int | str
 """What has counters: a cgroup by its id, or a pod by its UID for what memory.stat says."""
 _NOTHING: Mapping[Cell, CgroupCounters] = MappingProxyType({})
@@ -25,12 +25,12 @@ _NOTHING: Mapping[Cell, CgroupCounters] = MappingProxyType({})
 
 def grew(new: CgroupCounters, old: CgroupCounters) -> bool:
     """Whether no counter went back, which happens only when a kernel map was made anew."""
-    return all(getattr(new, name) >= getattr(old, name) for name in _FIELDS)
+    return all(map(ge, new, old))
 
 
 def difference(new: CgroupCounters, old: CgroupCounters) -> CgroupCounters:
     """What was counted between two readings of totals."""
-    return CgroupCounters(**{name: getattr(new, name) - getattr(old, name) for name in _FIELDS})
+    return CgroupCounters(*map(sub, new, old))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class PodLedger:
 
     def totals(self) -> CgroupCounters:
         """Everything counted for this pod."""
-        return sum(self.live.values(), self.retired)
+        return CgroupCounters(*map(sum, zip(self.retired, *self.live.values(), strict=True)))
 
     def fold(
         self, readings: Mapping[Cell, CgroupCounters], members: Set[Cell]
@@ -106,12 +106,14 @@ class PodLedger:
             The new ledger, and the ids of cgroups that died since the last fold: their
             counts are kept here, so the kernel may forget them.
         """
+        if {c: readings.get(c, ZERO) for c in members} == self.live:
+            return self, frozenset()  # as for most pods nearly always
         retired = self.retired
         live: dict[Cell, CgroupCounters] = {}
         for cgroup in members | self.live.keys():
             old = self.live.get(cgroup, ZERO)
             new = readings.get(cgroup, old)
-            if not grew(new, old):
+            if new != old and not grew(new, old):
                 retired += old
             if cgroup in members:
                 live[cgroup] = new
@@ -125,7 +127,8 @@ class PodLedger:
     def sampled(self, at: float, *, cpu_nanoseconds: int) -> "PodLedger":
         """Append the present totals to the history; a moment not after the last replaces it."""
         kept = tuple(s for s in self.history if at - HISTORY_SECONDS <= s.at < at)
-        return replace(self, history=(*kept, Sample(at, self.totals(), cpu_nanoseconds)))
+        sample = Sample(at, self.totals(), cpu_nanoseconds)
+        return PodLedger(live=self.live, retired=self.retired, history=(*kept, sample))
 
     def before(self, at: float, *, seconds: float = BASELINE_SECONDS) -> Window | None:
         """The window that ends at the last sample not after ``at``.
@@ -182,6 +185,20 @@ class Ledger:
             dead |= self.pods[uid].live.keys()
         node, _ = self.node.fold(readings, readings.keys())
         return Ledger(pods, node), frozenset(dead)
+
+    def fold_pod(
+        self, uid: str, readings: Mapping[Cell, CgroupCounters], members: Set[Cell]
+    ) -> "Ledger":
+        """Take in counters of one pod only; a cgroup of it that died waits for a whole fold.
+
+        Args:
+            uid: the pod.
+            readings: counters by cgroup id, at least of those that exist.
+            members: ids of the pod's cgroups that exist now.
+        """
+        old = self.pods.get(uid, _NEW)
+        pod, _ = old.fold(readings, members | old.live.keys())
+        return Ledger({**self.pods, uid: pod}, self.node)
 
     def sampled(self, at: float, *, cpu_nanoseconds: Mapping[str, int]) -> "Ledger":
         """Append a sample to the history of those pods whose CPU time is given."""

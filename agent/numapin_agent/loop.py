@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from numapin_agent import observe
-from numapin_agent.ledger import Sample
+from numapin_agent.measure import Measure
 from numapin_agent.orders import Refusal, order, wants_pin
 from numapin_agent.pin.values import PinOrder, PinReport
 from numapin_agent.pods import PodView
@@ -33,12 +33,8 @@ MOVING_SECONDS = 1.0
 """How often progress is looked at while pages move or a baseline is taken..."""
 MOVING_LOAD = 10
 """... but each look is followed by a pause of so many times what it took."""
-SAMPLE_SECONDS = 1.0
-"""How old a sample may be that a window begins or ends with."""
 RESCAN_SECONDS = 60.0
 """How often all cgroups of all pods are looked for, whatever events said or lost."""
-EVENT_SECONDS = 60.0
-"""Least time between two drift Events on one pod: a fight must not flood the API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,8 @@ class Seen:
 
     Attributes:
         pin_uid: the NumaPin's own UID: one made anew starts from nothing.
+        settled: the NumaPin and the pod by which the last look found nothing to do, and whether
+            counters were given up; None when there was something, or something failed.
         track: the measurement.
         baseline: before the pin.
         inherited: the window that an agent before this one published, and what it belongs to.
@@ -54,12 +52,11 @@ class Seen:
         published: what was handed to the publisher last.
         published_at: when, in monotonic seconds.
         missing_since: since when the pod has not been found.
-        drift_event_at: when the last drift Event was made.
-        drifts: drift count at that time.
         failures: in a row.
     """
 
     pin_uid: str
+    settled: tuple[NumaPin, PodView, bool] | None = None
     track: Track = field(default_factory=Track)
     baseline: observe.Baseline | None = None
     inherited: tuple[Cause, Counters] | None = None
@@ -67,9 +64,13 @@ class Seen:
     published: Observed | None = None
     published_at: float = 0.0
     missing_since: float | None = None
-    drift_event_at: float | None = None
-    drifts: int = 0
     failures: int = 0
+
+    def inherited_by(self, track: Track) -> Counters | None:
+        """The inherited window, if it is about the very pin that is now measured."""
+        if self.inherited is None or self.inherited[0] != track.cause:
+            return None
+        return self.inherited[1]
 
 
 class Loop:
@@ -81,8 +82,10 @@ class Loop:
 
     def __init__(self, with_: Surroundings) -> None:
         self._w = with_
+        self._measure = Measure(with_.census, clock=with_.clock, wall=with_.wall)
         self._queue: WorkQueue[Key] = WorkQueue(clock=with_.clock)
         self._seen: dict[Key, Seen] = {}
+        self._round: dict[Key, None] = {}
         self._appeared: dict[str, float] = {}
         self._ours: set[str] = set()
         self._problems: dict[str, Reason] = {}
@@ -149,12 +152,19 @@ class Loop:
         """
         left = self._next_tick - self._w.clock()
         # The first tick comes before the first pod: it tells which pods are pinned already.
-        key = self._queue.get(left if wait else 0) if left > 0 else None
+        # What a tick asks for comes after all else: new pods don't wait for its round to end.
+        key = self._queue.get(left if wait and not self._round else 0) if left > 0 else None
+        act = self.reconcile
+        if key is not None:
+            self._round.pop(key, None)
+        elif left > 0 and self._round:
+            key, act = next(iter(self._round)), self._pass_by
+            del self._round[key]
         self._heartbeat = self._w.clock()
         if self._stopped.is_set():
             return False
         if key is not None:
-            self._guarded(f"{key[0]}/{key[1]}", lambda: self.reconcile(key), key)
+            self._guarded(f"{key[0]}/{key[1]}", lambda: act(key), key)
             return True
         if self._w.clock() < self._next_tick:
             return False
@@ -187,7 +197,7 @@ class Loop:
         pin = self._w.objects.pins().get(key)
         failures = seen.failures + 1 if seen else 1
         if seen is not None:
-            self._seen[key] = replace(seen, failures=failures)
+            self._seen[key] = replace(seen, failures=failures, settled=None)
             if pin is not None and isinstance(error, NumapinError):
                 refusal = Refusal(error.reason, str(error))
                 self._publish(key, pin, self._refused(pin, refusal))
@@ -198,14 +208,16 @@ class Loop:
     def tick(self) -> None:
         """Look at everything once, whatever events said or lost."""
         w = self._w
-        w.on_tick()
+        # Pins first: whatever fails below must not cost them their look. What a slow round has
+        # left over stays in front.
+        self._round |= dict.fromkeys(w.objects.pins())
         self._ours = set(w.pinner.taken())
+        self.sweep()
         if w.clock() >= self._next_scan:
             w.census.replace(w.cgroups.pods())
             self._next_scan = w.clock() + RESCAN_SECONDS
+        w.on_tick()
         w.census.sample()
-        self.sweep()
-        self._queue.add(w.objects.pins())
 
     def sweep(self) -> None:
         """Release what is pinned without an order for it.
@@ -241,6 +253,28 @@ class Loop:
 
     # One pod.
 
+    def _pass_by(self, key: Key) -> None:
+        """Reconcile a pod on account of a tick: only if something about it is not as it was."""
+        if not self._as_it_was(key):
+            self.reconcile(key)
+
+    def _as_it_was(self, key: Key) -> bool:
+        w = self._w
+        seen, pin, pod = self._seen.get(key), w.objects.pins().get(key), w.objects.pods().get(key)
+        return (
+            seen is not None
+            and seen.settled is not None
+            and seen.settled[0] is pin
+            and seen.settled[1] is pod
+            and seen.settled[2] == w.census.hopeless
+            and seen.report is not None
+            and (pod.cgroup_uid in self._ours) == (seen.report.phase == "Pinned")
+            # Counters that came later begin a window; a window that ends has its own time.
+            and (seen.track.start is not None or not w.census.counting)
+            and w.clock() - seen.published_at < observe.REFRESH_SECONDS
+            and w.pinner.unchanged(pod.cgroup_uid)
+        )
+
     def reconcile(self, key: Key) -> None:
         """Bring one pod to what its NumaPin says, and publish what came of it."""
         objects = self._w.objects
@@ -256,7 +290,7 @@ class Loop:
         if isinstance(found, Refusal):
             self._refuse(key, pin, seen, found)
             return
-        self._act(key, pin, replace(seen, missing_since=None), found)
+        self._act(key, pin, replace(seen, missing_since=None, settled=None), found)
 
     def _look(self, pod: PodView | None) -> None:
         """Note which cgroups a pod has now: something about it changed."""
@@ -294,7 +328,6 @@ class Loop:
     def _forget(self, key: Key) -> None:
         if self._seen.pop(key, None) is not None:
             self._w.publisher.drop(_pin_key(key))
-            self._w.publisher.drop(_event_key(key))
         self.sweep()
 
     def _refuse(self, key: Key, pin: NumaPin, seen: Seen, refusal: Refusal) -> None:
@@ -306,7 +339,7 @@ class Loop:
             if left > 0:
                 self._queue.add_after(key, left)
                 return
-        self._seen[key] = replace(seen, report=None, track=Track(), baseline=None)
+        self._seen[key] = replace(seen, report=None, track=Track(), baseline=None, settled=None)
         self.sweep()
         self._publish(key, pin, self._refused(pin, refusal))
 
@@ -322,9 +355,11 @@ class Loop:
     def _act(self, key: Key, pin: NumaPin, seen: Seen, wanted: PinOrder) -> None:
         w = self._w
         fresh = wants_pin(wanted) and wanted.uid not in self._ours
-        before = self._baseline(wanted.uid) if fresh else None
+        before = self._measure.baseline(wanted.uid) if fresh else None
         begun = w.clock()
-        report = w.pinner.reconcile(wanted, history_seconds=self._history_seconds(wanted.uid))
+        report = w.pinner.reconcile(
+            wanted, history_seconds=self._measure.history_seconds(wanted.uid)
+        )
         if fresh and report.applied is not None:
             self._ours.add(wanted.uid)
             log.info("%s/%s: takes CPUs %s, memory %s", *key, wanted.cpus, wanted.mems or "-")
@@ -335,11 +370,16 @@ class Loop:
             if made is not None and fresh:
                 w.recorder.pinned_after(w.clock() - made)
         window = float(seconds(pin.spec.verification.window))
-        sample = self._sample(wanted.uid) if report.phase in MEASURED else None
+        sample = self._measure.sample(wanted.uid) if report.phase in MEASURED else None
         track = seen.track.advance(report, sample, seconds=window)
-        seen = replace(seen, report=report, track=track, failures=0)
-        self._seen[key] = self._drift_event(key, pin, seen)
-        whole = self._whole_window(seen, report)
+        pod = w.objects.pods().get(key)
+        done = report.phase in MEASURED and report.problem is None
+        settled = (pin, pod, w.census.hopeless) if done and pod is not None else None
+        seen = replace(seen, report=report, track=track, failures=0, settled=settled)
+        self._seen[key] = seen
+        whole = self._measure.window(track, report)
+        if whole is None and not w.census.hopeless:
+            whole = seen.inherited_by(track)
         self._publish(
             key,
             pin,
@@ -356,65 +396,7 @@ class Loop:
         if due is not None:
             self._queue.add_after(key, due)
 
-    def _baseline(self, uid: str) -> Counters | None:
-        if self._w.census.last_sample(uid) is None:
-            return None  # it has just appeared: there is no "before", and no time to lose
-        at = self._w.census.sample((uid,))
-        pod = self._w.census.pod(uid)
-        past = pod.before(at) if pod else None
-        return observe.counters(past, wall_minus_monotonic=self._offset()) if past else None
-
-    def _history_seconds(self, uid: str) -> float:
-        if self._w.census.hopeless:
-            return float("inf")
-        pod = self._w.census.pod(uid)
-        return pod.history_seconds(self._w.clock()) if pod else 0.0
-
-    def _sample(self, uid: str) -> Sample | None:
-        """The pod's counters of now; right after a tick, which has taken everybody's, of then."""
-        census = self._w.census
-        if not census.counting:
-            return None
-        last = census.last_sample(uid)
-        if last is None or self._w.clock() - last.at >= SAMPLE_SECONDS:
-            census.sample((uid,))
-            last = census.last_sample(uid)
-        return last
-
-    def _offset(self) -> float:
-        return self._w.wall() - self._w.clock()
-
-    def _whole_window(self, seen: Seen, report: PinReport) -> Counters | None:
-        if seen.track.whole is not None:
-            return observe.counters(
-                seen.track.whole,
-                wall_minus_monotonic=self._offset(),
-                moved_pages=report.moved_pages,
-            )
-        if seen.inherited is not None and seen.inherited[0] == seen.track.cause:
-            return seen.inherited[1]
-        return None
-
     # What is told to the API server.
-
-    def _drift_event(self, key: Key, pin: NumaPin, seen: Seen) -> Seen:
-        drift = seen.report.drift if seen.report else None
-        if drift is None or drift.count <= seen.drifts:
-            return seen
-        now = self._w.clock()
-        if seen.drift_event_at is not None and now - seen.drift_event_at < EVENT_SECONDS:
-            return seen
-        note = (
-            f"cpuset was changed by somebody else to CPUs {drift.cpus or '-'}, memory "
-            f"{drift.mems or '-'} ({drift.count} times so far); set back to CPUs "
-            f"{pin.spec.cpus}, memory {pin.spec.mems or '-'}"
-        )
-        log.warning("%s/%s: %s", *key, note)
-        self._w.publisher.submit(
-            _event_key(key),
-            lambda: self._w.writes.pod_event(pin, reason="Drifted", note=note),
-        )
-        return replace(seen, drifts=drift.count, drift_event_at=now)
 
     def _publish(self, key: Key, pin: NumaPin, new: Observed) -> None:
         seen = self._seen[key]
@@ -427,10 +409,6 @@ class Loop:
 
     def _keys_of(self, uid: str) -> tuple[Key, ...]:
         return tuple(k for k, pod in self._w.objects.pods().items() if pod.cgroup_uid == uid)
-
-
-def _event_key(key: Key) -> str:
-    return f"event/{key[0]}/{key[1]}"
 
 
 def _pin_key(key: Key) -> str:

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.exposition import Rows
 from numapin_api.node import Signal
 
 POD = ("namespace", "pod")
@@ -136,77 +137,85 @@ class Figures(Collector):
 
 def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
     """Per-pod metrics, for every pod of the node, pinned or not."""
-    migrated = CounterMetricFamily(
+    migrated = Rows(
         "numapin_pod_numa_migrated_pages",
         "Pages of the pod that the kernel's NUMA balancing moved to another NUMA node. Grows "
         "while threads and memory chase each other; about 0 once the pod is pinned.",
+        "counter",
         labels=POD,
     )
-    crossed = CounterMetricFamily(
+    crossed = Rows(
         "numapin_pod_cross_socket_numa_migrated_pages",
         "Of numapin_pod_numa_migrated_pages_total, pages that went to another socket.",
+        "counter",
         labels=POD,
     )
-    took = CounterMetricFamily(
+    took = Rows(
         "numapin_pod_numa_migration_seconds",
         "Time that the pod's threads spent in NUMA-balancing page migrations, in seconds.",
+        "counter",
         labels=POD,
     )
-    hints = CounterMetricFamily(
+    hints = Rows(
         "numapin_pod_hint_fault_pages",
         "Pages of NUMA-hinting faults by locality: local means that the page lay on the socket "
         "of the CPU that touched it. Absent faults are no proof of locality: kernels from 6.16 "
         "do not scan a pod that is confined to one NUMA node.",
+        "counter",
         labels=(*POD, "locality"),
     )
-    tasks = CounterMetricFamily(
+    tasks = Rows(
         "numapin_pod_cross_socket_task_migrations",
         "Times that the scheduler moved a thread of the pod to a CPU of another socket.",
+        "counter",
         labels=POD,
     )
-    memory = GaugeMetricFamily(
+    memory = Rows(
         "numapin_pod_memory_resident_bytes",
         "Memory of the pod by the NUMA node that it lies on: anonymous, file and kernel memory, "
         "each page once (memory.numa_stat).",
+        "gauge",
         labels=(*POD, "numa_node"),
     )
-    moved = CounterMetricFamily(
+    moved = Rows(
         "numapin_pod_pin_moved_pages",
         "Pages that numapin itself moved to the pod's socket when it was pinned; not part of "
         "numapin_pod_numa_migrated_pages_total.",
+        "counter",
         labels=POD,
     )
-    pinned = GaugeMetricFamily(
+    pinned = Rows(
         "numapin_pod_pinned",
         "1 when the pod's cpuset is what its NumaPin asks for, written and read back; 0 while it "
         "is not (waiting, moving, refused, observing). Only pods that have a NumaPin.",
+        "gauge",
         labels=(*POD, "socket"),
     )
-    done = GaugeMetricFamily(
+    done = Rows(
         "numapin_pod_moving_bytes",
         "Progress of moving a running pod's memory to its socket: state done or total. Only "
         "while it is going on.",
+        "gauge",
         labels=(*POD, "state"),
     )
     for pod in pods:
-        key = [pod.namespace, pod.name]
+        key = (pod.namespace, pod.name)
         if pod.totals is not None:
             t = pod.totals
-            migrated.add_metric(key, t.migrated_pages)
-            crossed.add_metric(key, t.cross_socket_migrated_pages)
-            took.add_metric(key, t.migration_nanoseconds * NS)
-            hints.add_metric([*key, "local"], t.hint_fault_pages_local)
-            hints.add_metric([*key, "remote"], t.hint_fault_pages_remote)
-            tasks.add_metric(key, t.cross_socket_task_migrations)
+            migrated.add(*key, t.migrated_pages)
+            crossed.add(*key, t.cross_socket_migrated_pages)
+            took.add(*key, t.migration_nanoseconds * NS)
+            hints.add(*key, "local", t.hint_fault_pages_local)
+            hints.add(*key, "remote", t.hint_fault_pages_remote)
+            tasks.add(*key, t.cross_socket_task_migrations)
         for node, size in pod.memory.items():
-            memory.add_metric([*key, str(node)], size)
+            memory.add(*key, node, size)
         if pod.moved_pages is not None:
-            moved.add_metric(key, pod.moved_pages)
-            socket = "" if pod.socket is None else str(pod.socket)
-            pinned.add_metric([*key, socket], float(pod.pinned))
+            moved.add(*key, pod.moved_pages)
+            pinned.add(*key, "" if pod.socket is None else pod.socket, float(pod.pinned))
         if pod.moving is not None:
-            done.add_metric([*key, "done"], pod.moving[0])
-            done.add_metric([*key, "total"], pod.moving[1])
+            done.add(*key, "done", pod.moving[0])
+            done.add(*key, "total", pod.moving[1])
     yield from (migrated, crossed, took, hints, tasks, memory, moved, pinned, done)
 
 

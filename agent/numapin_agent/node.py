@@ -79,6 +79,7 @@ class NodeReporter:
         self._lock = threading.Lock()
         self._tracer: Tracer | None = None
         self._tracer_error: CounterError | None = None
+        self._followed: Topology | None = None
         self._slow: _Slow | None = None
         self._submitted: NumaNodeStatus | None = None
         self._written = threading.Event()
@@ -162,7 +163,10 @@ class NodeReporter:
         alive: bool | None = None
         if self._tracer_error:
             reasons.append(pure.of_error(self._tracer_error))
+            signals = pure.no_signals(self._tracer_error)
         elif self._tracer:
+            if topology is not None:
+                reasons += self._follow(self._tracer, topology)
             signals = self._tracer.levels()
             reasons += pure.signal_reasons(signals)
             if any(s.level not in ("none", "cgroup") for s in signals):
@@ -178,6 +182,17 @@ class NodeReporter:
             alive=alive,
             reasons=tuple(reasons),
         )
+
+    def _follow(self, tracer: Tracer, topology: Topology) -> list[Reason]:
+        """Tell the kernel programs of CPUs that came or went since they were told last."""
+        if topology == self._followed:
+            return []
+        try:
+            tracer.follow(topology)
+        except CounterError as e:
+            return [pure.of_error(e)]
+        self._followed = topology
+        return []
 
     def _reserved(self) -> str:
         kubelet = self._paths.kubelet_dir

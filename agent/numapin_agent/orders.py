@@ -72,6 +72,7 @@ def order(pin: NumaPin, pod: PodView | None, *, node_name: str) -> PinOrder | Re
         memory=spec.memory,
         headroom_percent=percent(spec.memory_headroom),
         container_names=pod.containers,
+        mirrors=pod.mirrors,
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from lightkube.core.resource import ApiInfo, NamespacedResourceG
 from lightkube.resources.core_v1 import Pod
 
+from numapin_agent.cgroup.names import valid_uid
 from numapin_api.names import PIN_LABEL, PIN_LABEL_VALUE
 
 
@@ -21,7 +22,7 @@ class _Labels(msgspec.Struct, rename={"pin": PIN_LABEL}, frozen=True, gc=False):
 class _Annotations(
     msgspec.Struct, rename={"mirror": "kubernetes.io/config.mirror"}, frozen=True, gc=False
 ):
-    mirror: str | None = None
+    mirror: str = ""
 
 
 class _Meta(msgspec.Struct, rename="camel", frozen=True):
@@ -69,7 +70,27 @@ class PodView(NamespacedResourceG, msgspec.Struct, frozen=True):
         The same, but for static pods: the kubelet makes their cgroup before the mirror pod
         exists and names it by the hash of the manifest (pkg/kubelet/pod/mirror_client.go).
         """
-        return self.metadata.annotations.mirror or self.metadata.uid
+        return self.metadata.annotations.mirror if self.mirrors else self.metadata.uid
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether this is the mirror of a static pod, by more than its own word.
+
+        Whoever may create pods may put the annotation on one, with any other pod's UID in it.
+        But the status of a new pod is emptied by the API server (pkg/registry/core/pod), and
+        the kubelet writes one only for mirrors of static pods that it runs itself.
+        """
+        return valid_uid(self.metadata.annotations.mirror) and bool(self.containers)
+
+    def same(self, other: "PodView") -> bool:
+        """Whether nothing that matters here differs: its author may change the rest at will."""
+        mine, its = self.metadata, other.metadata
+        return (mine.uid, mine.labels, mine.annotations, self.status) == (
+            its.uid,
+            its.labels,
+            its.annotations,
+            other.status,
+        )
 
     @property
     def opted_in(self) -> bool:

@@ -22,6 +22,9 @@ class Pins(Protocol):
     def reconcile(self, order: PinOrder, *, history_seconds: float) -> PinReport:
         """Bring a pod to what is ordered, and read back."""
 
+    def unchanged(self, uid: str) -> bool:
+        """Whether the same order would find nothing to do; False is no statement."""
+
     def release(self, uid: str) -> PinReport:
         """Give a pod back what its parent has, and forget it."""
 
@@ -85,9 +88,6 @@ class Writes(Protocol):
 
     def apply_observed(self, pin: NumaPin, observed: Observed) -> None:
         """Write status.observed."""
-
-    def pod_event(self, pin: NumaPin, *, reason: str, note: str) -> None:
-        """Make an Event on the pin's pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from numapin_api.base import Condition
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CpuListError, NumapinError
 from numapin_api.node import (
+    SIGNALS,
     Capabilities,
     NumaNodeStatus,
     NumaNodeUsage,
@@ -151,6 +152,11 @@ def node_status(  # noqa: PLR0913 -- a status is made of many things, all by key
         agent_version=agent_version,
         conditions=conditions(reasons, previous.conditions if previous else [], now=now),
     )
+
+
+def no_signals(error: NumapinError) -> tuple[Signal, ...]:
+    """All signals, none of which can be had because of an error."""
+    return tuple(Signal(name=name, level="none", reason=str(error)) for name in SIGNALS)
 
 
 def signal_reasons(signals: Sequence[Signal]) -> list[Reason]:

@@ -66,6 +66,8 @@ class Mirror(Generic[K, T]):
         key: identity of an object; None drops it.
         changed: called with the keys of objects that may have changed, by the thread.
         failed: called with each error, by the thread.
+        same: whether a modified object is as good as the one before, so that nobody need be
+            told; by default none is.
     """
 
     def __init__(  # noqa: PLR0913 -- most by keyword
@@ -76,6 +78,7 @@ class Mirror(Generic[K, T]):
         key: Callable[[T], K],
         changed: Callable[[Iterable[K]], None],
         failed: Callable[[Exception], None],
+        same: Callable[[T, T], bool] = lambda _old, _new: False,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._name = name
@@ -83,9 +86,11 @@ class Mirror(Generic[K, T]):
         self._key = key
         self._changed = changed
         self._failed = failed
+        self._same = same
         self._uniform = uniform
         self._objects: dict[K, T] = {}
         self._listed = threading.Event()
+        self._shown: tuple[Mapping[K, T], Mapping[K, T]] = ({}, {})
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{name}", daemon=True)
 
@@ -108,8 +113,12 @@ class Mirror(Generic[K, T]):
         return self._thread.is_alive()
 
     def objects(self) -> Mapping[K, T]:
-        """The copy as it is now; it does not change later."""
-        return MappingProxyType(self._objects)
+        """The copy as it is now; it does not change later, and is the same until there is news."""
+        objects, (of, shown) = self._objects, self._shown
+        if of is not objects:
+            shown = MappingProxyType(objects)
+            self._shown = objects, shown
+        return shown
 
     def _run(self) -> None:
         failures = 0
@@ -154,9 +163,12 @@ class Mirror(Generic[K, T]):
         if change == "BOOKMARK":
             return
         key = self._key(obj)
+        old = self._objects.get(key)
         # A new dict for each change, so that a reader's copy stays whole without a lock.
         if change == "DELETED":
             self._objects = {k: v for k, v in self._objects.items() if k != key}
         else:
             self._objects = {**self._objects, key: obj}
+            if old is not None and self._same(old, obj):
+                return
         self._changed((key,))

@@ -11,7 +11,7 @@ from pathlib import Path
 from numapin_api.errors import CgroupError
 
 
-def read(path: Path) -> str | None:
+def read(path: Path | str) -> str | None:
     """The content of a cgroup file.
 
     Returns:

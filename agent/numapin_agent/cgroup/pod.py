@@ -5,7 +5,7 @@ an empty cgroup would (or raises CgroupError where an empty answer would be a li
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from numapin_agent.cgroup.names import Qos, container_id
 from numapin_agent.cgroup.values import Cpuset, Residency, parse_flat_keyed, parse_numa_stat
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import CgroupError
+
+Read = Callable[[str], str | None]
+"""Reads a cgroup file; ``files.read`` is one such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +68,19 @@ class PodCgroup:
 
     def cgroup_ids(self) -> frozenset[int]:
         """Ids of the pod's cgroup and all below: what bpf_get_current_cgroup_id() returns."""
-        ids = set()
-        for path in self.walk():
-            try:
-                ids.add(path.stat().st_ino)
-            except OSError:
-                continue
-        return frozenset(ids)
+        return frozenset(number for _, number in self.walk())
 
-    def walk(self) -> Iterator[Path]:
-        """The pod's directory and all below; symbolic links are not followed."""
+    def walk(self) -> Iterator[tuple[str, int]]:
+        """Path and inode of the pod's directory and all below; symbolic links not followed."""
         left = [str(self.path)]
         while left:
             path = left.pop()
-            yield Path(path)
             try:
+                found = os.stat(path)  # noqa: PTH116 -- a Path costs more than the call
+                yield path, found.st_ino
                 # Two links and one for each subdirectory (fs/kernfs/inode.c), so a leaf with
                 # its sixty files need not be read.
-                if Path(path).stat().st_nlink != 2:
+                if found.st_nlink != 2:
                     with os.scandir(path) as entries:
                         left += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
             except OSError:
@@ -97,49 +95,62 @@ class PodCgroup:
         found = ((container_id(e.name), Path(e.path)) for e in entries)
         return tuple(sorted((Container(i, p) for i, p in found if i is not None), key=_by_id))
 
-    def effective(self) -> Cpuset:
+    def effective(self, read: Read = files.read) -> Cpuset:
         """The kernel's view of the pod's cpuset.
+
+        Args:
+            read: reads a cgroup file, as ``files.read``.
 
         Raises:
             CgroupError: the cgroup is gone or has no cpuset anywhere above it.
         """
-        return self.effective_of(self.path)
+        return self.effective_of(self.path, read)
 
-    def parent_effective(self) -> Cpuset:
+    def parent_effective(self, read: Read = files.read) -> Cpuset:
         """The most that the pod can be given: its parent's effective cpuset.
+
+        Args:
+            read: see ``effective``.
 
         Raises:
             CgroupError: see ``effective``.
         """
-        return self.effective_of(self.path.parent)
+        return self.effective_of(self.path.parent, read)
 
-    def effective_of(self, path: Path) -> Cpuset:
+    def effective_of(self, path: Path, read: Read = files.read) -> Cpuset:
         """The effective cpuset of a cgroup in the kubepods tree.
 
         A cgroup whose parent has not enabled the cpuset controller has no such file: its
         tasks are under the nearest ancestor that has one.
 
+        Args:
+            path: the cgroup's directory.
+            read: see ``effective``.
+
         Raises:
             CgroupError: the cgroup is gone, or no ancestor has the file.
         """
-        if not path.is_dir():
-            raise CgroupError(f"{path}: the cgroup is gone")
-        cpus = self._nearest(path, "cpuset.cpus.effective")
         return Cpuset(
-            CpuSet.parse(cpus), NodeSet.parse(self._nearest(path, "cpuset.mems.effective"))
+            CpuSet.parse(self._nearest(path, "cpuset.cpus.effective", read)),
+            NodeSet.parse(self._nearest(path, "cpuset.mems.effective", read)),
         )
 
-    def own(self, path: Path) -> Cpuset:
+    def own(self, path: Path, read: Read = files.read) -> Cpuset:
         """The configured cpuset of a cgroup; empty sets inherit."""
         return Cpuset(
-            CpuSet.parse(files.read(path / "cpuset.cpus") or ""),
-            NodeSet.parse(files.read(path / "cpuset.mems") or ""),
+            CpuSet.parse(read(f"{path}/cpuset.cpus") or ""),
+            NodeSet.parse(read(f"{path}/cpuset.mems") or ""),
         )
 
-    def _nearest(self, path: Path, name: str) -> str:
+    def _nearest(self, path: Path, name: str, read: Read) -> str:
+        text = read(f"{path}/{name}")
+        if text is not None:
+            return text
+        if not path.is_dir():
+            raise CgroupError(f"{path}: the cgroup is gone")
         # Up to the parent of the kubepods root: kubepods itself may lack the controller.
-        for directory in (path, *path.parents):
-            text = files.read(directory / name)
+        for directory in path.parents:
+            text = read(f"{directory}/{name}")
             if text is not None:
                 return text
             if directory == self.root.parent:
@@ -152,7 +163,7 @@ class PodCgroup:
         Raises:
             CgroupError: memory.numa_stat is malformed.
         """
-        return parse_numa_stat(files.read(self.path / "memory.numa_stat") or "")
+        return parse_numa_stat(files.read(f"{self.path}/memory.numa_stat") or "")
 
     def residency(self) -> dict[int, int]:
         """Resident bytes per NUMA node: anonymous, file and kernel memory, once each."""
@@ -160,11 +171,11 @@ class PodCgroup:
 
     def numa_pages_migrated(self) -> int | None:
         """Pages that NUMA balancing migrated for this pod; None on kernels without (6.8)."""
-        return parse_flat_keyed(files.read(self.path / "memory.stat") or "", "numa_pages_migrated")
+        return parse_flat_keyed(files.read(f"{self.path}/memory.stat") or "", "numa_pages_migrated")
 
     def cpu_nanoseconds(self) -> int:
         """CPU time used since the cgroup was made; 0 when it is gone."""
-        usage = parse_flat_keyed(files.read(self.path / "cpu.stat") or "", "usage_usec")
+        usage = parse_flat_keyed(files.read(f"{self.path}/cpu.stat") or "", "usage_usec")
         return (usage or 0) * 1000
 
     def processes(self) -> tuple[int, ...]:
@@ -174,8 +185,8 @@ class PodCgroup:
         whoever needs the ids must see that the agent lacks hostPID.
         """
         pids: set[int] = set()
-        for path in self.walk():
-            pids.update(map(int, (files.read(path / "cgroup.procs") or "").split()))
+        for path, _ in self.walk():
+            pids.update(map(int, (files.read(f"{path}/cgroup.procs") or "").split()))
         return tuple(sorted(pids))
 
     def max_threads(self) -> int:
@@ -185,7 +196,7 @@ class PodCgroup:
     def _threads(self, pid: int) -> int:
         try:
             # procfs: a link for ".", one for "..", one for each task.
-            return (self.proc / str(pid) / "task").stat().st_nlink - 2
+            return Path(f"{self.proc}/{pid}/task").stat().st_nlink - 2
         except OSError:
             return 0
 

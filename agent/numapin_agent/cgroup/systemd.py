@@ -48,7 +48,7 @@ class SystemdBus:
 
     def set_cpuset(
         self, unit: str, cgroup: str, *, cpus: CpuSet | None = None, mems: NodeSet | None = None
-    ) -> None:
+    ) -> Cpuset:
         """Set AllowedCPUs and AllowedMemoryNodes of a running unit, for this boot only.
 
         Both go in one call, so that systemd writes them in one go. An empty set clears the
@@ -61,6 +61,9 @@ class SystemdBus:
             cpus: the CPUs.
             mems: the NUMA nodes.
 
+        Returns:
+            What systemd holds afterwards, as it says when asked.
+
         Raises:
             SystemdError: no such unit, a different cgroup, PID 1 refused or is out of reach.
         """
@@ -72,6 +75,7 @@ class SystemdBus:
         address = DBusAddress(path, bus_name=_SERVICE, interface=f"{_SERVICE}.Unit")
         body = (True, properties)
         self._call(new_method_call(address, "SetProperties", "ba(sv)", body), unit)
+        return self._held(path, unit)
 
     def cpuset(self, unit: str, cgroup: str) -> Cpuset:
         """What systemd holds for the unit; empty sets are not configured.
@@ -79,7 +83,9 @@ class SystemdBus:
         Raises:
             SystemdError: see ``set_cpuset``.
         """
-        path = self._unit(unit, cgroup)
+        return self._held(self._unit(unit, cgroup), unit)
+
+    def _held(self, path: str, unit: str) -> Cpuset:
         return Cpuset(
             CpuSet.from_mask(self._property(path, unit, "AllowedCPUs", bytes)),
             NodeSet.from_mask(self._property(path, unit, "AllowedMemoryNodes", bytes)),

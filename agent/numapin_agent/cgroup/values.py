@@ -33,6 +33,18 @@ Page cache that nobody maps stays where it is until it is reclaimed.
 """
 
 
+class _Sums(NamedTuple):
+    """Which sums a key of memory.numa_stat is part of."""
+
+    resident: bool
+    movable: bool
+
+
+_COUNTED = {
+    key: _Sums(key in RESIDENT_KEYS, key in MOVABLE_KEYS) for key in (*RESIDENT_KEYS, *MOVABLE_KEYS)
+}
+
+
 class Cpuset(NamedTuple):
     """A pair of cpuset.cpus and cpuset.mems."""
 
@@ -70,17 +82,18 @@ def parse_numa_stat(text: str) -> Residency:
     movable: dict[int, int] = {}
     for line in text.splitlines():
         key, _, rest = line.partition(" ")
-        if key not in RESIDENT_KEYS and key not in MOVABLE_KEYS:
+        into = _COUNTED.get(key)
+        if into is None:
             continue
         for field in rest.split():
             name, _, size = field.partition("=")
             if not (name[:1] == "N" and name[1:].isdecimal() and size.isdecimal()):
                 raise CgroupError(f"memory.numa_stat: {field!r} in {line!r} is not N<node>=<bytes>")
-            node = int(name[1:])
-            if key in RESIDENT_KEYS:
-                resident[node] = resident.get(node, 0) + int(size)
-            if key in MOVABLE_KEYS:
-                movable[node] = movable.get(node, 0) + int(size)
+            node, count = int(name[1:]), int(size)
+            if into.resident:
+                resident[node] = resident.get(node, 0) + count
+            if into.movable:
+                movable[node] = movable.get(node, 0) + count
     return Residency(resident=resident, movable=movable)
 
 

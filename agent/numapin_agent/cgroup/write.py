@@ -100,9 +100,7 @@ class SystemdCpusets:
         self, pod: PodCgroup, *, cpus: CpuSet | None = None, mems: NodeSet | None = None
     ) -> None:
         """See ``CpusetWriter.apply``."""
-        cgroup = self._cgroup(pod)
-        self._bus.set_cpuset(pod.name, cgroup, cpus=cpus, mems=mems)
-        held = self._bus.cpuset(pod.name, cgroup)
+        held = self._bus.set_cpuset(pod.name, self._cgroup(pod), cpus=cpus, mems=mems)
         wanted = Cpuset(held.cpus if cpus is None else cpus, held.mems if mems is None else mems)
         if held != wanted:
             raise SystemdError(f"{pod.name}: systemd holds {held} after being told {wanted}")

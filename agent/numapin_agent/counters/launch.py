@@ -95,12 +95,14 @@ class LoadOptions:
         store: directory of this agent's own for compiled programs, so that the next start on
             this kernel needs no compiler; None compiles each time.
         command: how an interpreter is told to be the child.
+        forbidden: why nothing may be loaded at all; None when it may.
     """
 
     interpreters: Sequence[str] = INTERPRETERS
     timeout_seconds: float = 180.0
     store: Path | None = None
     command: Command = loader_command
+    forbidden: str | None = None
 
 
 def load(request: Request, options: LoadOptions) -> Loaded:
@@ -110,6 +112,8 @@ def load(request: Request, options: LoadOptions) -> Loaded:
         request: what to load.
         options: how to run it.
     """
+    if options.forbidden is not None:
+        return Loaded(dict.fromkeys(FIELDS, Probed("none", options.forbidden)))
     absent: list[str] = []
     for interpreter in dict.fromkeys(options.interpreters):
         began = time.monotonic()

@@ -5,6 +5,7 @@ Knows keys and values as bytes only; what they mean is ``signals``'.
 
 import errno
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,16 @@ class PerCpuHash:
         if found is None:
             found = self._one_by_one()
         return b"".join(found), b"".join(found.values())
+
+    def entries_of(self, keys: Iterable[bytes]) -> tuple[bytes, bytes]:
+        """Those of the keys that are there, and their values, each joined.
+
+        Raises:
+            OSError: bpf(2) failed.
+        """
+        found = ((key, syscalls.map_lookup(self.fd, key, self.value_size)) for key in keys)
+        there = {key: value for key, value in found if value is not None}
+        return b"".join(there), b"".join(there.values())
 
     def delete(self, key: bytes) -> bool:
         """Remove an entry; False when it was not there."""

@@ -5,9 +5,10 @@ out; descriptors and system calls are elsewhere.
 """
 
 import struct
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Final, Literal, Self
+from operator import add
+from typing import Final, Literal, NamedTuple
 
 Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
 
@@ -28,8 +29,7 @@ KEY_SIZE: Final = 8
 """Keys are cgroup ids: the inode of the cgroup's directory on v2 from 5.5 on."""
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupCounters:
+class CgroupCounters(NamedTuple):
     """What one cgroup did since the counters were started; every number only grows.
 
     The cgroup is the one that holds the task itself, so a pod is the sum over its containers'
@@ -58,8 +58,9 @@ class CgroupCounters:
     cross_socket_task_migrations: int = 0
     pin_moved_pages: int = 0
 
-    def __add__(self, other: Self) -> Self:
-        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+    def __add__(self, other: "CgroupCounters") -> "CgroupCounters":  # type: ignore[override]
+        """Number by number, not one tuple behind the other."""
+        return CgroupCounters(*map(add, self, other))
 
 
 def value_size(signal: str) -> int:
@@ -69,6 +70,11 @@ def value_size(signal: str) -> int:
 
 def decode(signal: str, keys: bytes, values: bytes, *, cpus: int) -> dict[int, tuple[int, ...]]:
     """Sum the per-CPU values of a map.
+
+    All CPUs of a cgroup are added at once: as one big integer, whose upper half is folded onto
+    its lower until one CPU's counters are left. A loop over every number took twice as long,
+    which counts on a machine of hundreds of CPUs. No sum reaches 2^64, so none spills into the
+    next.
 
     Args:
         signal: a key of ``FIELDS``.
@@ -89,12 +95,24 @@ def decode(signal: str, keys: bytes, values: bytes, *, cpus: int) -> dict[int, t
             f"{signal}: {len(keys)} bytes of keys and {len(values)} of values don't fit "
             f"{members} counters on {cpus} CPUs"
         )
-    numbers = struct.unpack(f"={count * members * cpus}Q", values)
-    each = members * cpus
-    return {
-        cgroup: tuple(sum(numbers[i * each + m : (i + 1) * each : members]) for m in range(members))
-        for i, cgroup in enumerate(struct.unpack(f"={count}Q", keys))
-    }
+    one = members * 8
+    each, layout, folds = one * cpus, struct.Struct(f"={members}Q"), _folds(cpus, bits=one * 8)
+    found = {}
+    for i, cgroup in enumerate(struct.unpack(f"={count}Q", keys)):
+        number = int.from_bytes(values[i * each : (i + 1) * each], sys.byteorder)
+        for shift, mask in folds:
+            number = (number & mask) + (number >> shift)
+        found[cgroup] = layout.unpack(number.to_bytes(one, sys.byteorder))
+    return found
+
+
+def _folds(blocks: int, *, bits: int) -> list[tuple[int, int]]:
+    """Shift and mask of each step that adds up so many blocks of so many bits in a number."""
+    steps = []
+    while blocks > 1:
+        blocks = (blocks + 1) // 2
+        steps.append((blocks * bits, (1 << blocks * bits) - 1))
+    return steps
 
 
 def merge(sums: Mapping[str, Mapping[int, tuple[int, ...]]]) -> dict[int, CgroupCounters]:

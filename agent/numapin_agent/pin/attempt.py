@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from numapin_agent.cgroup.footprint import Footprint
 from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cgroup.values import Cpuset
 from numapin_agent.cgroup.write import CpusetWriter
@@ -78,6 +79,7 @@ class Attempt:
         record: what is on file; kept up to date.
         view: what is; looked at anew after each write.
         drifts: when somebody else changed the cpuset lately; kept up to date.
+        footprint: what the view's cpusets were read from.
     """
 
     tools: Tools
@@ -86,6 +88,34 @@ class Attempt:
     record: Record | None
     view: View
     drifts: deque[float]
+    footprint: Footprint
+
+    @classmethod
+    def begin(
+        cls,
+        tools: Tools,
+        pod: PodCgroup,
+        order: PinOrder,
+        *,
+        record: Record | None,
+        drifts: deque[float],
+    ) -> Attempt:
+        """Look at the pod, and be ready to run.
+
+        Args:
+            tools: see the attributes, like all the others.
+            pod: whom to look at.
+            order: what is wanted.
+            record: what is on file.
+            drifts: earlier changes by somebody else.
+
+        Raises:
+            CgroupError: the pod is gone, or a file is malformed.
+        """
+        footprint = Footprint()
+        names = order.container_names
+        view = tools.eyes.view(pod, names, aged=record is None, footprint=footprint)
+        return cls(tools, pod, order, record, view, drifts, footprint)
 
     def run(self, history_seconds: float) -> PinReport:
         """Take steps until nothing more can be done at once.
@@ -104,6 +134,22 @@ class Attempt:
             if report is not None:
                 return report
         raise CgroupError(f"{self.pod.path}: no end after {MOST_STEPS} steps, the last {step}")
+
+    def still(self) -> bool:
+        """Whether a pod that was found to be as ordered is so still.
+
+        That hangs on cpuset files alone, but where a Preferred pin gives way to a lack of
+        memory.
+
+        Raises:
+            CgroupError: a file can't be read.
+        """
+        if not self.footprint.holds():
+            return False
+        if self.order.memory != "Preferred" or self.record is None:
+            return True
+        view = replace(self.view, available=self.tools.eyes.available())
+        return decide.next_step(self.order, view, Past(record=self.record)) == decide.Hold()
 
     def give_back(self) -> None:
         """Give the pod its parent's cpuset back and forget it, if it is on file.
@@ -177,7 +223,10 @@ class Attempt:
 
     def _look(self) -> None:
         names = self.order.container_names
-        self.view = self.tools.eyes.view(self.pod, names, aged=self.record is None)
+        self.footprint = Footprint()
+        self.view = self.tools.eyes.view(
+            self.pod, names, aged=self.record is None, footprint=self.footprint
+        )
 
     def _past(self, history_seconds: float) -> Past:
         moves, uid = self.tools.moves, self.pod.uid

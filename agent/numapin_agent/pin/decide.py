@@ -15,7 +15,7 @@ that fills the socket between two ticks.
 from dataclasses import dataclass
 
 from numapin_agent.cgroup.values import Cpuset
-from numapin_agent.pin.values import ContainerCpuset, Past, PinOrder, Problem, View
+from numapin_agent.pin.values import ContainerCpuset, Past, PinOrder, Problem, Record, View
 from numapin_api.cpulist import CpuSet, NodeSet
 
 MIB = 1 << 20
@@ -158,6 +158,29 @@ def _gate(order: PinOrder, wanted: Cpuset, view: View, past: Past) -> Step | Non
             )
         )
     return None
+
+
+def find_stranger(order: PinOrder, view: View, record: Record | None) -> Problem | None:
+    """Why a cgroup is not the one of the pod that claims it; None when it is.
+
+    The UID of a static pod comes from an annotation, which its author may have made up. So
+    one of the containers that the kubelet reports for the pod must be in the cgroup, or the
+    pod of that name must be on file: containers that restart are missing for a moment.
+
+    Args:
+        order: what is wanted.
+        view: the cgroup of that UID.
+        record: what is on file for that UID.
+    """
+    if not order.mirrors or any(c.name for c in view.containers):
+        return None
+    if record is not None and (record.namespace, record.name) == (order.namespace, order.name):
+        return None
+    return Problem(
+        "NotItsCgroup",
+        f"pod {order.namespace}/{order.name} says that it mirrors the static pod {order.uid}, "
+        "but that one's cgroup holds none of its containers",
+    )
 
 
 def is_fresh(view: View) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from os import sysconf
 from pathlib import Path
 
-from numapin_agent.cgroup.pod import Container, PodCgroup
+from numapin_agent.cgroup.footprint import Footprint
+from numapin_agent.cgroup.pod import Container, PodCgroup, Read
 from numapin_agent.pin.values import ContainerCpuset, View
 from numapin_api.errors import CgroupError
 
@@ -24,35 +25,33 @@ class Eyes:
     available: Callable[[], Mapping[int, int]]
     capacity: Mapping[int, int]
 
-    def view(self, pod: PodCgroup, names: Mapping[str, str], *, aged: bool) -> View:
+    def view(
+        self, pod: PodCgroup, names: Mapping[str, str], *, aged: bool, footprint: Footprint
+    ) -> View:
         """The pod and its node now.
 
         Args:
             pod: whom to look at.
             names: container names by id.
             aged: whether its age matters; finding out takes a read for each process.
+            footprint: what is seen of cpusets is remembered there.
 
         Raises:
             CgroupError: the pod is gone, or a file is malformed.
         """
-        pids = pod.processes()
+        pids = pod.processes() if aged else ()
+        footprint.count(str(pod.path))
         return View(
-            effective=pod.effective(),
-            parent=pod.parent_effective(),
+            effective=pod.effective(footprint.read),
+            parent=pod.parent_effective(footprint.read),
             guaranteed=pod.qos == "Guaranteed",
-            containers=self.containers(pod, names),
+            containers=_containers(pod, names, footprint.read),
             memory=pod.memory(),
             age_seconds=self._age(pids) if aged else float("inf"),
             processes=len(pids),
             available=self.available(),
             capacity=self.capacity,
         )
-
-    @staticmethod
-    def containers(pod: PodCgroup, names: Mapping[str, str]) -> tuple[ContainerCpuset, ...]:
-        """The containers' cpusets; one that ends meanwhile is left out."""
-        seen = (_container(pod, c, names.get(c.id, "")) for c in pod.containers())
-        return tuple(c for c in seen if c is not None)
 
     def _age(self, pids: tuple[int, ...]) -> float:
         starts = [start for pid in pids if (start := self._start(pid)) is not None]
@@ -71,13 +70,23 @@ class Eyes:
         return int(stat.rpartition(b")")[2].split()[19]) / sysconf("SC_CLK_TCK")
 
 
-def _container(pod: PodCgroup, container: Container, name: str) -> ContainerCpuset | None:
+def _containers(
+    pod: PodCgroup, names: Mapping[str, str], read: Read
+) -> tuple[ContainerCpuset, ...]:
+    """The containers' cpusets; one that ends meanwhile is left out."""
+    seen = (_container(pod, c, names.get(c.id, ""), read) for c in pod.containers())
+    return tuple(c for c in seen if c is not None)
+
+
+def _container(
+    pod: PodCgroup, container: Container, name: str, read: Read
+) -> ContainerCpuset | None:
     try:
         return ContainerCpuset(
             id=container.id,
             name=name,
-            own=pod.own(container.path),
-            effective=pod.effective_of(container.path),
+            own=pod.own(container.path, read),
+            effective=pod.effective_of(container.path, read),
         )
     except CgroupError:
         if container.path.is_dir():

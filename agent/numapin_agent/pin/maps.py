@@ -46,11 +46,13 @@ def parse(numa_maps: str, maps: str) -> tuple[Vma, ...]:
         maps: content of /proc/PID/maps, read after it.
     """
     ends: dict[int, int] = {}
-    for line in maps.splitlines():
+    # Not splitlines(): of all that it takes for the end of a line the kernel escapes the
+    # newline alone, and the rest may stand in the names of files that a pod has mapped.
+    for line in filter(None, maps.split("\n")):
         first, _, rest = line.partition("-")
         ends[int(first, 16)] = int(rest.partition(" ")[0], 16)
     found = []
-    for line in numa_maps.splitlines():
+    for line in filter(None, numa_maps.split("\n")):
         start = int(line.partition(" ")[0], 16)
         pages = {int(node): int(count) for node, count in _NODE.findall(line)}
         size = _SIZE.search(line)

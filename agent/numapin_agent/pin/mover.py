@@ -115,8 +115,16 @@ class PageMover:
             return f"{e.filename}: {e.strerror}; does the agent run with hostPID?"
         for line in status.splitlines():
             if line.startswith("CapEff:") and int(line.split()[1], 16) >> CAP_SYS_PTRACE & 1:
-                return None
+                return self._refused()
         return "the agent lacks the capability SYS_PTRACE"
+
+    def _refused(self) -> str | None:
+        """Why the system call is refused whatever it is asked: seccomp filters know no more."""
+        try:
+            self._calls.query(0, pages(()))
+        except OSError as e:
+            return f"move_pages(2): {e.strerror}; does the agent's seccomp profile forbid it?"
+        return None
 
     def run(self, job: Job) -> None:
         """See ``Mover.run``."""

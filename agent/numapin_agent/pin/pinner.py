@@ -16,6 +16,7 @@ from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cgroup.systemd import SystemdBus
 from numapin_agent.cgroup.write import CpusetWriter, FileCpusets, SystemdCpusets
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.pin import decide
 from numapin_agent.pin.attempt import Attempt, Tools
 from numapin_agent.pin.checkpoint import Checkpoint
 from numapin_agent.pin.look import Eyes
@@ -41,6 +42,7 @@ class Pinner:
         self._host = host
         self._tools = tools
         self._drifts: dict[str, deque[float]] = {}
+        self._settled: dict[str, Attempt] = {}
 
     @classmethod
     def on_this_host(
@@ -110,22 +112,20 @@ class Pinner:
         """
         attempt: Attempt | None = None
         pod: PodCgroup | None = None
+        self._settled.pop(order.uid, None)
         try:
             pod = self._host.find_pod(order.uid)
             if pod is None:
                 self._forget(order.uid)
                 return PinReport(phase="Waiting")
-            record = self._load(order)
-            view = self._tools.eyes.view(pod, order.container_names, aged=record is None)
-            attempt = Attempt(
-                tools=self._tools,
-                pod=pod,
-                order=order,
-                record=record,
-                view=view,
-                drifts=self._drifts.setdefault(order.uid, deque()),
+            drifts = self._drifts.setdefault(order.uid, deque())
+            attempt = Attempt.begin(
+                self._tools, pod, order, record=self._load(order), drifts=drifts
             )
-            return attempt.run(history_seconds)
+            stranger = decide.find_stranger(order, attempt.view, attempt.record)
+            if stranger is not None:
+                return PinReport(phase="Refused", problem=stranger)
+            report = attempt.run(history_seconds)
         except NumapinError as e:
             if pod is not None and not pod.exists():
                 # It ended while we were at it: no problem of anybody's.
@@ -137,6 +137,23 @@ class Pinner:
                 return PinReport(phase="Refused", problem=problem)
             held = attempt.record is not None and attempt.record.settled
             return attempt.report("Pinned" if held else "Refused", problem)
+        if report.phase in ("Pinned", "Observing") and report.problem is None:
+            self._settled[order.uid] = attempt
+        return report
+
+    def unchanged(self, uid: str) -> bool:
+        """Whether another reconciliation of a pod with the same order would find nothing to do.
+
+        Reads all the files again that the last one read of cpusets. False is no statement.
+
+        Args:
+            uid: of the pod.
+        """
+        attempt = self._settled.get(uid)
+        try:
+            return attempt is not None and attempt.still()
+        except NumapinError:
+            return False  # the reconciliation will say what is wrong
 
     def release(self, uid: str) -> PinReport:
         """Give a pod its parent's cpuset back and forget it; nothing to do is fine.
@@ -188,3 +205,4 @@ class Pinner:
         self._tools.moves.forget(uid)
         self._tools.checkpoint.forget(uid)
         self._drifts.pop(uid, None)
+        self._settled.pop(uid, None)

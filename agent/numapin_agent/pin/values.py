@@ -32,6 +32,7 @@ class PinOrder:
         memory: how strict memory is to be.
         headroom_percent: share of the target NUMA nodes' memory that is kept free.
         container_names: names by container id; the sandbox has none.
+        mirrors: the UID is a static pod's, which an annotation of its mirror pod names.
     """
 
     namespace: str
@@ -44,6 +45,7 @@ class PinOrder:
     memory: MemoryMode
     headroom_percent: int
     container_names: Mapping[str, str] = field(default_factory=dict)
+    mirrors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,9 @@ class View:
         guaranteed: whether the pod is of QoS class Guaranteed.
         containers: the sandbox among them.
         memory: where the pod's memory lies.
-        age_seconds: of its oldest process; 0 without processes, infinite when unknown.
-        processes: how many there are.
+        age_seconds: of its oldest process; 0 without processes, infinite when unknown or when
+            it does not matter.
+        processes: how many there are; 0 when its age does not matter.
         available: free and reclaimable bytes per NUMA node of the host.
         capacity: bytes per NUMA node of the host.
     """

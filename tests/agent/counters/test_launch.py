@@ -189,3 +189,11 @@ def test_no_descriptor_is_left_open_when_all_fails():
     given = signal("pinMoves", "fentry", fds="('map:pinMoves', 1)")
     run(given + "\nsend(c, {'unavailable': 'after all'})")
     assert open_descriptors() == before
+
+
+def test_where_nothing_may_be_loaded_nothing_is_started():
+    def command(interpreter: str, fd: int) -> list[str]:
+        raise AssertionError(f"{interpreter} was to be started")
+
+    loaded = load(REQUEST, LoadOptions(command=command, forbidden="switched off"))
+    assert loaded == Loaded(dict.fromkeys(FIELDS, Probed("none", "switched off")))

@@ -59,6 +59,14 @@ def test_deleted_entries_are_gone(per_cpu_hash, cpus):
     assert set(got(per_cpu_hash)) == {u64(1), u64(3)}
 
 
+def test_some_entries_by_key(per_cpu_hash, cpus):
+    for key in (1, 2, 3):
+        put(per_cpu_hash, key, *[key] * 2 * cpus)
+    keys, values = per_cpu_hash.entries_of([u64(3), u64(9), u64(1)])
+    assert keys == u64(3) + u64(1)
+    assert values == u64(*[3] * 2 * cpus, *[1] * 2 * cpus)
+
+
 def test_a_map_without_batches_is_read_entry_by_entry(cpus):
     """Queues have neither keys nor batches: the first try says so and is not repeated."""
     fd = syscalls.map_create(22, key_size=0, value_size=8, max_entries=4)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient, CoreV1Api, EventsV1Api
+from kubernetes.client import ApiClient, CoreV1Api
 from lightkube.generic_resource import create_namespaced_resource
 from support.agent_process import AgentProcess, FakeNode
 from support.resources import Resources, request
@@ -194,6 +194,34 @@ def test_the_spec_may_change(running: World) -> None:
     until(lambda: running.observed("mover")["generation"] == 2, what="generation 2")
 
 
+def test_another_policys_terms_write_no_cpuset(running: World) -> None:
+    uid = running.pod("hopper")
+    pod = running.node.pod(uid)
+    running.pin("hopper", uid)
+    running.await_phase("hopper", "Pinned")
+
+    def written() -> list[int]:
+        return [(pod / f"cpuset.{name}").stat().st_mtime_ns for name in ("cpus", "mems")]
+
+    before = written()
+    for generation, terms in enumerate(
+        (
+            {"policy": "databases", "verification": {"minLocalPercent": 90}},
+            {"policy": "databases", "memory": "Preferred", "memoryHeadroom": "5%"},
+            {"policy": "(default)"},
+        ),
+        start=2,
+    ):
+        running.pin("hopper", uid, **terms)
+        until(
+            lambda wanted=generation: running.observed("hopper")["generation"] == wanted,
+            what=f"generation {generation}",
+        )
+        assert running.observed("hopper")["phase"] == "Pinned"
+    assert written() == before
+    assert running.node.effective(uid) == ON_ONE
+
+
 def test_the_label_goes_and_the_cpuset_with_it(running: World) -> None:
     uid = running.pod("hopper")
     running.node.pod(uid)
@@ -244,7 +272,7 @@ def test_a_pod_that_is_not_the_one_is_never_touched(
         assert (running.node.root / "run/numapin/pins" / f"{each}.json").exists() is False
 
 
-def test_drift_is_put_right_and_told(running: World) -> None:
+def test_drift_is_put_right_and_published(running: World) -> None:
     uid = running.pod("hopper")
     running.node.pod(uid)
     running.pin("hopper", uid)
@@ -253,11 +281,6 @@ def test_drift_is_put_right_and_told(running: World) -> None:
     running.await_effective(uid, *ON_ONE)
     drift = until(lambda: running.observed("hopper").get("drift"), what="drift to be published")
     assert (drift["cpus"], drift["count"]) == ("0", 1)
-    events = until(
-        lambda: EventsV1Api(running.kube).list_namespaced_event(running.namespace).items,
-        what="an Event",
-    )
-    assert [(e.reason, e.regarding.name) for e in events] == [("Drifted", "hopper")]
 
 
 def test_sigterm_ends_at_once_and_pins_stay(running: World) -> None:
@@ -390,3 +413,59 @@ def test_without_any_api_server_to_go_to_the_agent_says_so(world: World, tmp_pat
     assert agent.process.wait(10) == 1
     assert "can't start: no way to the API server" in agent.log()
     assert "Traceback" not in agent.log()
+
+
+def test_without_counters_pods_are_pinned_and_the_numanode_says_so(world: World) -> None:
+    world.agent.arguments = ("--no-counters",)
+    world.agent.start()
+    world.agent.await_ready()
+    uid = world.pod("hopper")
+    world.node.pod(uid, "a" * 64)
+    world.pin("hopper", uid)
+    seen = world.await_phase("hopper", "Pinned")
+    assert world.node.effective(uid) == ON_ONE
+    assert "counters" not in seen
+
+    def told() -> str:
+        status = world.nodes.get(world.agent.node_name)["status"]
+        signals = status["capabilities"].get("signals", [])
+        degraded = next(c for c in status["conditions"] if c["type"] == "Degraded")
+        off = [s for s in signals if s["level"] == "none" and "switched off" in s["reason"]]
+        return degraded["message"] if signals and off == signals else ""
+
+    assert "switched off" in until(told, what="the NumaNode to say that counters are off")
+
+
+def test_a_pod_that_claims_anothers_cgroup_gets_nothing(running: World) -> None:
+    """As anyone may make it who may create pods."""
+    victim = running.pod("victim", labelled=False)
+    running.node.pod(victim, "a" * 64)
+    thief = running.core.create_namespaced_pod(
+        running.namespace,
+        {
+            "metadata": {
+                "name": "thief",
+                "labels": {PIN_LABEL: "true"},
+                "annotations": {"kubernetes.io/config.mirror": victim},
+            },
+            "spec": {
+                "nodeName": running.agent.node_name,
+                "containers": [{"name": "main", "image": "none"}],
+            },
+            "status": {
+                "containerStatuses": [
+                    {
+                        "name": "main",
+                        "containerID": "containerd://" + "a" * 64,
+                        "image": "none",
+                        "imageID": "",
+                        "ready": True,
+                        "restartCount": 0,
+                    }
+                ]
+            },
+        },
+    )
+    running.pin("thief", str(thief.metadata.uid))
+    running.await_phase("thief", "Waiting")
+    assert running.node.effective(victim) == ALL

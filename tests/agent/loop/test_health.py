@@ -1,14 +1,18 @@
 """The three pages, over real HTTP, and every metric by its name."""
 
+import socket
+import struct
+import threading
 from collections.abc import Iterator
 
 import pytest
 import urllib3
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from support.wait import until
 
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.health import HealthServer
+from numapin_agent.health import MOST_PER_PEER, HealthServer
 from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
 from numapin_api.node import Signal
 
@@ -126,3 +130,42 @@ def test_every_metric(pages: Pages) -> None:
         ("numapin_agent_pin_latency_seconds_count",): 1,
         ("numapin_agent_pin_latency_seconds_sum",): 0.004,
     }
+
+
+def test_one_address_can_not_take_every_thread(pages: Pages) -> None:
+    """Any pod may connect, and say nothing."""
+    where = ("127.0.0.1", pages.server.port)
+    before = threading.active_count()
+    held = [
+        socket.create_connection(where, timeout=30, source_address=("127.0.0.2", 0))
+        for _ in range(5 * MOST_PER_PEER)
+    ]
+    try:
+        # What is too much is closed at once, without an answer.
+        assert [one.recv(1) for one in held[MOST_PER_PEER:]] == [b""] * 4 * MOST_PER_PEER
+        assert threading.active_count() - before <= MOST_PER_PEER
+        assert pages.get("/healthz")[0] == 200
+    finally:
+        for one in held:
+            one.close()
+
+    def again() -> bool:
+        asked = socket.create_connection(where, timeout=30, source_address=("127.0.0.2", 0))
+        with asked:
+            asked.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return asked.recv(15) == b"HTTP/1.0 200 OK"
+
+    until(again, what="room for that address again")
+
+
+def test_clients_that_hang_up_print_nothing(pages: Pages, capfd: pytest.CaptureFixture) -> None:
+    before = threading.active_count()
+    for _ in range(3):
+        rude = socket.create_connection(("127.0.0.1", pages.server.port))
+        rude.sendall(b"GET /metr")
+        # Closed with a reset in place of a good-bye.
+        rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        rude.close()
+    assert pages.get("/healthz")[0] == 200
+    until(lambda: threading.active_count() <= before, what="all connections to be dealt with")
+    assert capfd.readouterr().err == ""

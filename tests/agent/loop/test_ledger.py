@@ -63,6 +63,17 @@ def test_a_kernel_map_made_anew_takes_nothing_away() -> None:
     assert totals(ledger) == 102
 
 
+def test_a_look_at_one_pod_leaves_the_dead_for_a_look_at_all() -> None:
+    everyone = {"pod": {APP, SIDECAR}, "other": {99}}
+    ledger, _ = Ledger().fold({APP: pages(3), SIDECAR: pages(4), 99: pages(9)}, everyone)
+    # The sidecar died after one more page, which only a look at all cgroups finds.
+    ledger = ledger.fold_pod("pod", {APP: pages(5), RESTARTED: pages(1)}, {APP, RESTARTED})
+    assert (totals(ledger), totals(ledger, "other")) == (10, 9)
+    readings = {APP: pages(5), SIDECAR: pages(5), RESTARTED: pages(1), 99: pages(9)}
+    ledger, dead = ledger.fold(readings, {"pod": {APP, RESTARTED}, "other": {99}})
+    assert (totals(ledger), dead) == (11, {SIDECAR})
+
+
 counts = st.integers(min_value=0, max_value=50)
 steps = st.lists(
     st.tuples(

@@ -4,7 +4,7 @@ What it works with is in memory, and the clock is the test's: only faults and ti
 looked at here; the real parts meet in test_agent.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from support.agent_objects import POD_UID, pin, pod
 
 from numapin_agent.census import Census
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.loop import EVENT_SECONDS, GRACE_SECONDS, Loop
+from numapin_agent.loop import GRACE_SECONDS, Loop
 from numapin_agent.orders import wants_pin
 from numapin_agent.pin.values import Applied, Drift, PinOrder, PinReport
 from numapin_agent.pods import PodView
@@ -22,6 +22,7 @@ from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import CgroupError
 from numapin_api.node import Signal
 from numapin_api.pin import NumaPin, Observed
+from numapin_api.topology import Topology
 
 KEY = ("default", "hopper")
 TIME = datetime(2026, 1, 2, tzinfo=UTC)
@@ -65,7 +66,7 @@ class Tracer:
     def levels(self) -> tuple[Signal, ...]:
         return (Signal.model_validate({"name": "numaMigrations", "level": self.level}),)
 
-    def read(self) -> Mapping[int, CgroupCounters]:
+    def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         return {1: CgroupCounters(migrated_pages=self.pages)} if self.level == "fentry" else {}
 
     def forget(self, cgroup_ids: Iterable[int]) -> None: ...
@@ -75,6 +76,8 @@ class Tracer:
 
     def alive(self) -> bool:
         return True
+
+    def follow(self, topology: Topology) -> None: ...
 
 
 @dataclass
@@ -89,10 +92,12 @@ class Node:
     cgroups: Cgroups = field(default_factory=Cgroups)
     surprise: Exception | None = None
     drifts: int = 0
+    untouched: bool = False
+    looks: int = 0
+    spared: int = 0
     now: float = 1000.0
     released: list[str] = field(default_factory=list)
     published: list[Observed] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
 
@@ -143,6 +148,7 @@ class Node:
         return tuple(self.on_file)
 
     def reconcile(self, order: PinOrder, *, history_seconds: float) -> PinReport:
+        self.looks += 1
         self.history = history_seconds
         if self.surprise:
             raise self.surprise
@@ -159,6 +165,10 @@ class Node:
             drift=Drift(CpuSet({0}), NodeSet(), self.drifts, TIME) if self.drifts else None,
         )
 
+    def unchanged(self, uid: str) -> bool:
+        self.spared += self.untouched
+        return self.untouched
+
     def release(self, uid: str) -> PinReport:
         self.released.append(uid)
         self.on_file.discard(uid)
@@ -167,9 +177,6 @@ class Node:
     # Writes
     def apply_observed(self, its_pin: NumaPin, observed: Observed) -> None:
         self.published.append(observed)
-
-    def pod_event(self, its_pin: NumaPin, *, reason: str, note: str) -> None:
-        self.events.append(f"{reason}: {note}")
 
     def submit(self, key: str, write: Callable[[], None]) -> None:
         write()
@@ -351,20 +358,72 @@ def test_a_restarted_agent_goes_on_with_what_its_predecessor_measured() -> None:
 # Drift
 
 
-def test_drift_makes_an_event_but_a_fight_no_flood() -> None:
+def test_every_drift_is_published() -> None:
     node = Node().have(pin(), pod()).run()
-    node.drifts = 1
-    node.run(10)
-    assert len(node.events) == 1
-    assert node.events[0].startswith("Drifted: cpuset was changed by somebody else to CPUs 0")
-    for _ in range(4):
+    for _ in range(3):
         node.drifts += 1
         node.run(10)
-    assert len(node.events) == 1
-    node.drifts += 1
-    node.run(int(EVENT_SECONDS))
-    assert len(node.events) == 2
-    assert [o.drift.count for o in node.published if o.drift] == [1, 2, 3, 4, 5, 6]
+    assert [o.drift.count for o in node.published if o.drift] == [1, 2, 3]
+
+
+# Sparing
+
+
+def test_a_pod_that_is_as_it_was_is_not_worked_through_at_each_tick() -> None:
+    node = Node(untouched=True).have(pin(), pod()).run(45)
+    assert (node.looks, node.spared) == (1, 4)
+    node.untouched = False
+    node.run(10)
+    assert node.looks == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda node: node.have(pin(), pod()),  # the API server says something of it
+        lambda node: node.loop.appeared(POD_UID),
+        lambda node: node.loop.moved(POD_UID),
+        lambda node: node.its_pins.update({KEY: pin()}),  # an event was lost
+        lambda node: node.its_pods.update({KEY: pod()}),
+        lambda node: node.on_file.clear(),
+        lambda node: setattr(node, "now", node.now + 600),  # published too long ago
+        counting,  # counters come later than pins
+        lambda node: node.census.give_up(),  # or not at all
+    ],
+)
+def test_whatever_is_new_is_worked_through_all_the_same(change: Callable[[Node], object]) -> None:
+    node = Node(untouched=True).have(pin(), pod()).run(15)
+    assert node.looks == 1
+    change(node)
+    node.run(10)
+    assert node.looks == 2
+
+
+def test_a_pod_that_could_not_be_looked_at_is_looked_at_again() -> None:
+    node = Node(untouched=True).have(pin(), pod()).run()
+    node.surprise = CgroupError("x")
+    node.have(pin(), pod()).run()
+    node.surprise = None
+    node.run(1)
+    assert node.looks == 3
+
+
+def test_windows_go_on_while_a_pod_is_as_it_was() -> None:
+    node = Node(untouched=True)
+    counting(node)
+    node.have(pin(), pod()).run(125)
+    assert node.last.counters is not None
+    assert node.looks == 3
+
+
+def test_a_new_pod_does_not_wait_for_the_tick_to_go_round() -> None:
+    node = Node(cgroups=Cgroups(None)).have(pin(), pod()).run(5)
+    node.now += 5
+    node.loop.step(wait=False)  # the tick
+    node.cgroups.one = Cgroup()
+    node.loop.appeared(POD_UID)
+    node.loop.step(wait=False)
+    assert node.latencies == [0]
 
 
 # Speed

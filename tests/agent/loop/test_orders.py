@@ -1,8 +1,11 @@
 """No order without the very pod: namespace, name, UID, node and label."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from support.agent_objects import POD_UID, pin, pod
 
 from numapin_agent.orders import Refusal, order, wants_pin
@@ -64,8 +67,44 @@ def test_orders_that_write_nothing(spec: dict[str, Any]) -> None:
     assert not wants_pin(found)
 
 
+MIRROR = "kubernetes.io/config.mirror"
+
+
 def test_a_static_pod_is_found_by_the_hash_of_its_manifest() -> None:
-    static = pod(annotations={"kubernetes.io/config.mirror": "5ba5da8e"})
+    static = pod(annotations={MIRROR: "5ba5da8e"}, containers={"etcd": "containerd://abc"})
     found = order(pin(), static, node_name="numa-0")
     assert isinstance(found, PinOrder)
-    assert found.uid == "5ba5da8e"
+    assert (found.uid, found.mirrors) == ("5ba5da8e", True)
+
+
+def test_nobody_can_claim_another_pods_cgroup_by_annotation() -> None:
+    """Anyone may create a pod with that annotation; no kubelet writes a status for it."""
+    thief = pod(annotations={MIRROR: "5ba5da8e", "kubernetes.io/config.hash": "5ba5da8e"})
+    found = order(pin(), thief, node_name="numa-0")
+    assert isinstance(found, PinOrder)
+    assert (found.uid, found.mirrors) == (POD_UID, False)
+
+
+@settings(deadline=None)
+@given(claimed=st.text(max_size=200))
+@example("../../../system.slice")
+@example("x" * (256 << 10))
+@example("..")
+@example("a/b")
+@example("")
+@example("pod\n1")
+def test_what_is_no_uid_never_gets_near_a_path(claimed: str) -> None:
+    odd = pod(annotations={MIRROR: claimed}, containers={"etcd": "containerd://abc"})
+    found = order(pin(), odd, node_name="numa-0")
+    assert isinstance(found, PinOrder)
+    assert found.uid == (claimed if re.fullmatch("[0-9a-zA-Z-]{1,64}", claimed) else POD_UID)
+
+
+def test_what_an_author_can_change_at_will_is_no_change() -> None:
+    """Else each annotation of a pod would cost the agent a look at its cgroup."""
+    old = pod()
+    assert old.same(pod(annotations={"numapin.io/socket": "1", "a": "b" * 1000}))
+    assert not old.same(pod(labels={}))
+    assert not old.same(pod(uid="another"))
+    assert not old.same(pod(annotations={MIRROR: "5ba5da8e"}))
+    assert not old.same(pod(containers={"load": "containerd://abc"}))

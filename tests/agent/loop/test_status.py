@@ -7,13 +7,15 @@ import pytest
 from numapin_agent.status import (
     Reason,
     keep_times,
+    no_signals,
     node_status,
     reserved_from_config,
     reserved_from_state,
     signal_reasons,
 )
 from numapin_api.cpulist import CpuSet, NodeSet
-from numapin_api.node import Capabilities, NumaNodeStatus, Signal
+from numapin_api.errors import CounterError
+from numapin_api.node import SIGNALS, Capabilities, NumaNodeStatus, Signal
 from numapin_api.topology import NumaNode, Socket, Topology
 
 GIB = 1 << 30
@@ -144,3 +146,11 @@ def test_reserved_cpus_of_the_kubelet(config: str, cpus: str) -> None:
 )
 def test_cpus_that_the_static_cpu_manager_gave_away(state: str, cpus: str) -> None:
     assert reserved_from_state(state) == cpus
+
+
+def test_without_any_counters_each_signal_says_why() -> None:
+    found = no_signals(CounterError("the list of possible CPUs can't be read"))
+    assert [s.name for s in found] == list(SIGNALS)
+    assert {(s.level, s.reason) for s in found} == {
+        ("none", "the list of possible CPUs can't be read")
+    }

@@ -1,7 +1,7 @@
 """The copy of a collection survives everything an API server can do to it."""
 
 import queue
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -57,7 +57,11 @@ class Script:
         self._hang.put(None)
 
 
-def run(*answers: object, until_asked: list[str]) -> tuple[Mirror[str, Item], list[str]]:
+def run(
+    *answers: object,
+    until_asked: list[str],
+    same: Callable[[Item, Item], bool] = lambda _old, _new: False,
+) -> tuple[Mirror[str, Item], list[str]]:
     """Let a mirror go through a script; its copy, and the keys it reported."""
     script, touched, errors = Script(answers), list[str](), list[Exception]()
     mirror: Mirror[str, Item] = Mirror(
@@ -66,6 +70,7 @@ def run(*answers: object, until_asked: list[str]) -> tuple[Mirror[str, Item], li
         key=lambda item: item[0],
         changed=lambda keys: touched.extend(sorted(keys)),
         failed=errors.append,
+        same=same,
         uniform=lambda _low, _high: 0.0,
     )
     mirror.start()
@@ -90,6 +95,17 @@ def test_lists_then_follows_changes() -> None:
     assert dict(mirror.objects()) == {"a": ("a", 2), "c": ("c", 4)}
     assert touched == ["a", "b", "a", "b", "c"]
     assert mirror.listed
+
+
+def test_an_object_that_is_as_good_as_before_is_kept_and_not_told_of() -> None:
+    mirror, touched = run(
+        ("1", [("a", 1)]),
+        [("MODIFIED", "2", ("a", 3)), ("MODIFIED", "3", ("a", 4)), AWAY],
+        until_asked=["list", "watch 1", "watch 3"],
+        same=lambda old, new: old[1] % 2 == new[1] % 2,
+    )
+    assert dict(mirror.objects()) == {"a": ("a", 4)}
+    assert touched == ["a", "a"]
 
 
 def test_a_bookmark_moves_the_version_and_nothing_else() -> None:

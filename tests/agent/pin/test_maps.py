@@ -40,3 +40,11 @@ def test_far_bytes_of_a_mapping():
 
 def test_nothing():
     assert parse("", "") == ()
+
+
+def test_names_of_files_make_no_lines():
+    """The kernel escapes a newline in them, and nothing else that ends a line for Python."""
+    odd = "/srv/a\x0cb\x1cc\x85d\u2028e"
+    numa_maps = f"00400000 default file={odd} N0=1 kernelpagesize_kB=4\n"
+    maps = f"00400000-00401000 r--p 00000000 fe:01 12 {odd}\n"
+    assert parse(numa_maps, maps) == (Vma(0x400000, 0x401000, 4096, {0: 1}),)

@@ -197,14 +197,32 @@ def test_a_cancel_ends_a_rest_at_once(kernel, pod_path):
     assert not thread.is_alive()
 
 
+class Kernel:
+    """The system call of a process that asks of itself."""
+
+    def __init__(self, refuses=0):
+        self.refuses = refuses
+
+    def query(self, pid, addresses):
+        assert (pid, list(addresses)) == (0, [])
+        if self.refuses:
+            raise OSError(self.refuses, os.strerror(self.refuses), "move_pages")
+        return array("i")
+
+
 @pytest.mark.parametrize(
-    ("caps", "words"),
-    [("000001ffffffffff", None), ("0000000000080000", None), ("0000000000800000", "SYS_PTRACE")],
+    ("caps", "refuses", "words"),
+    [
+        ("000001ffffffffff", 0, None),
+        ("0000000000080000", 0, None),
+        ("0000000000800000", 0, "SYS_PTRACE"),
+        ("0000000000080000", errno.EPERM, "seccomp"),
+    ],
 )
-def test_capability(kernel, caps, words):
+def test_capability(kernel, caps, refuses, words):
     (kernel.paths.proc / "self").mkdir()
     (kernel.paths.proc / "self" / "status").write_text(f"Name:\tx\nCapEff:\t{caps}\n")
-    reason = mover_for(kernel, None).immovable()
+    reason = mover_for(kernel, Kernel(refuses)).immovable()
     assert (reason is None) if words is None else (words in (reason or ""))
 
 

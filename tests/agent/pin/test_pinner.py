@@ -203,6 +203,56 @@ def test_a_pod_that_starts_pinned_takes_one_write(bench):
     assert len(bench.writer.calls) == 1
 
 
+def test_a_pinned_pod_is_unchanged_until_something_is_new(bench):
+    path = bench.pod(running=False)
+    assert not bench.pinner.unchanged(UID)
+    bench.reconcile()
+    assert bench.pinner.unchanged(UID)
+    (path / container("a") / "cgroup.procs").write_text("70\n")
+    bench.kernel.memory(path, N0=4096, N1=GIB)
+    assert bench.pinner.unchanged(UID)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda bench, path: bench.set(path, "0-1", "1"),
+        lambda bench, path: bench.set(path, "2-3", "0"),
+        lambda bench, path: bench.set(path / container("a"), "2", ""),
+        # Its effective set stays what it was: its own has nothing in common with the pod's.
+        lambda bench, path: bench.set(path / container("b"), "0", ""),
+        lambda bench, path: bench.set(path.parent, "1-3", ""),
+        lambda bench, path: bench.kernel.mkdir(f"{POD}/{container('c')}"),
+        lambda bench, path: shutil.rmtree(path / container("b")),
+        lambda bench, path: shutil.rmtree(path),
+        lambda bench, path: bench.pinner.release(UID),
+    ],
+)
+def test_every_change_to_a_cpuset_is_seen(bench, change):
+    path = bench.pod(running=False)
+    bench.reconcile()
+    assert bench.pinner.unchanged(UID)
+    change(bench, path)
+    assert not bench.pinner.unchanged(UID)
+
+
+def test_an_observed_pod_is_unchanged_too(bench):
+    path = bench.pod(running=False)
+    bench.reconcile(order(mode="Observe", memory="Preferred"))
+    assert bench.pinner.unchanged(UID)
+    bench.set(path, "0-1", "1")
+    assert not bench.pinner.unchanged(UID)
+
+
+@pytest.mark.parametrize(("memory", "unchanged"), [("Strict", True), ("Preferred", False)])
+def test_only_a_preferred_pin_hangs_on_free_memory(bench, memory, unchanged):
+    bench.pod(running=False)
+    bench.reconcile(order(memory=memory))
+    assert bench.pinner.unchanged(UID)
+    bench.available = {0: 3 * GIB, 1: 0}
+    assert bench.pinner.unchanged(UID) is unchanged
+
+
 def test_a_running_pod_baseline_cpus_pages_memory(bench):
     bench.pod(far=GIB)
     assert bench.reconcile(history=10).phase == "Baseline"
@@ -515,3 +565,76 @@ def test_one_pod_at_a_time_and_close_stops_at_once(bench):
     bench.pinner.close()
     assert bench.mover.runs <= 1
     assert sorted(bench.pinner.taken()) == sorted([UID, "second"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"generation": 2},
+        {"generation": 2, "memory": "Preferred"},
+        {"generation": 2, "headroom_percent": 30},
+        {"generation": 2, "memory": "Preferred", "headroom_percent": 0},
+    ],
+)
+def test_other_terms_for_the_same_socket_write_nothing(bench, change):
+    bench.pod(running=False)
+    bench.reconcile()
+    report = bench.reconcile(order(**change))
+    assert (report.phase, report.problem) == ("Pinned", None)
+    assert bench.writer.calls == ["cpus=2-3 mems=1"]
+    assert report.drift is None
+
+
+def test_a_wider_or_narrower_place_is_written_over_the_old_one(bench):
+    """Never by way of the parent's set: each write leads from one pin to the next."""
+    path = bench.pod(running=False)
+    bench.reconcile()
+    bench.reconcile(order(generation=2, cpus=CpuSet.parse("2")))
+    bench.reconcile(order(generation=3, mems=None, memory="None"))
+    assert bench.writer.calls == [
+        "cpus=2-3 mems=1",
+        "cpus=2 mems=",
+        "cpus= mems=0-1",
+        "cpus=2-3 mems=",
+    ]
+    assert (path / "cpuset.cpus.effective").read_text() == "2-3\n"
+
+
+def test_a_mirror_pod_is_pinned_once_its_own_containers_are_seen(bench):
+    path = bench.pod()
+    report = bench.reconcile(order(mirrors=True))
+    assert report.phase == "Pinned"
+    shutil.rmtree(path / container("a"))  # it restarts
+    assert bench.reconcile(order(mirrors=True)).phase == "Pinned"
+
+
+@pytest.mark.parametrize("mode", ["Enforce", "Observe"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_mirror_pod_without_a_container_there_gets_nothing_and_learns_nothing(
+    bench, mode, pinned
+):
+    bench.pod(far=GIB)
+    if pinned:
+        bench.reconcile()
+        bench.writer.calls.clear()
+    thief = order(mirrors=True, mode=mode, name="thief", container_names={container("c"): "app"})
+    report = bench.reconcile(thief)
+    assert (report.phase, report.problem.reason) == ("Refused", "NotItsCgroup")
+    assert (report.memory, report.effective, report.containers) == ({}, None, ())
+    assert bench.writer.calls == []
+    assert bench.pinner.taken() == ((UID,) if pinned else ())
+
+
+def test_a_fight_over_a_cpuset_costs_little_however_long_it_goes_on(bench, caplog):
+    """A privileged container may write its own pod's cpuset before each look."""
+    path = bench.pod()
+    bench.reconcile()
+    bench.writer.calls.clear()
+    caplog.clear()
+    for _ in range(360):
+        bench.time += 10
+        bench.set(path, "0-3", "0-1")
+        bench.reconcile()
+    # Six times in each ten minutes of this hour.
+    assert 6 <= len(bench.writer.calls) <= 40
+    assert len(caplog.records) <= 40

@@ -1,0 +1,73 @@
+"""What was counted of a pod before and after its pin, in the form that the API shows.
+
+Between the loop, which knows when a window begins, and the census, which counts. It
+deliberately judges nothing and keeps nothing.
+"""
+
+from collections.abc import Callable
+
+from numapin_agent import observe
+from numapin_agent.census import Census
+from numapin_agent.ledger import Sample
+from numapin_agent.pin.values import PinReport
+from numapin_agent.track import Track
+from numapin_api.pin import Counters
+
+SAMPLE_SECONDS = 1.0
+"""How old a sample may be that a window begins or ends with."""
+
+
+class Measure:
+    """Asks the census about one pod at a time.
+
+    Args:
+        census: the counters.
+        clock: monotonic seconds.
+        wall: seconds since 1970.
+    """
+
+    def __init__(
+        self, census: Census, *, clock: Callable[[], float], wall: Callable[[], float]
+    ) -> None:
+        self._census = census
+        self._clock = clock
+        self._wall = wall
+
+    def baseline(self, uid: str) -> Counters | None:
+        """What was counted up to now, before the pin; None when nothing was kept."""
+        if self._census.last_sample(uid) is None:
+            return None  # it has just appeared: there is no "before", and no time to lose
+        at = self._census.sample_pod(uid)
+        pod = self._census.pod(uid)
+        past = pod.before(at) if pod else None
+        return observe.counters(past, wall_minus_monotonic=self._offset()) if past else None
+
+    def history_seconds(self, uid: str) -> float:
+        """For how long the pod has been counted; infinite where waiting for more is in vain."""
+        if self._census.hopeless:
+            return float("inf")
+        pod = self._census.pod(uid)
+        return pod.history_seconds(self._clock()) if pod else 0.0
+
+    def sample(self, uid: str) -> Sample | None:
+        """The pod's counters of now; right after a tick, which has taken everybody's, of then."""
+        if not self._census.counting:
+            return None
+        last = self._census.last_sample(uid)
+        if last is None or self._clock() - last.at >= SAMPLE_SECONDS:
+            self._census.sample_pod(uid)
+            last = self._census.last_sample(uid)
+        return last
+
+    def window(self, track: Track, report: PinReport) -> Counters | None:
+        """The last whole window after the pin; None before there is one."""
+        if track.whole is None:
+            return None
+        return observe.counters(
+            track.whole,
+            wall_minus_monotonic=self._offset(),
+            moved_pages=report.moved_pages,
+        )
+
+    def _offset(self) -> float:
+        return self._wall() - self._clock()
