@@ -20,7 +20,7 @@ from prometheus_client import (
 from numapin_api.errors import NumapinError
 from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator import handlers, logs
-from numapin_operator.config import Config, load_policy
+from numapin_operator.config import Between, Config, load_policy
 from numapin_operator.informer import Informer
 from numapin_operator.kube import KubeCluster, Pace, connect
 from numapin_operator.metrics import Metrics, StoreCollector
@@ -33,6 +33,7 @@ async def serve(config: Config) -> None:
 
     Raises:
         ApiError: there are no usable credentials.
+        ClickException: the port of the metrics is taken.
     """
     cluster = KubeCluster(connect(config.kubeconfig), Pace(config.api_rate))
     store = Store()
@@ -51,7 +52,11 @@ async def serve(config: Config) -> None:
         clock=time.monotonic,
     )
     informer = Informer(store, cluster, reconciler, metrics=metrics)
-    server, thread = start_http_server(config.metrics_port, registry=registry)
+    try:
+        server, thread = start_http_server(config.metrics_port, registry=registry)
+    except OSError as error:
+        said = f"--metrics-port {config.metrics_port}: can't listen there: {error.strerror}"
+        raise click.ClickException(said) from error
     try:
         await kopf.operator(
             registry=handlers.build(config, informer, reconciler, clock=time.monotonic),
@@ -69,39 +74,67 @@ async def serve(config: Config) -> None:
         thread.join()
 
 
-@click.command(context_settings={"auto_envvar_prefix": "NUMAPIN"})
+@click.command()
 @click.option(
     "--default-policy",
+    envvar="NUMAPIN_DEFAULT_POLICY",
+    show_envvar=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="YAML file with the NumaPolicySpec of pods that match no NumaPolicy.",
 )
 @click.option(
     "--kubeconfig",
     envvar="KUBECONFIG",
+    show_envvar=True,
     type=click.Path(exists=True, dir_okay=False),
     help="Without it, the pod's service account is used.",
 )
-@click.option("--liveness-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
-@click.option("--metrics-port", type=click.IntRange(1, 65535), default=8081, show_default=True)
+@click.option(
+    "--liveness-port",
+    envvar="NUMAPIN_LIVENESS_PORT",
+    show_envvar=True,
+    type=Between(1, 65535, "port"),
+    default=8080,
+    show_default=True,
+)
+@click.option(
+    "--metrics-port",
+    envvar="NUMAPIN_METRICS_PORT",
+    show_envvar=True,
+    type=Between(1, 65535, "port"),
+    default=8081,
+    show_default=True,
+)
 @click.option(
     "--api-rate",
-    type=click.FloatRange(min=1, max=10000),
+    envvar="NUMAPIN_API_RATE",
+    show_envvar=True,
+    type=Between(1, 10000, "number"),
     default=100.0,
     show_default=True,
     help="Most API writes a second.",
 )
 @click.option(
     "--resync",
-    type=click.FloatRange(min=1, max=86400),
+    envvar="NUMAPIN_RESYNC",
+    show_envvar=True,
+    type=Between(1, 86400, "number"),
     default=300.0,
     show_default=True,
     help="Seconds between comparisons of what was watched with what is there.",
 )
 @click.option(
-    "--log-format", type=click.Choice(["json", "plain"]), default="json", show_default=True
+    "--log-format",
+    envvar="NUMAPIN_LOG_FORMAT",
+    show_envvar=True,
+    type=click.Choice(["json", "plain"]),
+    default="json",
+    show_default=True,
 )
 @click.option(
     "--log-level",
+    envvar="NUMAPIN_LOG_LEVEL",
+    show_envvar=True,
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
@@ -111,19 +144,24 @@ def main(  # noqa: PLR0913 (one per flag)
     *,
     default_policy: Path | None,
     kubeconfig: str | None,
-    liveness_port: int,
-    metrics_port: int,
+    liveness_port: float,
+    metrics_port: float,
     api_rate: float,
     resync: float,
     log_format: Literal["json", "plain"],
     log_level: str,
 ) -> None:
     """Give every opted-in pod a socket, and judge whether it worked."""
+    if liveness_port == metrics_port:
+        raise click.BadParameter(
+            f"{metrics_port:.0f} is --liveness-port already; allowed: any other port",
+            param_hint="--metrics-port",
+        )
     config = Config(
         default=load_policy(default_policy),
         kubeconfig=kubeconfig,
-        liveness_port=liveness_port,
-        metrics_port=metrics_port,
+        liveness_port=int(liveness_port),
+        metrics_port=int(metrics_port),
         api_rate=api_rate,
         resync_seconds=resync,
     )

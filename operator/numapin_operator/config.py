@@ -1,7 +1,9 @@
 """One frozen configuration, complete before anything starts; unknown keys are fatal."""
 
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
+from typing import Literal
 
 import click
 import yaml
@@ -31,6 +33,33 @@ class Config:
     metrics_port: int = 8081
     api_rate: float = 100.0
     resync_seconds: float = 300.0
+
+
+class Between(click.ParamType[float]):
+    """A number of a flag or an environment variable, with a message that says its bounds.
+
+    Args:
+        least: smallest number allowed.
+        most: largest number allowed.
+        name: what it is; a port is a whole number.
+    """
+
+    def __init__(self, least: float, most: float, name: Literal["port", "number"]) -> None:
+        self._least, self._most, self.name = least, most, name
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        try:
+            found = float(int(value) if self.name == "port" else float(value))
+        except ValueError:
+            found = nan
+        if not self._least <= found <= self._most:
+            self.fail(
+                f"{value!r} is no {self.name}; allowed: {self._least} to {self._most}", param, ctx
+            )
+        return found
 
 
 def read_policy(text: str) -> NumaPolicySpec:

@@ -190,7 +190,7 @@ class KubeCluster:
                 query["labelSelector"] = SELECTORS[kind]
             if token:
                 query["continue"] = token
-            page = self._call("GET", f"{PATHS[kind]}?{urlencode(query)}", accept=accept)
+            page = self.call("GET", f"{PATHS[kind]}?{urlencode(query)}", accept=accept)
             yield page
             token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
@@ -207,9 +207,9 @@ class KubeCluster:
 
     def _write(self, method: str, path: str, body: Json, content: str) -> Json:
         self._pace.wait()
-        return self._call(method, path, body=body, content=content)
+        return self.call(method, path, body=body, content=content)
 
-    def _call(
+    def call(
         self,
         method: str,
         path: str,
@@ -218,6 +218,12 @@ class KubeCluster:
         content: str = "application/json",
         accept: str = "application/json",
     ) -> Json:
+        """Send one request, unpaced; JSON in and out.
+
+        Raises:
+            RefusedError: the API server's answer is an error.
+            ApiError: there is no answer.
+        """
         _, url, headers, payload, _ = self._api.param_serialize(
             method,
             path,

@@ -57,6 +57,11 @@ class Metrics:
             registry=registry,
             buckets=_LATENCIES,
         )
+        self.held_back = Counter(
+            "numapin_operator_held_back_total",
+            "Looks at pods that were put off because the pod had been written too often.",
+            registry=registry,
+        )
         self.writes = Counter(
             "numapin_operator_api_writes", "Writes to the API.", ["what"], registry=registry
         )

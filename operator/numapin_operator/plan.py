@@ -184,16 +184,14 @@ class _Case:
     def stay(self, candidates: Sequence[Place]) -> Placement | None:
         """Keep the place that the pod has; bind or release memory as the policy says now."""
         current = self.pod.current
+        if current is None:
+            return None
+        # A whole socket is also where a pod of one of its NUMA nodes may stay.
+        same = (current.numa_node, None)
         place = next(
-            (
-                p
-                for p in candidates
-                if current is not None
-                and (p.socket, p.numa_node) == (current.socket, current.numa_node)
-            ),
-            None,
+            (p for p in candidates if p.socket == current.socket and p.numa_node in same), None
         )
-        if current is None or place is None:
+        if place is None:
             return None
         if self.choice.memory != "Strict":
             return self.unbound(place)
@@ -214,10 +212,11 @@ class _Case:
         return self.placed(place, f"CPUs only: {self.no_room(candidates).message}", mems=False)
 
     def choose(self, candidates: Sequence[Place]) -> Placement | Unplaceable:
-        """The best of the places that have room."""
+        """The best of the places that have room; on the pod's own socket, if it has one."""
+        rank, current = _rank(self.choice.strategy, self.pod), self.pod.current
         fitting = sorted(
             (p for p in candidates if p.takes_cpu(self.pod.requests.cpu_millis)),
-            key=_rank(self.choice.strategy, self.pod),
+            key=lambda p: (current is not None and p.socket != current.socket, rank(p)),
         )
         strict = self.choice.memory == "Strict"
         if fitting and not strict:

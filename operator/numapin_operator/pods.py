@@ -6,12 +6,19 @@ when the pod is read.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from heapq import nsmallest
+from typing import Any, Final, NamedTuple
 
-from numapin_api.names import GROUP, PIN_LABEL, PIN_LABEL_VALUE
+from numapin_api.names import ANNOTATIONS, GROUP, PIN_LABEL, PIN_LABEL_VALUE
 from numapin_operator.requests import NOTHING, Requests, cpu_limit, effective
 
 OWN_ANNOTATIONS = f"{GROUP}/"
+MOST_LABELS: Final = 256
+"""Of a pod; the API server sets no limit but 1.5 MiB for the whole object."""
+MOST_STRANGE_ANNOTATIONS: Final = 10
+"""So many annotations below numapin.io/ that mean nothing are remembered, to be told of."""
+LONGEST_VALUE: Final = 253
+"""Of an annotation that means something: a name of a policy."""
 
 
 class Key(NamedTuple):
@@ -38,8 +45,10 @@ class Pod:
         finished: phase Succeeded or Failed: its requests are free again.
         running: phase Running: it has memory somewhere already.
         terminating: deletionTimestamp is set.
-        labels: all labels, for policies' selectors.
-        annotations: those below numapin.io/ only.
+        labels: all labels, for policies' selectors; of more than ``MOST_LABELS`` the first
+            ones and one more.
+        annotations: those below numapin.io/ only, cut to what can be understood: a tenant
+            may write 256 KiB of them into each pod.
         requests: as the scheduler counts.
         cpu_limit_millis: most CPU it may use; None without limit.
     """
@@ -57,6 +66,15 @@ class Pod:
     annotations: Mapping[str, str] | None = None
     requests: Requests = NOTHING
     cpu_limit_millis: int | None = None
+
+
+def _annotations(found: Mapping[str, str]) -> Mapping[str, str]:
+    """What is remembered of a pod's annotations."""
+    ours = [name for name in found if name.startswith(OWN_ANNOTATIONS)]
+    strange = nsmallest(MOST_STRANGE_ANNOTATIONS, (n for n in ours if n not in ANNOTATIONS))
+    # One character more than the longest that can mean something, so that none comes to.
+    known = {n: found[n][: LONGEST_VALUE + 1] for n in ours if n in ANNOTATIONS}
+    return known | dict.fromkeys(strange, "")
 
 
 def read_pod(obj: Mapping[str, Any]) -> Pod:
@@ -79,12 +97,8 @@ def read_pod(obj: Mapping[str, Any]) -> Pod:
         finished=phase in {"Succeeded", "Failed"},
         running=phase == "Running",
         terminating=bool(meta.get("deletionTimestamp")),
-        labels=labels,
-        annotations={
-            k: v
-            for k, v in (meta.get("annotations") or {}).items()
-            if k.startswith(OWN_ANNOTATIONS)
-        },
+        labels=dict(nsmallest(MOST_LABELS + 1, labels.items())),
+        annotations=_annotations(meta.get("annotations") or {}),
         requests=effective(obj),
         cpu_limit_millis=cpu_limit(obj),
     )

@@ -14,9 +14,10 @@ from typing import Final
 
 from numapin_api.base import Condition
 from numapin_api.errors import NumapinError
-from numapin_api.pin import NumaPinStatus
+from numapin_api.pin import NumaPinStatus, Observed
 from numapin_api.policy import NumaPolicySpec
 from numapin_operator import build, conditions, step
+from numapin_operator.allowance import Allowance
 from numapin_operator.checks import Eyes
 from numapin_operator.dirty import DirtyKeys
 from numapin_operator.events import Restraint, event
@@ -30,10 +31,18 @@ from numapin_operator.verdict import SILENT_AFTER, Judgement
 WORKERS: Final = 8
 POLICY_DELAY_SECONDS: Final = 1.0
 """Counts of a policy are written together, not once per pod."""
+WAITING_DELAY_SECONDS: Final = 0.5
+"""After a pin is deleted, until those that wait for its room are looked at."""
 IDLE_TICK_SECONDS: Final = 5.0
 """The loop shows that it lives at least so often."""
 
 log = logging.getLogger(__name__)
+
+
+def _observed(pin: PinRecord | None) -> Observed | None:
+    """What the agent has said of a pin."""
+    status = pin.status() if pin is not None else None
+    return status.observed if status is not None else None
 
 
 def _same(one: NumaPinStatus | None, other: NumaPinStatus) -> bool:
@@ -76,6 +85,7 @@ class Reconciler:
         self._wake = asyncio.Event()
         self._heard: dict[Key, float] = {}
         self._restraint = Restraint()
+        self._allowance: Allowance[Key] = Allowance()
         self.last_tick = clock()
 
     # -- marking ----------------------------------------------------------------------
@@ -153,7 +163,12 @@ class Reconciler:
                 self._dirty.done(key)
         self._wake.set()
 
-    async def _call(self, what: str, function: Callable[[Json], Json], body: Json) -> Json:
+    async def _call(
+        self, what: str, function: Callable[[Json], Json], body: Json, *, of: Key | None = None
+    ) -> Json:
+        if of is not None:
+            # Before the call: one that is refused costs the API server as much.
+            self._allowance.spend(of, now=self._clock())
         answer = await asyncio.to_thread(function, body)
         self._metrics.writes.labels(what=what).inc()
         return answer
@@ -173,6 +188,11 @@ class Reconciler:
             pin = None
         if pod.node is None or (pod.terminating and pin is None):
             self._heard.pop(key, None)
+            return
+        wait = self._allowance.wait(key, now=self._clock())
+        if wait > 0:
+            self._metrics.held_back.inc()
+            self.mark([key], after=wait)
             return
         decision = self._decide(pod, pin)
         pin = await self._write_pin(pod, pin, decision)
@@ -204,10 +224,13 @@ class Reconciler:
         return decision
 
     async def _delete(self, pin: PinRecord) -> None:
+        self._allowance.spend(pin.key, now=self._clock())
         await asyncio.to_thread(self._cluster.delete_pin, pin.key, pin.uid)
         self._metrics.writes.labels(what="delete").inc()
         log.info("pin deleted", extra={"pin": str(pin.key), "socket": pin.socket})
-        self.mark(self._store.drop("numapins", pin.key, pin.uid) - {pin.key})
+        # Later, so that of many pods that go at once the others are looked at once.
+        others = self._store.drop("numapins", pin.key, pin.uid) - {pin.key}
+        self.mark(others, after=WAITING_DELAY_SECONDS)
 
     async def _write_pin(
         self, pod: Pod, pin: PinRecord | None, decision: step.Decision
@@ -222,8 +245,8 @@ class Reconciler:
             ):
                 return pin
             body = build.pin(pod, decision.spec, decision.released)
-            answer = await self._call("pin", self._cluster.apply_pin, body)
-            self.mark(self._store.put("numapins", answer) - {pod.key})
+            answer = await self._call("pin", self._cluster.apply_pin, body, of=pod.key)
+            self._take_answer(answer, pod.key, pin)
         finally:
             self._store.fulfil(pod.key)
             heard = self._heard.pop(pod.key, None)
@@ -241,6 +264,17 @@ class Reconciler:
         )
         return self._store.pins[pod.key]
 
+    def _take_answer(self, answer: Json, key: Key, before: PinRecord | None) -> None:
+        """Take in what our own write made of a pin.
+
+        What we wrote is no reason to look again. But the answer also holds what the agent has
+        said meanwhile; the watch will bring nothing newer than that, so it is one.
+        """
+        dirt = self._store.put("numapins", answer)
+        if _observed(before) == _observed(self._store.pins.get(key)):
+            dirt = dirt - {key}
+        self.mark(dirt)
+
     async def _write_status(
         self, pod: Pod, pin: PinRecord, decision: step.Decision, judgement: Judgement
     ) -> None:
@@ -250,8 +284,8 @@ class Reconciler:
         if _same(old, new):
             return
         body = build.pin_status(pod.key.namespace, pod.key.name, new)
-        answer = await self._call("status", self._cluster.apply_pin_status, body)
-        self.mark(self._store.put("numapins", answer) - {pod.key})
+        answer = await self._call("status", self._cluster.apply_pin_status, body, of=pod.key)
+        self._take_answer(answer, pod.key, pin)
         if old is None or old.verdict != new.verdict:
             log.info(
                 "verdict",

@@ -18,6 +18,7 @@ from numapin_operator.build import RELEASED_ANNOTATION
 from numapin_operator.checks import Eyes, eyes
 from numapin_operator.pods import Key
 from numapin_operator.room import Node, Spot
+from numapin_operator.select import INVALID_POLICY
 
 
 class PolicyKey(NamedTuple):
@@ -126,7 +127,10 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         numa_node_only=spec.granularity == "NumaNode",
         enforced=spec.mode == "Enforce",
         refused=refused,
-        waiting=refused or spec.socket is None or (spec.mems is None and spec.memory == "Strict"),
+        # Room is not what a pod lacks whose annotations are not understood. Each neighbour that
+        # goes has all that wait looked at, so these must not be made by the hundred.
+        waiting=spec.policy != INVALID_POLICY
+        and (refused or spec.socket is None or (spec.mems is None and spec.memory == "Strict")),
         pinned=status is not None
         and any(c.type == "Pinned" and c.status == "True" for c in status.conditions),
         verdict=(status.verdict if status is not None else None) or "",

@@ -57,10 +57,17 @@ def quantity(value: object, *, scale: int = 1) -> int:
     Raises:
         ValueError: it is no quantity.
     """
-    amount: Decimal = parse_quantity(value)  # type: ignore[no-untyped-call]
-    if not amount.is_finite():
-        raise ValueError(f"{value!r} is no quantity")
-    return min(int((amount * scale).to_integral_value(rounding=ROUND_CEILING)), MAX_QUANTITY)
+    try:
+        amount: Decimal = parse_quantity(value)  # type: ignore[no-untyped-call]
+        if not amount.is_finite():
+            raise ValueError(f"{value!r:.60} is no quantity")
+        # Compared first: as an int, 1e999999 would take a million digits.
+        if abs(amount) >= MAX_QUANTITY:
+            return MAX_QUANTITY if amount > 0 else -MAX_QUANTITY
+        whole = int((amount * scale).to_integral_value(rounding=ROUND_CEILING))
+    except ArithmeticError as error:
+        raise ValueError(f"{value!r:.60} is no quantity") from error
+    return max(-MAX_QUANTITY, min(whole, MAX_QUANTITY))
 
 
 def _amounts(resources: Mapping[str, Any] | None) -> Requests:

@@ -32,7 +32,7 @@ from numapin_api.policy import (
     percent,
 )
 from numapin_api.topology import Topology
-from numapin_operator.pods import Pod
+from numapin_operator.pods import MOST_LABELS, Pod
 from numapin_operator.text import listed, quoted
 
 INVALID_POLICY: Final = "(invalid)"
@@ -156,6 +156,9 @@ def select(
         if name not in ANNOTATIONS
     ]
     reason = "InvalidAnnotation"
+    if len(pod.labels or {}) > MOST_LABELS:
+        problems.append(f"the pod has more labels than {MOST_LABELS}, so no policy can be chosen")
+        reason = "TooManyLabels" if len(problems) == 1 else reason
     name = annotations.get(POLICY_ANNOTATION)
     if name is None:
         name = policy_for(pod, namespace_labels=namespace_labels, policies=policies)

@@ -144,7 +144,29 @@ def _all_checks(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> tuple[Chec
     )
 
 
+def _uncounted(
+    spec: NumaPinSpec, found: dict[str, Check], seen: Eyes
+) -> tuple[Verdict, Evidence | None, str]:
+    """The verdict on a pin that is in force on a node where nothing can be counted.
+
+    A cpuset of one socket's CPUs and NUMA nodes leaves the kernel nothing to migrate across,
+    so placement says it all. CPUs alone do not.
+    """
+    why = f"no counters: {seen.why('numaMigrations')}"
+    residency = found["residency"]
+    if residency.ok is False:
+        return "Ineffective", None, f"{residency.message}; {why}"
+    if spec.mems is None or found["mems"].ok is None:
+        return "NoSignal", None, f"{why}, and {found['mems'].message}"
+    if residency.ok is None or found["containers"].ok is None:
+        unknown = residency if residency.ok is None else found["containers"]
+        return "NoSignal", None, f"{why}, and {unknown.message}"
+    told = "; ".join(found[name].message for name in ("cpus", "mems", "residency"))
+    return "Verified", "ByPlacement", f"by placement: {told}; {why}"
+
+
 def _pinned(  # noqa: PLR0911 (one return a row of the table)
+    spec: NumaPinSpec,
     observed: Observed,
     seen: Eyes,
     now: datetime | None,
@@ -163,7 +185,7 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
     if misplaced:
         return "Ineffective", None, _said(misplaced) + because
     if observed.counters is None and seen.blind:
-        return "NoSignal", None, f"no counters: {seen.why('numaMigrations')}"
+        return _uncounted(spec, found, seen)
     if found["window"].ok is not True:
         return "Pending", None, found["window"].message
     wrong = tuple(
@@ -229,7 +251,7 @@ def judge(  # noqa: PLR0913 (each is another witness)
         problem = f": {observed.problem.message}" if observed.problem else ""
         verdict, message = "Pending", _HANDS_OFF.get(observed.phase, observed.phase) + problem
     else:
-        verdict, evidence, message = _pinned(observed, sight, now, found)
+        verdict, evidence, message = _pinned(spec, observed, sight, now, found)
     return Judgement(
         verdict=verdict,
         message=message,

@@ -1,8 +1,10 @@
 """The built-in default policy and the flags: what is not understood is fatal."""
 
+import socket
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +91,39 @@ def test_wrong_flags_end_with_status_2(flags: list[str], said: str):
     assert said in result.output
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "flag", "allowed"),
+    [
+        ("NUMAPIN_LIVENESS_PORT", "0", "--liveness-port", "1 to 65535"),
+        ("NUMAPIN_LIVENESS_PORT", "80.5", "--liveness-port", "1 to 65535"),
+        ("NUMAPIN_METRICS_PORT", "http", "--metrics-port", "1 to 65535"),
+        ("NUMAPIN_API_RATE", "fast", "--api-rate", "1 to 10000"),
+        ("NUMAPIN_API_RATE", "nan", "--api-rate", "1 to 10000"),
+        ("NUMAPIN_RESYNC", "-1", "--resync", "1 to 86400"),
+        ("NUMAPIN_RESYNC", "5m", "--resync", "1 to 86400"),
+        ("NUMAPIN_LOG_LEVEL", "loud", "--log-level", "'debug', 'info', 'warning', 'error'"),
+        ("NUMAPIN_LOG_FORMAT", "xml", "--log-format", "'json', 'plain'"),
+        ("NUMAPIN_DEFAULT_POLICY", "/no/file", "--default-policy", "does not exist"),
+        ("KUBECONFIG", "/no/config", "--kubeconfig", "does not exist"),
+    ],
+)
+def test_wrong_environment_is_fatal_with_its_name_value_and_what_is_allowed(
+    name: str, value: str, flag: str, allowed: str
+):
+    result = CliRunner().invoke(main, env={name: value})
+    assert result.exit_code == 2
+    said = " ".join(result.output.split())
+    assert f"'{flag}' (env var: '{name}')" in said
+    assert value in said
+    assert allowed in said
+
+
+def test_two_pages_can_not_share_a_port():
+    result = CliRunner().invoke(main, ["--metrics-port=9000", "--liveness-port=9000"])
+    assert result.exit_code == 2
+    assert "--metrics-port: 9000 is --liveness-port already" in " ".join(result.output.split())
+
+
 def test_wrong_policy_file_ends_with_status_2_and_names_the_field(tmp_path: Path):
     file = tmp_path / "policy.yaml"
     file.write_text("memory: Sometimes")
@@ -96,6 +131,24 @@ def test_wrong_policy_file_ends_with_status_2_and_names_the_field(tmp_path: Path
     assert result.exit_code == 2
     assert "memory: 'Sometimes'" in result.output
     assert "--default-policy" in result.output
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path):
+    file = tmp_path / "kubeconfig"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+    file.write_text(yaml.safe_dump(config))
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(main, [f"--kubeconfig={file}", f"--metrics-port={port}"])
+    assert result.exit_code == 1
+    assert f"--metrics-port {port}: can't listen there: Address already in use" in result.output
 
 
 def test_without_credentials_it_says_so_and_ends(tmp_path: Path):

@@ -253,10 +253,13 @@ def test_single_socket_with_several_numa_nodes_can_be_pinned_by_numa_node():
         (TWO, "S2", "", choice(), "S0 0-3 N0"),
         # Asked for a full one: it is not moved there, and loses its place as it wished.
         (TWO, "S1", "S0 4/0", choice(socket=0), "NoRoom"),
-        # Granularity changed: a NUMA node is chosen anew.
-        (SNC, "S1", "", choice(granularity="NumaNode"), "S0/N0 0-1 N0"),
+        # Granularity changed: within its socket, if that has room.
+        (SNC, "S1", "", choice(granularity="NumaNode"), "S1/N2 4-5 N2"),
+        (SNC, "S1", "S1/N2 1/1G", choice(granularity="NumaNode"), "S1/N3 6-7 N3"),
+        (SNC, "S1", "S1/N2 2/1G, S1/N3 2/1G", choice(granularity="NumaNode"), "S0/N0 0-1 N0"),
         (SNC, "S1/N3", "", choice(granularity="NumaNode"), "S1/N3 6-7 N3"),
-        (SNC, "S1/N3", "", choice(), "S0 0-3 N0-1"),
+        (SNC, "S1/N3", "", choice(), "S1 4-7 N2-3"),
+        (SNC, "S1/N3", "S1 4/8G", choice(), "S1 4-7 N2-3"),
         # Memory is released or bound as the policy says now.
         (TWO, "S1", "", choice(memory="None"), "S1 4-7 -"),
         (TWO, "S1", "S1 4/8G", choice(memory="Preferred"), "S1 4-7 N1"),

@@ -203,6 +203,16 @@ def test_a_running_pod_is_placed_when_the_agent_has_said_where_its_memory_is(
     assert parts.sockets() == {"redis": 1}
 
 
+def test_what_only_the_answer_to_our_own_write_tells_is_not_missed(parts: Parts):
+    """The agent reports between two writes of ours, and the watch is behind both."""
+    memory = [{"node": 0, "bytes": 1 << 20}, {"node": 1, "bytes": 1 << 28}]
+    parts.cluster.quick_agent = {"phase": "Unpinned", "memory": memory}
+    pod = parts.pod("redis")
+    parts.tell("pods", pod | {"status": {"phase": "Running"}})
+    parts.settle()
+    assert parts.sockets() == {"redis": 1}
+
+
 def test_an_agent_that_can_never_say_does_not_keep_a_pod_waiting(parts: Parts):
     pod = parts.pod("redis", node="n2")
     parts.tell("pods", pod | {"status": {"phase": "Running"}})

@@ -251,6 +251,43 @@ def test_verified_drifted_ineffective_each_with_an_event(world: World, namespace
     )
 
 
+def test_policies_change_pins_in_place(world: World, namespace: str, node: str):
+    """Edited, overruled and deleted under a pinned pod: patches only, each with a place."""
+    head = {"apiVersion": "numapin.io/v1alpha1", "kind": "NumaPolicy"}
+
+    def apply(name: str, **spec: Any) -> None:
+        world.policies.apply(
+            name, head | {"metadata": {"name": name}, "spec": spec}, manager="user"
+        )
+
+    def by(name: str, percent: int) -> Json | None:
+        pin = world.pinned(namespace, "redis")
+        terms = (pin["spec"]["policy"], pin["spec"]["verification"]["minLocalPercent"])
+        return pin if terms == (name, percent) else None
+
+    apply("first", priority=1)
+    world.pods(namespace).create(pod("redis", node=node))
+    until(lambda: by("first", 95), what="the first policy")
+    placed = world.placed(namespace, "redis")
+    since = len(world.audit())
+    apply("first", priority=1, verification={"minLocalPercent": 90})
+    found = [until(lambda: by("first", 90), what="the edited policy")]
+    apply("second", priority=2, memory="Preferred")
+    found.append(until(lambda: by("second", 95), what="the policy that overrules"))
+    world.delete(world.policies, "second")
+    found.append(until(lambda: by("first", 90), what="the first policy again"))
+    world.delete(world.policies, "first")
+    found.append(until(lambda: by("(default)", 95), what="the default policy"))
+    for pin in found:
+        assert pin["metadata"]["uid"] == placed["metadata"]["uid"]
+        place = ("socket", "cpus", "mems")
+        assert [pin["spec"][k] for k in place] == [placed["spec"][k] for k in place]
+    # Each change was one write: what was seen is all there was in between.
+    assert found[-1]["metadata"]["generation"] == placed["metadata"]["generation"] + 4
+    written = [e for e in world.writes(since) if e["objectRef"]["resource"] == "numapins"]
+    assert {e["verb"] for e in written} == {"patch"}
+
+
 def test_policy_applies_by_priority_and_counts(world: World, namespace: str, node: str):
     head = {"apiVersion": "numapin.io/v1alpha1", "kind": "NumaPolicy"}
     world.policies.create(head | {"metadata": {"name": "all"}, "spec": {"memory": "None"}})
