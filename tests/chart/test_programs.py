@@ -74,7 +74,6 @@ def test_agent_writes_its_node_and_its_pins(installed: Installed, pin: NumaPin, 
     assert found is not None
     assert found.status == wanted
     api.apply_observed(pin, Observed.model_validate(STATUS["observed"]))
-    api.pod_event(pin, reason="Drifted", note="somebody else changed the cpuset")
     there = Resources(installed.admin, "numapins", "default").get("db")
     assert there["status"]["observed"] == STATUS["observed"]
 

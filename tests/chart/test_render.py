@@ -18,7 +18,8 @@ CRDS = Path(__file__).parents[2] / "crds"
 
 @pytest.fixture(scope="module")
 def objects(helm: Helm) -> list[Object]:
-    return render(helm)
+    """All but those that are there for `helm test` only."""
+    return [o for o in render(helm) if o["metadata"]["name"] != "numapin-test"]
 
 
 @pytest.fixture(scope="module")
@@ -31,26 +32,26 @@ def operator(objects) -> Object:
     return one(objects, "Deployment")["spec"]["template"]["spec"]
 
 
-def test_lint_is_quiet(helm: Helm):
-    done = helm("lint", "--strict", CHART)
-    assert done.returncode == 0, done.stdout
-    assert "[WARNING]" not in done.stdout
-
-
 def test_objects(objects):
     assert sorted(f"{o['kind']}/{o['metadata']['name']}" for o in objects) == [
         "ClusterRole/numapin-agent",
         "ClusterRole/numapin-operator",
+        "ClusterRole/numapin-uninstall",
         "ClusterRoleBinding/numapin-agent",
         "ClusterRoleBinding/numapin-operator",
+        "ClusterRoleBinding/numapin-uninstall",
         "ConfigMap/numapin-operator",
         "CustomResourceDefinition/numanodes.numapin.io",
         "CustomResourceDefinition/numapins.numapin.io",
         "CustomResourceDefinition/numapolicies.numapin.io",
         "DaemonSet/numapin-agent",
         "Deployment/numapin-operator",
+        "Job/numapin-uninstall",
+        "Role/numapin-uninstall",
+        "RoleBinding/numapin-uninstall",
         "ServiceAccount/numapin-agent",
         "ServiceAccount/numapin-operator",
+        "ServiceAccount/numapin-uninstall",
         "ValidatingAdmissionPolicy/numapin-agent",
         "ValidatingAdmissionPolicyBinding/numapin-agent",
     ]
@@ -58,7 +59,7 @@ def test_objects(objects):
 
 def test_namespaced_objects_are_in_the_releases_namespace(objects):
     for o in objects:
-        namespaced = o["kind"] in ("ConfigMap", "DaemonSet", "Deployment", "ServiceAccount")
+        namespaced = not o["kind"].startswith(("Cluster", "Custom", "Validating"))
         assert o["metadata"].get("namespace") == (NAMESPACE if namespaced else None)
 
 
@@ -67,7 +68,7 @@ def test_every_object_says_what_it_is_part_of(objects):
         labels = o["metadata"]["labels"]
         assert labels["app.kubernetes.io/name"] == "numapin"
         assert labels["app.kubernetes.io/instance"] == "numapin"
-        assert labels["app.kubernetes.io/component"] in ("operator", "agent", "crds")
+        assert labels["app.kubernetes.io/component"] in ("operator", "agent", "crds", "uninstall")
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])
@@ -158,7 +159,6 @@ def test_agent_finds_every_host_path_below_its_root(agent):
         "/run/numapin": False,
         "/sys/devices/system": True,
         "/sys/fs/cgroup": False,
-        "/sys/kernel/btf": True,
         "/var/lib/kubelet": True,
     }
 
@@ -177,6 +177,14 @@ def test_agent_is_not_privileged(agent):
             "add": ["BPF", "PERFMON", "SYS_PTRACE", "SYS_NICE"],
         },
     }
+
+
+def test_agent_without_counters_lacks_their_capabilities(helm: Helm):
+    daemons = one(render(helm, {"agent.counters": False}), "DaemonSet")
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["capabilities"]["add"] == ["SYS_PTRACE", "SYS_NICE"]
+    assert "--no-counters" in container["args"]
+    assert not agent_config.parse(["--node-name=n", "--no-counters"]).counters
 
 
 def test_operator_is_restricted(operator):
@@ -251,7 +259,69 @@ def test_every_value_reaches_its_pods(helm: Helm):
     daemons = one(objects, "DaemonSet")["spec"]
     assert "--interval=5s" in daemons["template"]["spec"]["containers"][0]["args"]
     assert contains(daemons, "/var/snap/kubelet")
+    assert "--no-counters" in daemons["template"]["spec"]["containers"][0]["args"]
+    seccomp = daemons["template"]["spec"]["securityContext"]["seccompProfile"]
+    assert seccomp == {"type": "RuntimeDefault"}
     assert daemons["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 3
+
+
+def test_other_host_paths_are_shown_where_the_agent_looks(helm: Helm, agent):
+    asked = {"kubelet": "/var/snap/kubelet", "cgroup": "/cgroup", "dbus": "/var/run/dbus"}
+    objects = render(helm, {"agent.hostPaths": asked})
+    other = one(objects, "DaemonSet")["spec"]["template"]["spec"]
+    volumes = {v["name"]: v.get("hostPath", {}).get("path") for v in other["volumes"]}
+    assert {name: volumes[name] for name in asked} == asked
+    assert other["containers"][0]["volumeMounts"] == agent["containers"][0]["volumeMounts"]
+
+
+def test_test_may_touch_its_two_pods_only_while_it_runs(helm: Helm):
+    objects = [o for o in render(helm) if o["metadata"]["name"] == "numapin-test"]
+    assert sorted(o["kind"] for o in objects) == [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Pod",
+        "Role",
+        "RoleBinding",
+        "ServiceAccount",
+    ]
+    for o in objects:
+        annotations = o["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "test"
+        assert o["metadata"]["labels"]["app.kubernetes.io/component"] == "test"
+        assert ("namespace" in o["metadata"]) != o["kind"].startswith("Cluster")
+        assert "hook-succeeded" in annotations["helm.sh/hook-delete-policy"]
+    named = one(objects, "Role")["rules"]
+    assert {tuple(r["verbs"]): tuple(r.get("resourceNames", ())) for r in named[:3]} == {
+        ("create",): (),
+        ("get",): ("numapin-test", "numapin-test-pinned"),
+        ("delete",): ("numapin-test-pinned",),
+    }
+
+
+@pytest.mark.parametrize("window", ["9s", "10s", "3600s", "3601s", "60m", "61m"])
+def test_window_is_refused_exactly_when_the_operator_would(helm: Helm, window):
+    try:
+        read_policy(yaml.safe_dump({"verification": {"window": window}}))
+    except ValueError:
+        taken = False
+    else:
+        taken = True
+    done = helm(
+        "template",
+        CHART,
+        "--kube-version=1.35.4",
+        *settings({"defaultPolicy.verification.window": window}),
+    )
+    assert (done.returncode == 0) == taken
+    told = f'defaultPolicy.verification.window: "{window}" is not between 10s and 60m'
+    assert taken or told in done.stderr
+
+
+def test_two_ways_to_be_scraped_at_once_are_refused(helm: Helm):
+    both = {"monitoring": {f"{kind}Monitor": {"enabled": True} for kind in ("pod", "service")}}
+    done = helm("template", CHART, "--kube-version=1.35.4", *settings(both))
+    assert done.returncode != 0
+    assert "would count everything twice: choose one" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -263,6 +333,8 @@ def test_every_value_reaches_its_pods(helm: Helm):
         ("agent.image.pullPolicy", "Sometimes"),
         ("agent.interval", "0s"),
         ("agent.interval", "61s"),
+        ("agent.counters", "no"),
+        ("agent.seccompProfile", {"type": "Default"}),
         ("agent.kubeletDir", "var/lib/kubelet"),
         ("agent.logLevel", "verbose"),
         ("agent.maxUnavailable", "0%"),
@@ -271,16 +343,31 @@ def test_every_value_reaches_its_pods(helm: Helm):
         ("operator.replicas", 2),
         ("operator.resources", "1Gi"),
         ("crds.keep", "yes"),
+        ("onUninstall", "restore"),
         ("defaultPolicy.mode", "enforce"),
         ("defaultPolicy.memoryHeadroom", "100%"),
         ("defaultPolicy.podSelector", {}),
         ("defaultPolicy.verification.window", "1h"),
         ("defaultPolicy.verification.minLocalPercent", 101),
         ("fullnameOverride", "No_Name"),
+        ("agent.hostPaths.kubelet", "var/lib/kubelet"),
+        ("agent.hostPaths.proc", "/proc"),
+        ("agent.tolerations", [{"operator": "Exist"}]),
+        ("agent.resources.limits.memory", "256 MB"),
+        ("agent.resources.memory", "256Mi"),
+        ("agent.affinity.nodeaffinity", {}),
+        ("agent.nodeSelector.pool", 1),
+        ("imagePullSecrets", ["registry"]),
+        ("monitoring.podMonitor.interval", "15"),
+        ("monitoring.enabled", True),
+        ("networkPolicy.metricsFrom", [{}]),
+        ("networkPolicy.apiServerPorts", []),
+        ("networkPolicy.apiServerPorts", ["https"]),
+        ("test.timeoutSeconds", 5),
     ],
 )
-def test_bad_value_is_refused_by_name(helm: Helm, path, value):
-    done = helm("template", CHART, "--kube-version=1.35.4", *settings({path: value}))
+def test_bad_value_is_refused_by_name(any_helm: Helm, path, value):
+    done = any_helm("template", CHART, "--kube-version=1.35.4", *settings({path: value}))
     assert done.returncode != 0
     assert "don't meet the specifications of the schema" in done.stderr
     assert path.rpartition(".")[2] in done.stderr

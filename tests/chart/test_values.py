@@ -1,34 +1,23 @@
 """values.yaml, its schema and the programs' own defaults say the same."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
-from support.chart import CHART
-from support.policy_values import policy_values
+from support.chart import CHART, EVERYTHING
 
+from numapin_api.errors import ChartError
 from numapin_api.policy import NumaPolicySpec
+from numapin_chart import values
+from numapin_chart.__main__ import drift
+from numapin_chart.schema import schema
 from numapin_operator.config import read_policy
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-# Helm hands it to every chart that is part of another one.
-NOT_IN_VALUES = {"global"}
-
-
-def places(values: Any, schema: dict[str, Any], path: str) -> Iterator[tuple[str, set[str]]]:
-    """Each object of the schema that lists its keys, with the keys that differ."""
-    if "properties" in schema:
-        yield path, values.keys() ^ (schema["properties"].keys() - NOT_IN_VALUES)
-        for name, below in schema["properties"].items():
-            if name in values:
-                yield from places(values[name], below, f"{path}.{name}")
-
-
-def test_values_and_schema_know_the_same_keys():
-    assert [(path, keys) for path, keys in places(VALUES, SCHEMA, "values") if keys] == []
 
 
 def objects_of(schema: dict[str, Any], path: str = "values") -> Iterator[tuple[str, dict]]:
@@ -36,19 +25,87 @@ def objects_of(schema: dict[str, Any], path: str = "values") -> Iterator[tuple[s
         yield path, schema
     for name, below in schema.get("properties", {}).items():
         yield from objects_of(below, f"{path}.{name}")
+    if "items" in schema:
+        yield from objects_of(schema["items"], f"{path}[]")
 
 
 def test_schema_refuses_unknown_keys_everywhere():
-    # These are Kubernetes' own types, which the API server checks.
-    free = {"values.global", "values.operator.affinity", "values.agent.affinity"} | {
-        f"values.{part}.resources" for part in ("operator", "agent")
+    # Deep inside Kubernetes' own types, which the API server checks.
+    free = re.compile(r"values\.global|.*Affinity|.*\.matchExpressions\[\]")
+    for path, found in objects_of(SCHEMA):
+        assert free.fullmatch(path) or "additionalProperties" in found, path
+
+
+def test_generated_files_are_what_values_and_models_say():
+    assert drift() == ()
+
+
+def leaves(value: values.Value) -> Iterator[values.Value]:
+    """The values that are set one by one: a free map is one of them."""
+    if value.below and value.extra.get("use") in {None, "policy"}:
+        for part in value.below:
+            yield from leaves(part)
+    else:
+        yield value
+
+
+def test_scenario_everything_sets_every_value_to_another():
+    there = [v for top in values.read((CHART / "values.yaml").read_text()) for v in leaves(top)]
+    same = {v.dotted for v in there if at(EVERYTHING, v.path, v.default) == v.default}
+    assert same == {
+        "crds.install",
+        # At most one of the two monitors may be on.
+        *(f"monitoring.serviceMonitor.{name}" for name in ("enabled", "labels", "interval")),
     }
-    for path, schema in objects_of(SCHEMA):
-        assert path in free or "additionalProperties" in schema, path
 
 
-def test_schema_of_the_default_policy_is_the_contracts():
-    assert SCHEMA["properties"]["defaultPolicy"] == policy_values()
+def at(tree: Any, path: tuple[str, ...], default: Any) -> Any:
+    for name in path:
+        if name not in tree:
+            return default
+        tree = tree[name]
+    return tree
+
+
+def of(text: str) -> dict[str, Any]:
+    return schema(values.read(text))["properties"]
+
+
+def test_comment_directly_above_is_the_documentation():
+    found = of(
+        "# Not of a.\n\n# What a is,\n# and more.\n# @schema {minimum: 1}\na: 5\nb: x # no\n"
+    )
+    assert found["a"] == {
+        "description": "What a is, and more.",
+        "type": "integer",
+        "minimum": 1,
+    }
+    assert found["b"] == {"type": "string"}
+
+
+def test_maps_are_closed_and_know_their_keys():
+    assert of("a:\n  # Deep.\n  b: true\n")["a"] == {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"b": {"description": "Deep.", "type": "boolean"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a\n", "no mapping"),
+        ("a: 1\na: 2\n", "a is there twice"),
+        ("a: {}\n", "a: say by `@schema` what is allowed"),
+        ("a:\n  b: []\n", "a.b: say by `@schema` what is allowed"),
+        ("# @schema {use: nothing}\na: 1\n", "a: 'nothing' is no shape"),
+        ("# @schema minimum 1\na: 1\n", "is no mapping like"),
+        ("# @schema {minimum: [}\na: 1\n", "a: '@schema {minimum: [}'"),
+    ],
+)
+def test_source_that_is_not_understood_is_refused(text, said):
+    with pytest.raises(ChartError, match=re.escape(said)):
+        of(text)
 
 
 def test_default_policy_is_the_built_in_one():

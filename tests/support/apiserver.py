@@ -99,3 +99,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = any(item.get_closest_marker("integration") for item in session.items)
     if wanted and not session.config.option.collectonly:
         binaries.ensure(Steps())
+        binaries.ensure_servers(Steps())

@@ -22,6 +22,7 @@ class FakeCluster:
         fail: so many of the next writes fail.
         no_events: Events can't be made.
         crash_on: writing anything of that name raises what nobody expects.
+        quick_agent: what an agent reports of each new pin before the operator's next write.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class FakeCluster:
         self.fail = 0
         self.no_events = False
         self.crash_on = ""
+        self.quick_agent: Json | None = None
         self._versions = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -68,7 +70,11 @@ class FakeCluster:
                 new["metadata"]["uid"] = old["metadata"]["uid"]
                 if "status" in old:
                     new["status"] = old["status"]
-            return self.put("numapins", new)
+            made = self.put("numapins", new)
+            if not old and self.quick_agent is not None:
+                observed = {"generation": made["metadata"]["generation"]} | self.quick_agent
+                self.put("numapins", copy.deepcopy(made) | {"status": {"observed": observed}})
+            return made
 
     def apply_pin_status(self, body: Json) -> Json:
         """Change the operator's part of the status."""

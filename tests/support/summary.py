@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 
 import pytest
 
-KINDS = ("unit", "integration", "e2e")
+KINDS = ("unit", "integration", "e2e", "lifecycle")
 
 
 def kind_of(keywords: object) -> str:
-    return next((k for k in KINDS[1:] if k in keywords), "unit")  # type: ignore[operator]
+    return next((k for k in KINDS[:0:-1] if k in keywords), "unit")  # type: ignore[operator]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

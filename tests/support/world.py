@@ -112,6 +112,15 @@ class World:
         argv = [self.lab.programs() / "kubectl", "--kubeconfig", self.lab.paths.kubeconfig]
         _run([*map(str, argv), "apply", "-f", "-"], said=json.dumps(manifest))
 
+    def helm(self, *args: str) -> str:
+        """All output of helm, that of hooks as well, which it logs; fails the test with it."""
+        argv = [self.lab.programs() / "helm", "--kubeconfig", self.lab.paths.kubeconfig, *args]
+        done = subprocess.run(
+            [str(a) for a in argv], capture_output=True, text=True, check=False, timeout=780
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
     def exec(self, name: str, *command: str, inside: str = "main") -> str:
         """Output of a command in a container."""
         return self.kubectl("exec", "-n", NAMESPACE, name, "-c", inside, "--", *command)

@@ -35,3 +35,23 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- $image := index . 1 -}}
 {{- printf "%s:%s" $image.repository ($image.tag | default (index . 0).Chart.AppVersion) -}}
 {{- end -}}
+
+{{/* Annotations of an object of the pre-delete hook. Call with its weight. */}}
+{{- define "numapin.uninstallHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{/*
+"true" where the cluster can keep each agent to its own node, else nothing. A cluster that helm
+talks to names all its kinds; `helm template` knows only the version it is told.
+*/}}
+{{- define "numapin.canRestrict" -}}
+{{- $versions := .Capabilities.APIVersions -}}
+{{- if $versions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" -}}
+true
+{{- else if and (not ($versions.Has "v1/Pod")) (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version) -}}
+true
+{{- end -}}
+{{- end -}}

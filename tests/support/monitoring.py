@@ -1,0 +1,54 @@
+"""The Prometheus Operator's kinds in a test's cluster, as far as the chart uses them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes.client import ApiClient
+from support.resources import Resources, request
+from support.wait import until
+
+GROUP = "monitoring.coreos.com"
+KINDS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+
+
+def install(admin: ApiClient) -> None:
+    """Install the three CRDs and wait until they are served."""
+    there = Resources(admin, "customresourcedefinitions", base="/apis/apiextensions.k8s.io/v1")
+    for kind in KINDS:
+        there.create(_crd(kind))
+
+    def served() -> bool:
+        groups = request(admin, "GET", "/apis")["groups"]
+        if GROUP not in {group["name"] for group in groups}:
+            return False
+        found = request(admin, "GET", f"/apis/{GROUP}/v1")["resources"]
+        return {kind["plural"] for kind in KINDS} <= {r["name"] for r in found}
+
+    until(served, what="the Prometheus Operator's kinds to be served", seconds=30)
+
+
+def _crd(kind: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"spec": kind["spec"]}, "required": ["spec"]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind['plural']}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind["kind"],
+                "plural": kind["plural"],
+                "singular": kind["kind"].lower(),
+            },
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                }
+            ],
+        },
+    }
