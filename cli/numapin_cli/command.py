@@ -52,13 +52,25 @@ output_option = click.option(
 )
 
 
+def _or_said_before(ctx: click.Context, param: click.Parameter, value: object) -> object:
+    """The option's value, or that of the same option before the command's name."""
+    if value is not None or param.name is None or ctx.parent is None:
+        return value
+    return ctx.find_root().params.get(param.name)
+
+
 def cluster_options(function: Decorated) -> Decorated:
-    """The options that say which cluster is meant."""
+    """The options that say which cluster is meant; kubectl takes them at either place."""
     for option in (
-        click.option("--context", help="Context of the kubeconfig. Its current one by default."),
+        click.option(
+            "--context",
+            callback=_or_said_before,
+            help="Context of the kubeconfig. Its current one by default.",
+        ),
         click.option(
             "--kubeconfig",
             type=click.Path(dir_okay=False, path_type=Path),
+            callback=_or_said_before,
             help="By default $KUBECONFIG, else ~/.kube/config, else the pod's service account.",
         ),
     ):

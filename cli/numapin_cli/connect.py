@@ -37,6 +37,7 @@ def connect(where: Where) -> Iterator[Cluster]:
     Raises:
         ApiError: no configuration was found, or it is not usable; says what was tried.
     """
+    import yaml  # noqa: PLC0415
     from kubernetes import client, config  # noqa: PLC0415 (a quarter of a second)
 
     files = _kubeconfigs(where)
@@ -49,7 +50,10 @@ def connect(where: Where) -> Iterator[Cluster]:
                 joined, context=where.context, client_configuration=configuration
             )
             contexts, current = config.list_kube_config_contexts(joined)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError, ValueError, TypeError) as e:
+        except (TypeError, AttributeError, KeyError) as e:
+            # The client trips over what is YAML but no kubeconfig, and says so in Python's words.
+            raise ApiError(f"{described} can't be used: it is no kubeconfig") from e
+        except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as e:
             raise ApiError(f"{described} can't be used: {e}") from e
         name = where.context or current["name"]
         chosen: dict[str, str] = next((c["context"] for c in contexts if c["name"] == name), {})
@@ -73,6 +77,17 @@ def connect(where: Where) -> Iterator[Cluster]:
     configuration.retries = False
     with client.ApiClient(configuration) as api:
         yield Cluster(api, namespace=namespace, described=described)
+
+
+def configured(where: Where) -> bool:
+    """Whether a cluster is meant at all: named by the user, or found in the usual places.
+
+    Args:
+        where: what the user said.
+    """
+    if where != Where() or os.environ.get("KUBECONFIG") or _in_pod():
+        return True
+    return any(Path(f).is_file() for f in _kubeconfigs(where))
 
 
 def _kubeconfigs(where: Where) -> list[str]:

@@ -1,7 +1,8 @@
 """The only module that talks to the cluster: typed reads, failures said in words.
 
-Reads only. The ``kubernetes`` client is imported when a command needs a cluster (it costs
-a quarter of a second); answers are kept as plain JSON and validated where they are ours.
+Reads only: a SelfSubjectAccessReview is a question, though it is asked by POST. The
+``kubernetes`` client is imported when a command needs a cluster (it costs a quarter of a
+second); answers are kept as plain JSON and validated where they are ours.
 """
 
 import json
@@ -29,6 +30,7 @@ PAGE: Final = 500
 """What kubectl uses."""
 INSTALL: Final = "numapin is not installed in this cluster: install its Helm chart, charts/numapin"
 OPERATOR_SELECTOR: Final = "app.kubernetes.io/name=numapin,app.kubernetes.io/component=operator"
+AGENT_SELECTOR: Final = "app.kubernetes.io/name=numapin,app.kubernetes.io/component=agent"
 
 
 class NotFoundError(ApiError):
@@ -37,6 +39,10 @@ class NotFoundError(ApiError):
 
 class ForbiddenError(ApiError):
     """The API server says 403."""
+
+
+class UnreadableError(ApiError):
+    """An object is not what this version of the contract knows."""
 
 
 class Cluster:
@@ -167,7 +173,7 @@ class Cluster:
         Raises:
             ApiError: they can't be had.
         """
-        return [o["metadata"]["name"] for o in self._list("nodes", self._core.list_node)]
+        return [o["metadata"]["name"] for o in self.nodes()]
 
     def operators(self) -> list[Json]:
         """Deployments of the operator, in whatever namespace.
@@ -179,6 +185,82 @@ class Cluster:
             self._apps.list_deployment_for_all_namespaces, label_selector=OPERATOR_SELECTOR
         )
         return list(self._list("deployments", call))
+
+    def daemonsets(self) -> list[Json]:
+        """All DaemonSets.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        return list(self._list("daemonsets", self._apps.list_daemon_set_for_all_namespaces))
+
+    def agent_pods(self) -> list[Json]:
+        """Pods of the agent, in whatever namespace.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        call = partial(self._core.list_pod_for_all_namespaces, label_selector=AGENT_SELECTOR)
+        return list(self._list("pods", call))
+
+    def nodes(self) -> list[Json]:
+        """The Kubernetes nodes.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        return list(self._list("nodes", self._core.list_node))
+
+    def version(self) -> str:
+        """The API server's version, such as v1.35.4.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        from kubernetes.client import VersionApi  # noqa: PLC0415
+
+        return str(self._get("the version", VersionApi(self._client).get_code)["gitVersion"])
+
+    def may(self, verb: str, group: str, resource: str) -> bool:
+        """Whether this user may do that in all namespaces; any user may ask.
+
+        Args:
+            verb: get, list, ...
+            group: API group, empty for the core.
+            resource: plural.
+
+        Raises:
+            ApiError: no answer can be had.
+        """
+        asked = {"verb": verb, "group": group, "resource": resource}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        kind = ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", review)
+        call = partial(self._custom.create_cluster_custom_object, *kind)
+        answer = self._get("your rights", call)
+        return bool((answer.get("status") or {}).get("allowed"))
+
+    def definition(self, name: str) -> Json | None:
+        """A CustomResourceDefinition, None if there is none.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        kind = ("apiextensions.k8s.io", "v1", "customresourcedefinitions", name)
+        call = partial(self._custom.get_cluster_custom_object, *kind)
+        return self._find(f"CustomResourceDefinition {name}", call)
+
+    def kubelet_config(self, node: str) -> Json:
+        """The configuration in force of a node's kubelet, which it is asked for itself.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        call = partial(self._core.connect_get_node_proxy_with_path, node, "configz")
+        return dict(self._get(f"the kubelet of {node}", call).get("kubeletconfig") or {})
 
     @cached_property
     def _core(self) -> "CoreV1Api":
@@ -231,7 +313,7 @@ def _read(kind: type[Kind], obj: Json) -> Kind:
         meta = obj.get("metadata") or {}
         problem = e.errors()[0]
         field = ".".join(map(str, problem["loc"]))
-        raise ApiError(
+        raise UnreadableError(
             f"{kind.__name__} {meta.get('name')} is not what this version knows: "
             f"{field}: {problem['msg']}; use the numapin of the cluster's version"
         ) from e

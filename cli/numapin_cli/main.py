@@ -14,12 +14,15 @@ from typing import Any, Final
 import click
 
 from numapin_api.errors import NumapinError
+from numapin_cli.command import cluster_options
 
 COMMANDS: Final = {
     "topology": "Show this machine's sockets, NUMA nodes and distances.",
+    "doctor": "Say what a node or a cluster lacks, and what to do about it.",
     "nodes": "Show what each Kubernetes node is made of and can do.",
     "status": "Show pods, where they are pinned, and whether it took effect.",
     "explain": "Show every check behind a pod's verdict, with its numbers.",
+    "restore": "Give pods on this node their cpusets back, when no agent is left to do so.",
 }
 """Name → what the list of commands says. Each is function ``command`` of a module so named."""
 
@@ -51,14 +54,24 @@ class Commands(click.Group):
     invoke_without_command=False,
 )
 @click.version_option(package_name="numapin", message="%(package)s %(version)s")
-def cli() -> None:
+@cluster_options
+@click.pass_context
+def cli(ctx: click.Context, kubeconfig: Path | None, context: str | None) -> None:
     """Keeps pods on one CPU socket and proves it with kernel counters.
 
-    A pod asks to be pinned with the label numapin.io/pin=true. These commands only
-    look: they change nothing in the cluster or on the machine.
+    A pod asks to be pinned with the label numapin.io/pin=true. All commands but restore
+    only look: they change nothing in the cluster or on the machine.
 
     Exit status: 0; 1 if the answer is no or it could not be had; 2 for wrong usage.
     """
+    said = {"kubeconfig": kubeconfig, "context": context}
+    command = cli.get_command(ctx, ctx.invoked_subcommand or "")
+    taken = {p.name for p in command.params} if command is not None else set()
+    for option, value in said.items():
+        if value is not None and option not in taken:
+            raise click.UsageError(
+                f"--{option} {value}: {ctx.invoked_subcommand} asks no cluster; leave it out", ctx
+            )
 
 
 def program(argv0: str) -> str:

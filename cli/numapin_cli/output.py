@@ -22,6 +22,28 @@ def emit(style: str, data: object, render: Callable[[], "RenderableType"]) -> No
         data: what json and yaml print.
         render: makes what people see; called for the table only.
     """
+    if not _emit_data(style, data):
+        from rich.console import Console  # noqa: PLC0415 (rich costs 50 ms)
+
+        # rich leaves colours out by itself where stdout is no terminal or NO_COLOR is set
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        Console(width=width, highlight=False, soft_wrap=False).print(render())
+
+
+def emit_text(style: str, data: object, render: Callable[[], str]) -> None:
+    """Print a result where rich may be missing: in the agent's image.
+
+    Args:
+        style: table, json or yaml.
+        data: what json and yaml print.
+        render: makes what people see; called for the table only.
+    """
+    if not _emit_data(style, data):
+        click.echo(render())
+
+
+def _emit_data(style: str, data: object) -> bool:
+    """Print data for programs; False when people are to see it."""
     if style == "json":
         click.echo(json.dumps(data, indent=1, ensure_ascii=False))
     elif style == "yaml":
@@ -29,11 +51,8 @@ def emit(style: str, data: object, render: Callable[[], "RenderableType"]) -> No
 
         click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
     else:
-        from rich.console import Console  # noqa: PLC0415 (rich costs 50 ms)
-
-        # rich leaves colours out by itself where stdout is no terminal or NO_COLOR is set
-        width = None if sys.stdout.isatty() else PIPE_WIDTH
-        Console(width=width, highlight=False, soft_wrap=False).print(render())
+        return False
+    return True
 
 
 def note(message: str) -> None:
