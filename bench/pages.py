@@ -11,6 +11,7 @@ from bench.harness import Bed, Row
 
 from numapin_lab.demo.cluster import AGENT_SELECTOR, Cluster
 from numapin_lab.demo.exposition import read
+from numapin_lab.demo.series import WHOLE_NODE
 from numapin_lab.paths import checkout
 
 TITLE = "Pages counted by numapin against /proc/vmstat"
@@ -46,7 +47,7 @@ def measure(bed: Bed) -> Iterable[Row]:
     kernel, ours = kernel_after - kernel_before, ours_after - ours_before
     difference = 100 * (ours - kernel) / kernel
     yield Row("numa_pages_migrated of /proc/vmstat grew by", kernel, "pages")
-    yield Row("pages counted over all pods", ours, "pages")
+    yield Row("pages counted by numapin", ours, "pages")
     yield Row(
         "difference",
         difference,
@@ -67,7 +68,7 @@ def _both(bed: Bed, url: str) -> tuple[int, int]:
     """Kernel's and our count at one moment: the middle of the two readings around the scrape."""
     script = _BOTH.replace("'", "'\\''")
     before, text, after = json.loads(bed.ssh(_NODE, f"python3 -c '{script}' {url}"))
-    return (before + after) // 2, sum(pod.migrated_pages for pod in read(text).values())
+    return (before + after) // 2, read(text)[WHOLE_NODE].migrated_pages
 
 
 @tenacity.retry(

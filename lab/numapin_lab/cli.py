@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from numapin_api.errors import LabError, NumapinError
-from numapin_lab import config, guestroot, nodes, show, wheels
+from numapin_lab import binaries, compatibility, config, guestroot, nodes, show, wheels
 from numapin_lab.lab import Lab
 from numapin_lab.steps import Steps
 
@@ -40,24 +41,52 @@ def main(context: click.Context) -> None:
     help="Number of nodes (default: as it is, else 1).",
 )
 @click.option("--kernel", type=click.Choice(sorted(guestroot.KERNEL_PACKAGES)))
+@click.option(
+    "--kubernetes",
+    type=click.Choice(list(binaries.VERSIONS)),
+    help=f"Version of control plane and kubelets (default: as it is, else "
+    f"{binaries.DEFAULT_KUBERNETES}); another one than before begins with an empty cluster.",
+)
 @click.pass_obj
-def up(lab: Lab, topology: str | None, count: int | None, kernel: str | None) -> None:
+def up(
+    lab: Lab, topology: str | None, count: int | None, kernel: str | None, kubernetes: str | None
+) -> None:
     """Build what is missing, start control plane and nodes, wait until they are Ready."""
     now = lab.state()
     lab.up(
         topology=topology or (now.topology if now else config.DEFAULT_TOPOLOGY),
         count=(len(now.nodes) or 1 if now else 1) if count is None else count,
         kernel=kernel or (now.kernel if now else guestroot.DEFAULT_KERNEL),
+        kubernetes=kubernetes,
     )
     click.echo(f"export KUBECONFIG={lab.paths.kubeconfig}")
 
 
 @main.command()
+@click.option(
+    "--sbom",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory for a list of what is in each image (CycloneDX JSON).",
+)
+@click.option(
+    "--check", is_flag=True, help="Build agent and operator twice and compare them; no nodes."
+)
 @click.pass_obj
-def images(lab: Lab) -> None:
+def images(lab: Lab, sbom: Path | None, *, check: bool) -> None:
     """Build the images from the checkout; put the changed ones into the running nodes."""
+    if check:
+        for first, second in lab.images_twice():
+            if first.digest != second.digest:
+                raise LabError(f"{first.reference} {first.digest} differs from {second.digest}")
+            click.echo(f"{first.reference} twice {first.digest}")
+        return
     for image in lab.load_images():
         click.echo(f"{image.reference} {image.digest}")
+        if sbom is not None:
+            # Only here: it brings a library that no other command needs.
+            from numapin_lab import bill  # noqa: PLC0415
+
+            click.echo(bill.write(image, sbom))
 
 
 @main.command()
@@ -85,16 +114,53 @@ def demo(lab: Lab, seconds: int) -> None:
 
 
 @main.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--kubernetes",
+    "versions",
+    multiple=True,
+    type=click.Choice(list(binaries.VERSIONS)),
+    help="Version to test with; may be given again (default: all; for e2e oldest and newest).",
+)
+@click.option(
+    "--suite",
+    "suites",
+    multiple=True,
+    type=click.Choice(compatibility.SUITES),
+    default=compatibility.SUITES,
+    show_default=True,
+)
 @click.pass_obj
-def stage(lab: Lab, directory: Path) -> None:
+def matrix(lab: Lab, versions: Sequence[str], suites: Sequence[str]) -> None:
+    """Test against versions of Kubernetes; write docs/compatibility.md.
+
+    Exit status 1 when a test failed. The end-to-end suite replaces a running lab.
+    """
+    # Only here: it is needed by no other command.
+    from numapin_lab import matrix as runner  # noqa: PLC0415
+
+    if not runner.run(lab, versions=versions, suites=suites, today=_today):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--architecture",
+    type=click.Choice(list(wheels.ARCHITECTURES)),
+    default=wheels.DEFAULT_ARCHITECTURE,
+    show_default=True,
+)
+@click.pass_obj
+def stage(lab: Lab, directory: Path, architecture: str) -> None:
     """Make build contexts DIRECTORY/operator and DIRECTORY/agent for any image builder."""
     for component in wheels.COMPONENTS:
         context = directory / component
         if context.exists():
             raise LabError(f"{context} is there already: remove it, or give another directory")
         context.mkdir(parents=True)
-        wheels.stage(component, context, cache=lab.cache, steps=lab.steps)
+        wheels.stage(
+            component, context, cache=lab.cache, steps=lab.steps, architecture=architecture
+        )
         click.echo(f"{component}/Dockerfile {context}")
 
 
@@ -155,6 +221,10 @@ def helm(lab: Lab, args: Sequence[str]) -> None:
 def ssh(lab: Lab, node: str, command: Sequence[str]) -> None:
     """Run a command in a node as root, or a shell."""
     _become(nodes.ssh(lab.node(node), lab.paths, list(command)))
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _become_client(lab: Lab, program: str, args: Sequence[str]) -> None:

@@ -59,7 +59,8 @@ class ControlPlane:
         Args:
             directory: where it lives.
             components: a part of ALL.
-            programs: directory of the binaries; None builds or finds them.
+            programs: directory of the binaries; None builds or finds those of the version that
+                NUMAPIN_KUBERNETES names.
             detached: outlive this process; otherwise the kernel ends them with it.
             apiserver_args: more arguments of kube-apiserver.
         """
@@ -227,7 +228,7 @@ class ControlPlane:
 
     def _launch(self, component: str) -> None:
         if self._programs is None:
-            self._programs = binaries.ensure()
+            self._programs = binaries.ensure_servers()
         process = spawn(
             [self._programs / component, *self._arguments(component)],
             log=self.log(component),

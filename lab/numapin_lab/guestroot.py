@@ -62,8 +62,18 @@ def mirror() -> str:
     return found[1] if found else ""
 
 
-def debootstrap(out: Path, packages: list[str], *, log: Path, extra: list[str]) -> None:
+def debootstrap(
+    out: Path, packages: list[str], *, log: Path, extra: list[str], dated: int | None = None
+) -> None:
     """Unpack Debian trixie into a directory or tar file (by its name).
+
+    Args:
+        out: what to make.
+        packages: besides the minimal ones.
+        log: appended to.
+        extra: more arguments of mmdebstrap.
+        dated: seconds since 1970 that files and passwords are dated with at the latest, so that
+            the same packages make the same tree; None is now.
 
     Raises:
         LabError: no keyring to check Debian's signatures with, or mmdebstrap failed.
@@ -90,6 +100,7 @@ def debootstrap(out: Path, packages: list[str], *, log: Path, extra: list[str]) 
             *filter(None, [mirror()]),
         ],
         log=log,
+        env={} if dated is None else {"SOURCE_DATE_EPOCH": str(dated)},
     )
 
 

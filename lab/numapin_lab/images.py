@@ -6,15 +6,18 @@ other images is seen or changed. Layers stay uncompressed: they travel over loop
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from numapin_lab.cache import Cache, hash_tree
 from numapin_lab.guestroot import SUITE, debootstrap, mirror
 from numapin_lab.steps import Steps, run
 
 BASE = "docker.io/library/debian:trixie-slim"
+_BASE_DATE = 946_684_800
+"""2000-01-01 as seconds since 1970: any day will do, for it only has to be the same each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Builder:
         dockerfile: Path,
         inputs: dict[str, str],
         stage: Callable[[Path], None],
+        arguments: Mapping[str, str] = MappingProxyType({}),
     ) -> Image:
         """Return an image, built when its inputs have changed.
 
@@ -59,19 +63,44 @@ class Builder:
             dockerfile: is part of the inputs by its content.
             inputs: what else the image depends on (hashes of files).
             stage: fills the build context, an empty directory.
+            arguments: of the build (ARG in the Dockerfile).
 
         Raises:
             LabError: the build failed; names the log.
         """
+        recipe = _Recipe(reference, dockerfile, stage, arguments)
         everything = {
             **inputs,
+            **arguments,
             "reference": reference,
             "dockerfile": hash_tree(dockerfile),
             "base": key_of_base(),
         }
-        return self._artefact(
-            reference, everything, lambda out: self._bud(reference, dockerfile, stage, out)
-        )
+        return self._artefact(reference, everything, lambda out: self._bud(recipe, out))
+
+    def build_anew(
+        self,
+        reference: str,
+        *,
+        dockerfile: Path,
+        stage: Callable[[Path], None],
+        arguments: Mapping[str, str],
+        out: Path,
+    ) -> Image:
+        """Build an image without any cached layer, to compare it with another build.
+
+        Args:
+            reference: name and tag; the cached image of that name stays as it is.
+            dockerfile: see ensure.
+            stage: see ensure.
+            arguments: see ensure.
+            out: an empty directory, for the layout.
+
+        Raises:
+            LabError: the build failed; names the log.
+        """
+        self._bud(_Recipe(reference, dockerfile, stage, arguments), out, "--no-cache")
+        return _image(reference, out)
 
     def ensure_pause(self, programs: Path) -> Image:
         """The sandbox image of every pod: one static program."""
@@ -82,7 +111,7 @@ class Builder:
             shutil.copy2(programs / "pause", out / "context" / "pause")
             dockerfile = out / "Dockerfile"
             dockerfile.write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
-            self._build(reference, dockerfile, out / "context", out)
+            self._build(_Recipe(reference, dockerfile, _nothing, {}), out / "context", out)
 
         return self._artefact(reference, {"programs": programs.name}, build)
 
@@ -94,7 +123,8 @@ class Builder:
         def build(out: Path) -> None:
             extra = ['--customize-hook=rm -f "$1/etc/machine-id" "$1/etc/hostname"']
             log = self.cache.root / "logs" / "base.log"
-            debootstrap(out / "base.tar", ["ca-certificates"], log=log, extra=extra)
+            packages = ["ca-certificates"]
+            debootstrap(out / "base.tar", packages, log=log, extra=extra, dated=_BASE_DATE)
 
         if self.cache.path(kind, inputs).exists():
             return self.cache.ensure(kind, inputs, build) / "base.tar"
@@ -110,18 +140,14 @@ class Builder:
         else:
             with self.steps.step(f"image {reference}"):
                 made = self.cache.ensure(kind, inputs, build)
-        layout = made / "layout"
-        index = json.loads((layout / "index.json").read_text())
-        return Image(reference, layout, index["manifests"][0]["digest"])
+        return _image(reference, made)
 
-    def _bud(
-        self, reference: str, dockerfile: Path, stage: Callable[[Path], None], out: Path
-    ) -> None:
+    def _bud(self, recipe: "_Recipe", out: Path, *flags: str) -> None:
         self._load_base(self.ensure_base())
         context = out / "context"
         context.mkdir()
-        stage(context)
-        self._build(reference, dockerfile, context, out)
+        recipe.stage(context)
+        self._build(recipe, context, out, *flags)
 
     def _load_base(self, tar: Path) -> None:
         """Put BASE into buildah's storage unless it is there already (same tar)."""
@@ -132,20 +158,24 @@ class Builder:
             dockerfile = tar.with_name("Dockerfile")
             dockerfile.write_text(f'FROM scratch\nADD {tar.name} /\nCMD ["bash"]\n')
             self._buildah(
-                *("bud", "--isolation", "chroot", "--timestamp", "0", "--tag", BASE),
+                # With --layers its history has no time of the build in it.
+                *("bud", "--layers", "--isolation", "chroot", "--timestamp", "0", "--tag", BASE),
                 *("--file", str(dockerfile), str(tar.parent)),
             )
             mark.write_text(tar.parent.name)
 
-    def _build(self, reference: str, dockerfile: Path, context: Path, out: Path) -> None:
-        layout = out / "layout"
+    def _build(self, recipe: "_Recipe", context: Path, out: Path, *flags: str) -> None:
+        layout, reference = out / "layout", recipe.reference
+        arguments = [f"--build-arg={name}={value}" for name, value in recipe.arguments.items()]
         # Another clone may build other code under the same name: none between tag and push.
         with self.cache.locked("buildah-tags"):
             # A fixed time stamp makes the same files the same layer.
             self._buildah(
                 "bud",
                 *("--pull-never", "--isolation", "chroot", "--layers", "--timestamp", "0"),
-                *("--tag", reference, "--file", str(dockerfile), str(context)),
+                *flags,
+                *arguments,
+                *("--tag", reference, "--file", str(recipe.dockerfile), str(context)),
             )
             self._buildah(
                 "push", "--quiet", "--disable-compression", reference, f"oci:{layout}:lab"
@@ -163,7 +193,27 @@ class Builder:
 
 def key_of_base() -> str:
     """What BASE depends on."""
-    return f"{SUITE} minbase ca-certificates {mirror()}"
+    return f"{SUITE} minbase ca-certificates {mirror()} dated {_BASE_DATE} layered"
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What an image is built from; see Builder.ensure."""
+
+    reference: str
+    dockerfile: Path
+    stage: Callable[[Path], None]
+    arguments: Mapping[str, str]
+
+
+def _nothing(_: Path) -> None:
+    """The context is filled already."""
+
+
+def _image(reference: str, made: Path) -> Image:
+    layout = made / "layout"
+    index = json.loads((layout / "index.json").read_text())
+    return Image(reference, layout, index["manifests"][0]["digest"])
 
 
 def _name(layout: Path, reference: str) -> None:

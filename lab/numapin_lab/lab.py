@@ -4,6 +4,7 @@ Level-triggered: each call compares what is with what shall be, and does only th
 """
 
 import fcntl
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from numapin_lab import (
     config,
     deploy,
     disk,
+    earlier,
     guestroot,
     host,
     join,
@@ -24,12 +26,13 @@ from numapin_lab import (
     nodes,
     qemu,
     state,
+    wheels,
 )
 from numapin_lab.cache import Cache, remove_tree
 from numapin_lab.config import Topology
 from numapin_lab.controlplane import ALL, ControlPlane
 from numapin_lab.images import Builder, Image
-from numapin_lab.paths import LabPaths, cache_root
+from numapin_lab.paths import LabPaths, cache_root, checkout
 from numapin_lab.state import LabState, NodeState
 from numapin_lab.steps import Steps
 
@@ -49,12 +52,19 @@ class Lab:
     cache: Cache = field(default_factory=lambda: Cache(cache_root()))
 
     def programs(self) -> Path:
-        """Directory with kubectl, helm and the control plane's programs."""
-        return binaries.ensure(self.steps, cache=self.cache)
+        """Directory with kubectl, helm and the control plane's programs, as the lab runs them."""
+        now = self.state()
+        kubernetes = now.kubernetes if now else binaries.DEFAULT_KUBERNETES
+        return binaries.ensure(self.steps, cache=self.cache, kubernetes=kubernetes)
 
     def control_plane(self) -> ControlPlane:
         """The lab's control plane, running or not."""
-        return ControlPlane(self.paths.control_plane, components=ALL, detached=True)
+        return self._control_plane(None)
+
+    def _control_plane(self, programs: Path | None) -> ControlPlane:
+        return ControlPlane(
+            self.paths.control_plane, components=ALL, programs=programs, detached=True
+        )
 
     def state(self) -> LabState | None:
         """What this lab consists of, None when it was never up."""
@@ -70,24 +80,28 @@ class Lab:
             node.process.alive() for node in now.nodes.values()
         )
 
-    def up(self, *, topology: str, count: int, kernel: str) -> None:
+    def up(self, *, topology: str, count: int, kernel: str, kubernetes: str | None = None) -> None:
         """Bring the lab up; what already runs as asked is left alone.
 
         Args:
             topology: a key of config.TOPOLOGIES.
             count: number of nodes.
             kernel: a key of guestroot.KERNEL_PACKAGES.
+            kubernetes: a key of binaries.VERSIONS; None is as it is, else the default.
 
         Raises:
             LabError: something is lacking or a step failed.
         """
         shape, names = config.topology(topology), config.node_names(count)
         with self._alone():
-            self._up(shape, names, kernel)
+            now = self.state()
+            wanted = kubernetes or (now.kubernetes if now else binaries.DEFAULT_KUBERNETES)
+            self._up(shape, names, kernel, wanted)
 
-    def _up(self, shape: Topology, names: Sequence[str], kernel: str) -> None:
+    def _up(self, shape: Topology, names: Sequence[str], kernel: str, kubernetes: str) -> None:
         host.prepare(self.steps, self.cache.root)
-        programs = self.programs()
+        programs = binaries.ensure(self.steps, cache=self.cache, kubernetes=kubernetes)
+        self._end_other_version(kubernetes)
         root = guestroot.ensure(self.cache, self.steps, kernel=kernel, programs=programs)
         images = self.images(programs)
         kvm = qemu.kvm_works(
@@ -96,7 +110,7 @@ class Lab:
             answer=self.cache.root / "kvm-probe.json",
             steps=self.steps,
         )
-        plane = self.control_plane()
+        plane = self._control_plane(programs)
         had_plane = any(plane.running(component) for component in ALL)
         try:
             with self.steps.step("control plane"):
@@ -116,7 +130,7 @@ class Lab:
                 )
                 for index, name in enumerate(names)
             ]
-            self._nodes(wanted, LabState(shape.name, kernel), images, plane)
+            self._nodes(wanted, LabState(shape.name, kernel, kubernetes), images, plane)
         except BaseException:
             # Also on Ctrl-C: what this call has started is of no use without the rest.
             if not had_plane:
@@ -149,6 +163,23 @@ class Lab:
             self._start(fresh, now, images, plane)
         join.await_ready(keep, self.paths)
         join.forget_all_but(recipes, self.paths.kubeconfig)
+
+    def _end_other_version(self, kubernetes: str) -> None:
+        """End a lab of another version of Kubernetes and drop its data.
+
+        An API server goes up by one minor version at a time, and never down.
+        """
+        home = self.paths.control_plane
+        mark = home / "kubernetes"
+        if home.exists():
+            # Without a mark it was made before there was a choice.
+            before = mark.read_text() if mark.exists() else binaries.DEFAULT_KUBERNETES
+            if before != kubernetes:
+                self._down()
+                with self.steps.step(f"data of Kubernetes {before} is dropped"):
+                    remove_tree(home)
+        home.mkdir(parents=True, exist_ok=True)
+        mark.write_text(kubernetes)
 
     def images(self, programs: Path) -> Sequence[Image]:
         """All images that nodes hold, built where the checkout has changed."""
@@ -199,6 +230,37 @@ class Lab:
         """Build all images and put the changed ones into the running nodes."""
         with self._alone():
             return self._load_images()
+
+    def images_twice(self) -> Iterator[tuple[Image, Image]]:
+        """Agent's and operator's image, each built two times without cached layers.
+
+        Raises:
+            LabError: a build failed.
+        """
+        host.prepare(self.steps, self.cache.root)
+        builder = Builder(self.cache, self.steps)
+        for component in wheels.COMPONENTS:
+            with tempfile.TemporaryDirectory() as scratch:
+                yield catalog.build_twice(builder, component, scratch=Path(scratch))
+
+    def load_earlier(self, commit: str, *, tag: str, into: Path) -> Path:
+        """Put agent and operator of another commit into the running nodes.
+
+        Args:
+            commit: as git names it.
+            tag: of the images.
+            into: an empty directory for that commit's source tree.
+
+        Returns:
+            That commit's chart.
+
+        Raises:
+            LabError: no such commit, or a build failed.
+        """
+        earlier.export(checkout(), commit, into=into)
+        with self._alone():
+            self._load(catalog.ensure_earlier(Builder(self.cache, self.steps), root=into, tag=tag))
+        return into / "charts" / "numapin"
 
     def _load_images(self) -> Sequence[Image]:
         images = self.images(self.programs())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from numapin_api.errors import LabError
+from numapin_lab.binaries import DEFAULT_KUBERNETES
 from numapin_lab.process import Process
 
 
@@ -41,11 +42,13 @@ class LabState:
     Attributes:
         topology: name of the topology.
         kernel: kernel series.
+        kubernetes: minor version of control plane and kubelets.
         nodes: by name, in order.
     """
 
     topology: str
     kernel: str
+    kubernetes: str = DEFAULT_KUBERNETES
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
 
 
@@ -80,4 +83,4 @@ def from_json(data: Mapping[str, Any]) -> LabState:
         name: NodeState(**{**node, "process": Process(**node["process"])})
         for name, node in data["nodes"].items()
     }
-    return LabState(topology=data["topology"], kernel=data["kernel"], nodes=nodes)
+    return LabState(**{**data, "nodes": nodes})

@@ -15,9 +15,13 @@ from numapin_lab.paths import checkout
 from numapin_lab.steps import Steps, run
 
 COMPONENTS = ("operator", "agent")
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Architecture as images name it, to the one that wheels name."""
+DEFAULT_ARCHITECTURE = "amd64"
 _IMAGE_PYTHON = "313"
 """Debian trixie's Python, for which the wheels must be."""
-_PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
+_PLATFORMS = ("manylinux2014", "manylinux_2_28", "manylinux_2_34")
+_VENV_SCRIPT = "lab/image/venv.sh"
 _PACKAGES = (
     "crds/numapin_api",
     "operator/numapin_operator",
@@ -27,42 +31,74 @@ _PACKAGES = (
 _PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 
-def lock_file(component: str) -> Path:
+def lock_file(component: str, root: Path | None = None) -> Path:
     """Pinned dependencies of a component.
+
+    Args:
+        component: one of COMPONENTS.
+        root: of the source tree; None is this checkout.
 
     Raises:
         LabError: no such component.
     """
     if component not in COMPONENTS:
         raise LabError(f"component {component!r} is unknown; allowed are {', '.join(COMPONENTS)}")
-    return checkout() / "requirements" / f"{component}.lock"
+    return (root or checkout()) / "requirements" / f"{component}.lock"
 
 
-def inputs(component: str) -> dict[str, str]:
-    """What a component's image depends on, besides its Dockerfile."""
-    return {"lock": hash_tree(lock_file(component)), "code": _code_hash()}
+def inputs(component: str, root: Path | None = None) -> dict[str, str]:
+    """What a component's image depends on, besides its Dockerfile; see lock_file."""
+    root = root or checkout()
+    script = root / _VENV_SCRIPT
+    return {
+        "lock": hash_tree(lock_file(component, root)),
+        "code": _code_hash(root),
+        "venv": hash_tree(script) if script.exists() else "",
+    }
 
 
-def stage(component: str, context: Path, *, cache: Cache, steps: Steps) -> None:
-    """Fill a build context: requirements.lock, wheels/dependencies, wheels/numapin.
+def sources(component: str) -> tuple[str, ...]:
+    """All paths in the checkout that a component's image is made from."""
+    lock = str(lock_file(component).relative_to(checkout()))
+    return (f"{component}/Dockerfile", lock, _VENV_SCRIPT, *_PROJECT_FILES, *_PACKAGES)
+
+
+def stage(  # noqa: PLR0913 - a context has that many parts, each named by its caller
+    component: str,
+    context: Path,
+    *,
+    cache: Cache,
+    steps: Steps,
+    architecture: str = DEFAULT_ARCHITECTURE,
+    root: Path | None = None,
+) -> None:
+    """Fill a build context: requirements.lock, venv.sh, wheels/dependencies, wheels/numapin.
 
     Args:
         component: one of COMPONENTS.
         context: an empty directory.
         cache: where wheels are kept.
         steps: where to show progress.
+        architecture: a key of ARCHITECTURES.
+        root: of the source tree; None is this checkout.
 
     Raises:
         LabError: a wheel can't be had or built; names the log.
     """
-    lock = lock_file(component)
+    root = root or checkout()
+    lock = lock_file(component, root)
     shutil.copy2(lock, context / "requirements.lock")
-    shutil.copytree(_dependencies(lock, cache, steps), context / "wheels" / "dependencies")
-    shutil.copytree(_numapin(cache, steps), context / "wheels" / "numapin")
+    # An earlier version had all that is in it in its Dockerfiles.
+    if (root / _VENV_SCRIPT).exists():
+        shutil.copy2(root / _VENV_SCRIPT, context)
+    dependencies = _dependencies(lock, cache, steps, ARCHITECTURES[architecture])
+    shutil.copytree(dependencies, context / "wheels" / "dependencies")
+    shutil.copytree(_numapin(root, cache, steps), context / "wheels" / "numapin")
 
 
-def _dependencies(lock: Path, cache: Cache, steps: Steps) -> Path:
-    key = {"lock": hash_tree(lock), "python": _IMAGE_PYTHON, "platforms": " ".join(_PLATFORMS)}
+def _dependencies(lock: Path, cache: Cache, steps: Steps, machine: str) -> Path:
+    platforms = [f"{name}_{machine}" for name in _PLATFORMS]
+    key = {"lock": hash_tree(lock), "python": _IMAGE_PYTHON, "platforms": " ".join(platforms)}
 
     def build(out: Path) -> None:
         run(
@@ -70,26 +106,26 @@ def _dependencies(lock: Path, cache: Cache, steps: Steps) -> Path:
                 *(sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes"),
                 *("--requirement", lock, "--dest", out / "wheels", "--only-binary=:all:"),
                 *("--python-version", _IMAGE_PYTHON, "--implementation", "cp"),
-                *(flag for name in _PLATFORMS for flag in ("--platform", name)),
+                *(flag for name in platforms for flag in ("--platform", name)),
             ],
             log=cache.root / "logs" / "wheels.log",
         )
 
-    kind = f"wheels-{lock.stem}"
+    kind = f"wheels-{lock.stem}-{machine}"
     if cache.path(kind, key).exists():
         return cache.ensure(kind, key, build) / "wheels"
-    with steps.step(f"wheels of {lock.name}"):
+    with steps.step(f"wheels of {lock.name} for {machine}"):
         return cache.ensure(kind, key, build) / "wheels"
 
 
-def _numapin(cache: Cache, steps: Steps) -> Path:
-    key = {"code": _code_hash()}
+def _numapin(root: Path, cache: Cache, steps: Steps) -> Path:
+    key = {"code": _code_hash(root)}
 
     def build(out: Path) -> None:
         # From a copy: hatchling must not see, and the build not change, the rest of the tree.
         source = out / "source"
         for name in (*_PROJECT_FILES, *_PACKAGES):
-            _copy(checkout() / name, source / name)
+            _copy(root / name, source / name)
         # The build backend is one of our pinned packages, so no index is asked.
         run(
             [
@@ -106,8 +142,8 @@ def _numapin(cache: Cache, steps: Steps) -> Path:
         return cache.ensure("wheel-numapin", key, build) / "wheels"
 
 
-def _code_hash() -> str:
-    return hash_tree(*(checkout() / name for name in (*_PROJECT_FILES, *_PACKAGES)))
+def _code_hash(root: Path) -> str:
+    return hash_tree(*(root / name for name in (*_PROJECT_FILES, *_PACKAGES)))
 
 
 def _copy(source: Path, target: Path) -> None:

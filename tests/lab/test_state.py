@@ -19,7 +19,7 @@ NODE = NodeState(
 
 def test_round_trip(tmp_path: Path) -> None:
     file = tmp_path / "new" / "state.json"
-    lab = LabState(topology="2s", kernel="6.12", nodes={"numa-0": NODE})
+    lab = LabState(topology="2s", kernel="6.12", kubernetes="1.33", nodes={"numa-0": NODE})
     state.write(file, lab)
     assert state.read(file) == lab
 
@@ -34,3 +34,9 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(LabError, match=r"state\.json can't be read .* remove the file"):
         state.read(file)
+
+
+def test_a_file_from_before_there_was_a_choice_of_kubernetes(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    file.write_text('{"topology": "2s", "kernel": "6.12", "nodes": {}}')
+    assert state.read(file) == LabState(topology="2s", kernel="6.12", kubernetes="1.35")

@@ -201,6 +201,5 @@ class Meter(AbstractContextManager["Meter"]):
         return Second(
             time=self._clock(),
             pods=pods,
-            vmstat=(node.uptime, node.pages_migrated) if node is not None else None,
             memory=node.memory if node is not None else {},
         )

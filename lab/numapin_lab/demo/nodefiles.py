@@ -1,7 +1,7 @@
 """The kernel's own files on the node, as one text stream, second by second.
 
-Beside the agent's counters stands what the kernel itself says: /proc/vmstat for the node
-and memory.numa_stat for each pod. One shell loop on the node prints them through one ssh
+Beside the agent's counters stands what the kernel itself says of where each pod's memory
+lies: memory.numa_stat. One shell loop on the node prints them through one ssh
 connection; this module writes that loop and reads its output. It runs neither.
 """
 
@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-_MARK = re.compile(r"@ (\d+(?:\.\d+)?)")
 _LINE = re.compile(r"(?P<path>/[^:]+):(?P<key>\w+) (?P<rest>.*)")
 _NODE = re.compile(r"N(\d+)=(\d+)")
 MEMORY_KEYS = ("anon", "file")
@@ -22,13 +21,9 @@ class NodeReading:
     """One pass of the loop.
 
     Attributes:
-        uptime: the node's own clock, seconds since boot.
-        pages_migrated: numa_pages_migrated of /proc/vmstat.
         memory: resident bytes by pod UID and NUMA node.
     """
 
-    uptime: float
-    pages_migrated: int
     memory: Mapping[str, Mapping[int, int]]
 
 
@@ -58,10 +53,9 @@ def loop_script(uids: Iterable[str], every_seconds: float = 1) -> str:
     keeps it cheap where the machine is emulated.
     """
     globs = " ".join(slice_glob(uid) for uid in uids)
-    wanted = "|".join(("numa_pages_migrated", *MEMORY_KEYS))
+    wanted = "|".join(MEMORY_KEYS)
     return (
-        f'while read -r up _ < /proc/uptime && echo "@ $up"; do '
-        f"grep -H -s -E '^({wanted}) ' /proc/vmstat {globs}; "
+        f"while echo @; do grep -H -s -E '^({wanted}) ' {globs}; "
         f"echo .; sleep {shlex.quote(str(every_seconds))} || break; done"
     )
 
@@ -73,25 +67,22 @@ def uid_of(path: str) -> str | None:
 
 
 def readings(lines: Iterable[str]) -> Iterator[NodeReading]:
-    """Each pass that is whole, from its ``@`` to its full stop.
-
-    Passes without numa_pages_migrated are dropped: the kernel has no NUMA balancing.
-    """
-    uptime: float | None = None
-    pages: int | None = None
-    memory: dict[str, dict[int, int]] = {}
+    """Each pass that is whole, from its ``@`` to its full stop."""
+    memory: dict[str, dict[int, int]] | None = None
     for line in lines:
         text = line.rstrip("\n")
-        if mark := _MARK.fullmatch(text):
-            uptime, pages, memory = float(mark[1]), None, {}
+        if text == "@":
+            memory = {}
         elif text == ".":
-            if uptime is not None and pages is not None:
-                yield NodeReading(uptime, pages, memory)
-            uptime = None
-        elif m := _LINE.fullmatch(text):
-            if m["key"] == "numa_pages_migrated":
-                pages = int(m["rest"])
-            elif m["key"] in MEMORY_KEYS and (uid := uid_of(m["path"])):
-                per_node = memory.setdefault(uid, {})
-                for node, size in _NODE.findall(m["rest"]):
-                    per_node[int(node)] = per_node.get(int(node), 0) + int(size)
+            if memory is not None:
+                yield NodeReading(memory)
+            memory = None
+        elif (
+            memory is not None
+            and (m := _LINE.fullmatch(text))
+            and m["key"] in MEMORY_KEYS
+            and (uid := uid_of(m["path"]))
+        ):
+            per_node = memory.setdefault(uid, {})
+            for node, size in _NODE.findall(m["rest"]):
+                per_node[int(node)] = per_node.get(int(node), 0) + int(size)

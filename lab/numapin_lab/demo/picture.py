@@ -62,8 +62,9 @@ def draw(panels: Sequence[Panel]) -> bytes:
 
 
 def _draw_panel(axis: Axes, panel: Panel, begin: float) -> None:
-    before = [r for r in panel.rates if r.time <= panel.labelled]
-    after = [r for r in panel.rates if r.time > panel.labelled]
+    # Between label and pin the agent takes a baseline and moves pages: not yet "after".
+    before = [r for r in panel.rates if r.time <= panel.pinned]
+    after = [r for r in panel.rates if r.time > panel.pinned]
     for rates, colour, name in ((before, BEFORE, "before"), (after, AFTER, "after")):
         x = [r.time - begin for r in rates]
         y = [r.pages_per_second for r in rates]

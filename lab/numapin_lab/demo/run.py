@@ -21,12 +21,13 @@ from numapin_lab.demo.live import LiveView
 from numapin_lab.demo.meter import Meter
 from numapin_lab.demo.report import NodeMemory, NodeReport, NodeWindow, PodReport, PodWindow
 from numapin_lab.demo.series import (
+    KERNEL,
+    WHOLE_NODE,
     Rates,
     Second,
-    counted_per_second,
     mean,
+    pages_per_second,
     per_interval,
-    per_second,
 )
 
 _MIGRATES_SECONDS = 180.0
@@ -195,7 +196,7 @@ class Demo:
                 return False
             if workload.worst_case and found.pages_per_second < MIN_WORST_CASE_PAGES_PER_SECOND:
                 return False
-        return bool(recent) and recent[-1].vmstat is not None
+        return bool(recent) and bool(recent[-1].memory)
 
     def _pin(self, workload: Workload) -> NumaPin | None:
         try:
@@ -253,7 +254,10 @@ class Demo:
         return Outcome(
             pods=pods,
             node=NodeReport(before=_node_window(before), after=_node_window(after)),
-            counted=(counted_per_second(before), counted_per_second(after)),
+            counted=(
+                pages_per_second(before, WHOLE_NODE),
+                pages_per_second(after, WHOLE_NODE),
+            ),
             results=results,
             rates={w.name: per_interval(self._recorded, w.key) for w in self._workloads},
             labelled=labelled,
@@ -296,9 +300,9 @@ def _pod_window(rates: Rates, window: Sequence[Second], uid: str) -> PodWindow:
 
 
 def _node_window(window: Sequence[Second]) -> NodeWindow:
-    rate = per_second(s.vmstat for s in window)
+    rate = pages_per_second(window, KERNEL)
     if rate is None:
-        raise LabError("the node's /proc/vmstat could not be read for a whole window")
+        raise LabError("the agent showed no numa_pages_migrated of /proc/vmstat for a whole window")
     return NodeWindow(numa_pages_migrated_per_second=round(rate, 2))
 
 

@@ -42,6 +42,10 @@ class PodCounters:
 NAMES = tuple(f.name for f in fields(PodCounters))
 WHOLE_NODE: Final = ("", "")
 """Stands among the pods for all cgroups of the node; no pod has an empty name."""
+KERNEL: Final = ("", "vmstat")
+"""And this for numa_pages_migrated of /proc/vmstat, which the agent reads in the same moment:
+pages come in bursts of tens of thousands, and a second between two readings would show as a
+difference that is none."""
 
 
 def increase(earlier: int, later: int) -> int:
@@ -55,15 +59,12 @@ class Second:
 
     Attributes:
         time: seconds on a clock that never goes back.
-        pods: by (namespace, name), and the WHOLE_NODE.
-        vmstat: the node's uptime in seconds and its numa_pages_migrated since boot; None if
-            not read.
+        pods: by (namespace, name), and WHOLE_NODE and KERNEL.
         memory: resident bytes by pod UID and NUMA node.
     """
 
     time: float
     pods: Mapping[tuple[str, str], PodCounters]
-    vmstat: tuple[float, int] | None = None
     memory: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
@@ -134,26 +135,15 @@ def mean(rates: Iterable[Rates]) -> Rates | None:
     return Rates(time=rates[-1].time, seconds=sum(r.seconds for r in rates), counted=counted)
 
 
-def counted_per_second(seconds: Sequence[Second]) -> float | None:
-    """Pages per second that NUMA balancing moved on the whole node; None without readings."""
-    counted = mean(per_interval(seconds, WHOLE_NODE))
-    return None if counted is None else counted.pages_per_second
-
-
-def per_second(readings: Iterable[tuple[float, int] | None]) -> float | None:
-    """A single counter's mean rate.
+def pages_per_second(seconds: Sequence[Second], whom: tuple[str, str]) -> float | None:
+    """Pages per second that NUMA balancing moved; None without readings.
 
     Args:
-        readings: (seconds, value) in order; None where it could not be read.
-
-    Returns:
-        None without two readings at different moments.
+        seconds: readings in order.
+        whom: a pod, WHOLE_NODE or KERNEL.
     """
-    known = [r for r in readings if r is not None]
-    if len(known) < 2 or known[-1][0] <= known[0][0]:
-        return None
-    total = sum(increase(a, b) for (_, a), (_, b) in pairwise(known))
-    return total / (known[-1][0] - known[0][0])
+    counted = mean(per_interval(seconds, whom))
+    return None if counted is None else counted.pages_per_second
 
 
 def difference_percent(ours: float, theirs: float) -> float:

@@ -110,5 +110,5 @@ def _difference(ours: float | None, kernel: float) -> str:
         return "-"
     # Of few pages a percentage says nothing; what is missing then moved outside of pods.
     if max(ours, kernel) < _FEW_PAGES:
-        return f"{ours - kernel:+,.1f}"
+        return f"{ours - kernel:+,.1f} /s"
     return f"{difference_percent(ours, kernel):+.1f} %"

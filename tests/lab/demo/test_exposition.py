@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.metrics import Figures, NodeFigures, PodFigures
 from numapin_lab.demo.exposition import read
-from numapin_lab.demo.series import WHOLE_NODE, PodCounters
+from numapin_lab.demo.series import KERNEL, WHOLE_NODE, PodCounters
 
 FIGURES = CgroupCounters(
     migrations=9,
@@ -26,7 +26,7 @@ def test_reads_what_this_agent_writes():
         PodFigures(namespace="demo", name="not-counted", totals=None, memory={}),
     ]
     node = NodeFigures(
-        pages_migrated=1,
+        pages_migrated=1233,
         pages_counted=1234,
         signals=(),
         lost=0,
@@ -45,6 +45,7 @@ def test_reads_what_this_agent_writes():
             cross_socket_task_migrations=5,
         ),
         WHOLE_NODE: PodCounters(migrated_pages=1234),
+        KERNEL: PodCounters(migrated_pages=1233),
     }
 
 

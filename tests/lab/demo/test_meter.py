@@ -10,7 +10,9 @@ from numapin_lab.demo.cluster import eventually
 from numapin_lab.demo.meter import AgentScraper, Child, Meter, NodeStream
 from numapin_lab.demo.series import PodCounters
 
-PASS = "@ 5.00\\n/proc/vmstat:numa_pages_migrated 42\\n.\\n"
+UID = "0c2b8caf-1111-4222-8333-444455556666"
+SLICE = f"/sys/fs/cgroup/kubepods/pod{UID}/memory.numa_stat"
+PASS = f"@\\n{SLICE}:anon N0=4096\\n.\\n"
 PAGE = b"""\
 # TYPE numapin_pod_numa_migrated_pages counter
 numapin_pod_numa_migrated_pages_total{namespace="demo",pod="hopper"} 7
@@ -97,12 +99,12 @@ def test_agent_and_node_on_one_clock(tmp_path, page):
 
         def whole():
             second = meter.read()
-            return second if second.pods and second.vmstat else None
+            return second if second.pods and second.memory else None
 
         second = eventually(whole, seconds=20, what="both were read", every_seconds=0.1)
     assert second.time == 17.0
     assert second.pods == {("demo", "hopper"): PodCounters(migrated_pages=7)}
-    assert second.vmstat == (5.0, 42)
+    assert second.memory == {UID: {0: 4096}}
     called = (tmp_path / "called").read_text()
     assert called.startswith("port-forward -n numapin-system pod/agent-1 ")
     assert called.strip().endswith(":9465")
@@ -113,4 +115,4 @@ def test_no_agent_is_no_reading(tmp_path):
     stream = NodeStream(["true"], tmp_path / "ssh.log")
     with Meter(scraper, stream) as meter:
         second = meter.read()
-    assert (second.pods, second.vmstat, second.memory) == ({}, None, {})
+    assert (second.pods, second.memory) == ({}, {})

@@ -26,20 +26,18 @@ def test_no_uid(path):
 
 def test_whole_passes_only():
     text = f"""\
-@ 10.50
-/proc/vmstat:numa_pages_migrated 100
+@
 {SLICE}:anon N0=4096 N1=8192
 {SLICE}:file N0=1000 N1=0
 .
-@ 11.60
-/proc/vmstat:numa_pages_migrated 250
+@
 .
-@ 12.70
-/proc/vmstat:numa_pages_migrated 260
+@
+{SLICE}:anon N0=1
 """
     assert list(readings(text.splitlines(keepends=True))) == [
-        NodeReading(10.5, 100, {UID: {0: 5096, 1: 8192}}),
-        NodeReading(11.6, 250, {}),
+        NodeReading({UID: {0: 5096, 1: 8192}}),
+        NodeReading({}),
     ]
 
 
@@ -49,9 +47,8 @@ def test_whole_passes_only():
         [],
         ["."],
         ["garbage", "."],
-        ["garbage", "@ x", "/proc/vmstat:numa_pages_migrated 1", "."],
-        ["@ 1.0", "/proc/vmstat:numa_pages_migrated 1"],  # cut off
-        ["@ 1.0", ".", "@ 2.0", "."],  # a kernel without NUMA balancing has no such line
+        [f"{SLICE}:anon N0=1", "."],
+        ["@", f"{SLICE}:anon N0=1"],  # cut off
     ],
 )
 def test_nothing_believed(lines):
@@ -64,10 +61,8 @@ def test_only_uids_reach_the_shell(uid):
         slice_glob(uid)
 
 
-def test_script_is_shell_that_prints_what_is_read(tmp_path):
-    """The real loop, once, on this machine: its clock at least is there."""
+def test_script_is_shell_that_prints_whole_passes():
+    """The real loop, once, on this machine, which has no such pod."""
     script = loop_script([UID]).replace("sleep 1", "break")
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert done.stdout.startswith("@ ")
-    assert float(done.stdout.split()[1]) > 0
+    assert (done.stderr, done.stdout) == ("", "@\n.\n")

@@ -108,7 +108,7 @@ def test_table_says_all_of_it_in_100_columns():
 
 def test_a_few_pages_in_a_minute_are_no_percentage():
     text = printed(Report.model_validate(FORM), [12375.0, 0.1], [])
-    assert "-0.1 │" in text
+    assert "-0.1 /s │" in text
 
 
 def line(*pages):

@@ -12,7 +12,7 @@ from numapin_api.pin import NumaPin
 from numapin_lab.demo.criteria import check
 from numapin_lab.demo.live import LiveView
 from numapin_lab.demo.run import Demo, Workload
-from numapin_lab.demo.series import WHOLE_NODE, PodCounters, Second
+from numapin_lab.demo.series import KERNEL, WHOLE_NODE, PodCounters, Second
 
 MIB = 2**20
 UID = "0c2b8caf-1111-4222-8333-444455556666"
@@ -63,11 +63,11 @@ class World:
             hint_fault_pages_remote=moved // 2,
             cross_socket_task_migrations=moved // 1000,
         )
+        kernel = PodCounters(migrated_pages=moved + 77)
         placed = self.since(self.pinned_after)
         return Second(
             time=self.now,
-            pods={HOPPER.key: counters, WHOLE_NODE: counters} if there else {},
-            vmstat=(self.now, moved + 77),
+            pods={HOPPER.key: counters, WHOLE_NODE: counters, KERNEL: kernel} if there else {},
             memory={UID: {0: 0 if placed else 100 * MIB, 1: 200 * MIB if placed else 100 * MIB}},
         )
 

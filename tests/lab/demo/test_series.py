@@ -12,12 +12,11 @@ from numapin_lab.demo.series import (
     PodCounters,
     Rates,
     Second,
-    counted_per_second,
     difference_percent,
     increase,
     mean,
+    pages_per_second,
     per_interval,
-    per_second,
 )
 
 POD = ("demo", "hopper")
@@ -86,20 +85,6 @@ def test_no_interval_without_length(seconds):
         Rates(time=1, seconds=seconds, counted=PodCounters())
 
 
-@pytest.mark.parametrize(
-    ("name", "readings", "expected"),
-    [
-        ("whole", [(0, 10), (5, 60)], 10),
-        ("gaps", [(0, 10), None, (4, 50), None], 10),
-        ("node rebooted", [(0, 100), (1, 200), (2, 20)], 60),
-        ("once", [(0, 10)], None),
-        ("never", [None, None], None),
-    ],
-)
-def test_single_counter(name, readings, expected):
-    assert per_second(readings) == expected
-
-
 def node(time, pages=None):
     pods = {("demo", "a"): PodCounters(migrated_pages=7 * int(time))}
     if pages is not None:
@@ -118,7 +103,7 @@ def node(time, pages=None):
     ],
 )
 def test_the_whole_node(name, readings, expected):
-    assert counted_per_second(readings) == expected
+    assert pages_per_second(readings, WHOLE_NODE) == expected
 
 
 @pytest.mark.parametrize(
