@@ -77,13 +77,15 @@ def world(pytestconfig: pytest.Config) -> Iterator[World]:
     running.cluster.ensure_namespace(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     )
+    # Pods that a demo left in this lab would take the emulated CPUs.
+    running.kubectl("delete", "namespace", "demo", "--ignore-not-found", "--wait=false")
     running.apply(POLICY)
     names = [p["metadata"]["name"] for p in PODS]
-    running.cluster.delete(NAMESPACE, names, seconds=120)
+    running.cluster.delete(NAMESPACE, names, seconds=420)
     for manifest in PODS:
         running.cluster.create(manifest)
     for name in names:
         running.cluster.await_ready(NAMESPACE, name, seconds=420)
     yield running
-    running.cluster.delete(NAMESPACE, names, seconds=120)
+    running.cluster.delete(NAMESPACE, names, seconds=420)
     running.kubectl("delete", "numapolicy", "e2e", "--ignore-not-found")
