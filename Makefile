@@ -11,7 +11,7 @@ help: ## this list
 
 $(VENV)/.done: requirements/dev.lock pyproject.toml
 	@echo "· Python packages into $(VENV)"
-	@python3 -m venv $(VENV) 2>/dev/null || { \
+	@python3 -m venv $(VENV) >/dev/null 2>&1 || { \
 	  apt-get update -q && apt-get install -qy --no-install-recommends python3-venv && python3 -m venv $(VENV); }
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
@@ -25,11 +25,15 @@ demo: venv ## two sockets, real workloads, before and after: the whole product i
 	@lab/lab demo
 
 .PHONY: test
-test: venv lint ## every test: unit, integration (real API server), end to end (the lab)
-	@$(PYTEST)
+test: venv lint ## unit, integration (real API server) and end to end (the lab)
+	@$(PYTEST) -m "not lifecycle"
+
+.PHONY: lifecycle
+lifecycle: venv ## upgrades, removal, withheld rights, end to end in the lab
+	@$(PYTEST) -m lifecycle
 
 .PHONY: check
-check: venv lint ## what needs no lab: minutes instead of half an hour
+check: venv lint ## what needs no lab
 	@$(PYTEST) -m "not e2e"
 
 .PHONY: unit
@@ -42,7 +46,19 @@ integration: venv ## tests against a real etcd and kube-apiserver
 
 .PHONY: e2e
 e2e: venv ## tests in the lab: a real kubelet, containerd and kernel on two sockets
-	@$(PYTEST) -m e2e
+	@$(PYTEST) -m "e2e and not lifecycle"
+
+.PHONY: matrix
+matrix: venv ## tests against other versions of Kubernetes; writes docs/compatibility.md
+	@lab/lab matrix
+
+.PHONY: images-check
+images-check: venv ## build the images twice, without cached layers: they must be the same
+	@lab/lab images --check
+
+.PHONY: sbom
+sbom: venv ## what is in the images: sbom/*.cdx.json (CycloneDX)
+	@lab/lab images --sbom sbom
 
 .PHONY: lint
 lint: venv ## ruff, mypy, layers
@@ -59,13 +75,22 @@ bench: venv ## measure what design and README claim; prints tables with units
 crds: venv ## write crds/*.yaml and the chart's copies from the pydantic models
 	@$(BIN)/python -m numapin_api.crd --write
 
+.PHONY: chart
+chart: venv ## write the chart's schema, README and dashboard, and what it renders in tests/chart/snapshots
+	@$(BIN)/python -m numapin_chart --write
+	@$(PYTEST) -q tests/chart/test_snapshots.py -k reviewed --renew-snapshots
+
 .PHONY: lock
 lock: venv ## pin versions and hashes of all Python packages anew
 	@for part in dev operator agent; do \
 	  $(BIN)/uv pip compile -q --universal --no-emit-index-url --no-header --generate-hashes \
 	    --extra $$part pyproject.toml -o requirements/$$part.lock; done
 
+.PHONY: docs
+docs: venv ## write docs/metrics.md from the metrics in the code
+	@PYTHONPATH=lab $(BIN)/python -m numapin_lab.docs --write
+
 .PHONY: clean
 clean: ## end the lab and remove what was built in this checkout (the shared cache stays)
 	@[ ! -d .lab ] || lab/lab clean
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) sbom .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
