@@ -20,12 +20,19 @@ $(VENV)/.done: requirements/dev.lock pyproject.toml
 .PHONY: venv
 venv: $(VENV)/.done ## the virtual environment that everything else runs in
 
+.PHONY: bcc
+bcc: # tests of the counters compile and load eBPF; they are skipped, and say so, without it
+	@/usr/bin/python3 -c 'import bcc' 2>/dev/null || { \
+	  echo "· Debian package python3-bpfcc"; \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends python3-bpfcc; } \
+	    >/dev/null 2>&1 || echo "  can't be installed: tests that load eBPF are skipped"; }
+
 .PHONY: demo
 demo: venv ## two sockets, real workloads, before and after: the whole product in one command
 	@lab/lab demo
 
 .PHONY: test
-test: venv lint ## unit, integration (real API server) and end to end (the lab)
+test: venv bcc lint ## unit, integration (real API server) and end to end (the lab)
 	@$(PYTEST) -m "not lifecycle"
 
 .PHONY: lifecycle
@@ -33,11 +40,11 @@ lifecycle: venv ## upgrades, removal, withheld rights, end to end in the lab
 	@$(PYTEST) -m lifecycle
 
 .PHONY: check
-check: venv lint ## what needs no lab
+check: venv bcc lint ## what needs no lab
 	@$(PYTEST) -m "not e2e"
 
 .PHONY: unit
-unit: venv ## tests that need nothing but Python
+unit: venv bcc ## tests that need nothing but Python
 	@$(PYTEST) -m "not integration and not e2e"
 
 .PHONY: integration
