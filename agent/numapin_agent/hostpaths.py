@@ -15,9 +15,13 @@ class HostPaths:
 
     Attributes:
         root: the directory that holds the host's ``sys``, ``proc`` and ``run``.
+        cgroup_dir: where the host itself has its cgroup hierarchies, absolute.
+        dbus_dir: where the host itself has the system bus's socket, absolute.
     """
 
     root: Path = Path("/")
+    cgroup_dir: Path = Path("/sys/fs/cgroup")
+    dbus_dir: Path = Path("/run/dbus")
 
     @property
     def cpu_dir(self) -> Path:
@@ -57,12 +61,12 @@ class HostPaths:
     @property
     def cgroup(self) -> Path:
         """Where the cgroup hierarchies are mounted."""
-        return self.root / "sys/fs/cgroup"
+        return self.root / self.cgroup_dir.relative_to("/")
 
     @property
     def dbus_socket(self) -> Path:
         """The system bus, where PID 1 answers."""
-        return self.root / "run/dbus/system_bus_socket"
+        return self.root / self.dbus_dir.relative_to("/") / "system_bus_socket"
 
     @property
     def state_dir(self) -> Path:

@@ -100,6 +100,23 @@ def test_while_an_agent_runs_it_refuses_and_says_what_else_to_do(node, numapin):
     os.close(fd)
 
 
+def test_a_node_that_keeps_its_cgroups_elsewhere(node, numapin):
+    (node / "mnt").mkdir()
+    (node / "sys/fs/cgroup").rename(node / "mnt/cgroup")
+    assert numapin("restore", "--root", node, "--dry-run").status == 1
+    run = numapin("restore", "--root", node, "--cgroup-dir", "/mnt/cgroup", "--dry-run")
+    assert (run.status, run.err) == (0, "")
+    assert "WouldRestore" in run.out
+
+
+@pytest.mark.parametrize("option", ["--cgroup-dir", "--dbus-dir"])
+@pytest.mark.parametrize("path", ["mnt/cgroup", "", "/mnt/../../etc"])
+def test_a_path_that_the_node_can_not_have_is_refused(node, numapin, *, option, path):
+    run = numapin("restore", "--root", node, option, path)
+    assert (run.status, run.out) == (2, "")
+    assert f"{path!r} is no absolute path of the node" in " ".join(run.err.split())
+
+
 def test_no_kubelet_here(tmp_path, numapin):
     run = numapin("restore", "--root", tmp_path)
     assert run.status == 1

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from support.chart import CHART
 from support.world import NAMESPACE, Cpuset, World, container, pod
 
 from numapin_api.cpulist import CpuSet, NodeSet
@@ -138,6 +139,14 @@ def assert_nothing_is_left(world: World) -> None:
     assert "numapolicy.numapin.io/e2e" in world.kubectl("get", "numapolicies", "-o", "name")
 
 
+def await_no_agents(world: World) -> None:
+    eventually(
+        lambda: world.kubectl("get", "pod", "-n", SYSTEM, "-l", AGENT_SELECTOR, "-o", "name") == "",
+        seconds=180,
+        what="the agents are gone",
+    )
+
+
 def records(world: World, node: str) -> str:
     return world.ssh(node, "find /run/numapin/pins -name '*.json' 2>/dev/null || true")
 
@@ -166,6 +175,23 @@ def test_uninstall_gives_everything_back(removable: World):
     assert_nothing_is_left(removable)
 
 
+def test_keep_leaves_pods_pinned_and_the_next_install_takes_them_up(removable: World):
+    keep = ("--reuse-values", "--set=onUninstall=Keep")
+    removable.helm("upgrade", RELEASE, str(CHART), "--namespace", SYSTEM, *keep)
+    before = {name: removable.await_phase(name, "Pinned") for name in PINNED}
+    sockets = {name: removable.socket_of(pin) for name, pin in before.items()}
+    uninstall(removable)
+    await_no_agents(removable)
+    for name, socket in sockets.items():
+        assert removable.inside(name) == socket
+    removable.lab.deploy()
+    for name, socket in sockets.items():
+        after = removable.await_phase(name, "Pinned", seconds=420)
+        assert after.metadata.uid == before[name].metadata.uid
+        assert after.spec.socket == before[name].spec.socket
+        assert removable.inside(name) == socket
+
+
 def test_uninstall_without_an_operator(removable: World):
     removable.kubectl("delete", "deployment", "-n", SYSTEM, "-l", OPERATOR_SELECTOR)
     uninstall(removable)
@@ -176,13 +202,7 @@ def test_uninstall_without_an_operator(removable: World):
 
 def test_uninstall_without_agents_ends_and_a_node_can_be_restored_by_hand(removable: World):
     removable.kubectl("delete", "daemonset", "-n", SYSTEM, "-l", AGENT_SELECTOR)
-    eventually(
-        lambda: (
-            removable.kubectl("get", "pod", "-n", SYSTEM, "-l", AGENT_SELECTOR, "-o", "name") == ""
-        ),
-        seconds=180,
-        what="the agents are gone",
-    )
+    await_no_agents(removable)
     # An agent that goes by itself leaves every pin as it is.
     sockets = {name: removable.socket_of(removable.pin(name)) for name in PINNED}
     for name, socket in sockets.items():

@@ -8,6 +8,20 @@ from numapin_cli.command import Command, output_option
 from numapin_cli.output import emit_text, note
 
 
+class _OnNode(click.ParamType[Path]):
+    """A path as the node itself has it."""
+
+    name = "directory"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        path = Path(value)
+        if not path.is_absolute() or ".." in path.parts:
+            self.fail(f"{str(value)!r} is no absolute path of the node without ..", param, ctx)
+        return path
+
+
 @click.command(
     cls=Command,
     examples=(
@@ -23,6 +37,20 @@ from numapin_cli.output import emit_text, note
     show_default=True,
     help="Directory that holds the node's sys, proc and run.",
 )
+@click.option(
+    "--cgroup-dir",
+    type=_OnNode(),
+    default="/sys/fs/cgroup",
+    show_default=True,
+    help="The node's cgroup hierarchy below the root, as the chart's agent.hostPaths.cgroup.",
+)
+@click.option(
+    "--dbus-dir",
+    type=_OnNode(),
+    default="/run/dbus",
+    show_default=True,
+    help="The node's system bus below the root, as the chart's agent.hostPaths.dbus.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @click.option(
     "--all",
@@ -32,7 +60,16 @@ from numapin_cli.output import emit_text, note
 )
 @click.option("--force", is_flag=True, help="Even while a numapin agent runs here.")
 @output_option
-def command(root: Path, *, dry_run: bool, all_pods: bool, force: bool, style: str) -> None:
+def command(  # noqa: PLR0913 (click passes each option)
+    root: Path,
+    *,
+    cgroup_dir: Path,
+    dbus_dir: Path,
+    dry_run: bool,
+    all_pods: bool,
+    force: bool,
+    style: str,
+) -> None:
     """Give pods on this node their whole cpuset back.
 
     For a node that the agent has left without giving its pins back. Agents keep pins when
@@ -48,7 +85,7 @@ def command(root: Path, *, dry_run: bool, all_pods: bool, force: bool, style: st
     from numapin_agent.restore import Restorer  # noqa: PLC0415
     from numapin_cli.views import restore as view  # noqa: PLC0415
 
-    paths = HostPaths(root)
+    paths = HostPaths(root, cgroup_dir, dbus_dir)
     restorer = Restorer.on_this_host(paths, paths.state_dir, force=force)
     outcomes = [
         restorer.restore(found, dry_run=dry_run, all_pods=all_pods) for found in restorer.find()

@@ -145,7 +145,13 @@ def _agents(facts: ClusterFacts) -> Finding:
 
 def _versions(facts: ClusterFacts) -> Iterator[Finding]:
     for message in facts.unreadable:
-        yield found("versions", "fail", message, "what is below about such objects is unknown")
+        yield found(
+            "versions",
+            "fail",
+            message,
+            "use the command line of the cluster's version; what is below about such objects is "
+            "unknown",
+        )
     parts: dict[str, set[str]] = {"command line": {facts.client_version}}
     parts["operator"] = {o.version for o in facts.operators or () if o.version}
     parts["agents"] = {

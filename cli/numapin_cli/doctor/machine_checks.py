@@ -5,11 +5,15 @@ with the first few names.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from numapin_api.node import NumaNode
+from numapin_api.node import Capabilities, NumaNode
 from numapin_cli.doctor.cluster_facts import ClusterFacts
 from numapin_cli.doctor.findings import Finding, Level, found, hidden, some
+
+CGROUP_VERSION: Final = 2
+"""The only one that agents write."""
 
 
 def examine(facts: ClusterFacts) -> list[Finding]:
@@ -130,9 +134,23 @@ def _machines(facts: ClusterFacts) -> Iterator[Finding]:
     elif capable:
         levels = sorted({s.level for _, c in capable for s in c.signals})
         yield found("counters", "ok", f"all kernel signals are had ({', '.join(levels)})")
+    yield from _cgroups(capable)
+
+
+def _cgroups(capable: Sequence[tuple[str, Capabilities]]) -> Iterator[Finding]:
+    old = [name for name, c in capable if c.cgroup_version != CGROUP_VERSION]
     kinds = sorted({f"v{c.cgroup_version} {c.cgroup_driver}" for _, c in capable})
-    if kinds:
-        yield found("cgroup", "ok", f"cgroup version and driver: {', '.join(kinds)}")
+    said = f"cgroup version and driver: {', '.join(kinds)}"
+    if old:
+        yield found(
+            "cgroup",
+            "fail",
+            f"{said}; {some(old)} without cgroup v2: nothing is pinned there",
+            "boot these nodes with systemd.unified_cgroup_hierarchy=1",
+            on=some(old),
+        )
+    elif kinds:
+        yield found("cgroup", "ok", said)
 
 
 def _cpu_manager(facts: ClusterFacts) -> Iterator[Finding]:

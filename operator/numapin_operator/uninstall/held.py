@@ -9,8 +9,9 @@ from typing import Any, Final
 
 _GIVEN_BACK: Final = frozenset({"Unpinned", "Observing", "Waiting"})
 """Phases in which the agent holds nothing: read back after giving back, or no cgroup there."""
-_NOT_HERE: Final = frozenset({"PodNotFound", "PodReplaced", "OtherNode"})
-"""Refusals that mean there is no such pod to give anything back to."""
+_NOT_HERE: Final = frozenset({"PodNotFound", "PodReplaced", "OtherNode", "NotItsCgroup"})
+"""Refusals that mean there is nothing of this pod's to give back: there is no such pod, or the
+cgroup that it claims is another's. ``Unsupported`` is none: there may be pins from before."""
 
 
 @dataclass(frozen=True, slots=True)

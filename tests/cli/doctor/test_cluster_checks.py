@@ -142,6 +142,7 @@ def test_objects_of_another_version_are_named(good):
     facts = replace(good, pins=None, unreadable=("NumaPin x is not what this version knows",))
     found = [f for f in examine(facts) if f.level == "fail"]
     assert [(f.check, f.message) for f in found] == [("versions", facts.unreadable[0])]
+    assert "command line of the cluster's version" in found[0].remedy
 
 
 def test_without_an_answer_nothing_else_is_asked(now):
@@ -211,6 +212,14 @@ def test_what_nodes_can_do(good, numa_node, change, check):
     node = numa_node(status={"capabilities": change}) if change else numa_node()
     found = {f.check: f for f in examine(replace(good, numa_nodes=[node]))}[check]
     assert (found.level, found.subject) == ("warn", "numa-0")
+
+
+def test_a_node_with_cgroup_v1_is_no_ok(good, numa_node):
+    old = numa_node(status={"capabilities": {"cgroupVersion": 1, "cgroupDriver": "unknown"}})
+    found = {f.check: f for f in examine(replace(good, numa_nodes=[old]))}["cgroup"]
+    assert (found.level, found.subject) == ("fail", "numa-0")
+    assert "v1 unknown" in found.message
+    assert "unified_cgroup_hierarchy" in found.remedy
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,12 @@ def refused(reason: str) -> dict[str, Any]:
         ({}, {"generation": 2, "phase": "Waiting"}, False, False, True),
         ({}, refused("PodNotFound"), False, False, True),
         ({}, refused("PodReplaced"), False, False, True),
+        # It only says that it mirrors another pod: nothing was written on its account.
+        ({}, refused("NotItsCgroup"), False, False, True),
         # The agent could not.
         ({}, {**refused("SystemdRefused"), **APPLIED}, False, True, False),
         ({}, refused("CgroupUnavailable"), False, False, False),
+        ({}, refused("Unsupported"), False, False, False),
         # Nobody has said anything yet.
         (PLACE, None, True, True, False),
         ({}, None, False, False, False),

@@ -24,6 +24,7 @@ class Cluster:
     Attributes:
         deaf: nodes whose agent never answers.
         zombies: parts whose pods never end.
+        dead: nodes that nothing is heard of, whose pods never end.
         fails: so many of the next calls fail.
         remakes: so often pins come back after they were deleted.
     """
@@ -33,6 +34,7 @@ class Cluster:
     numa_nodes: int = 2
     deaf: set[str] = field(default_factory=set)
     zombies: set[str] = field(default_factory=set)
+    dead: set[str] = field(default_factory=set)
     fails: int = 0
     remakes: int = 0
     seconds: float = 0.0
@@ -63,7 +65,7 @@ class Cluster:
     def end(self, part) -> None:
         self._call(f"end {part}")
         if part not in self.zombies:
-            self.running[part] = {}
+            self.running[part] = {n: False for n in self.running[part] if n in self.dead}
 
     def pods(self, part):
         self._call()
@@ -89,7 +91,7 @@ class Cluster:
     def delete_numa_nodes(self) -> None:
         self._call("delete nodes")
         # A living agent would make its own anew.
-        assert "agent" in self.zombies or not self.running["agent"]
+        assert "agent" in self.zombies or self.running["agent"].keys() <= self.dead
         self.numa_nodes = 0
 
     def run(self) -> tuple[Held, ...]:
@@ -141,6 +143,20 @@ def test_an_agent_that_is_not_ready_gets_half_a_minute():
     assert left.node == "b"
     assert 30 <= cluster.seconds < 35
     assert "1 of 2 pinned pods have their cpuset back" in cluster.said
+
+
+def test_a_node_that_is_gone_is_named_and_waited_for_with_a_limit():
+    """As when it was switched off: its kubelet can neither be ready nor end a pod."""
+    cluster = Cluster.make(pinned("db", "a"), pinned("web", "b"))
+    cluster.dead.add("b")
+    cluster.running["agent"]["b"] = False
+    (left,) = cluster.run()
+    assert left.node == "b"
+    assert cluster.held == {}
+    assert cluster.numa_nodes == 0
+    assert 70 <= cluster.seconds < 75
+    assert "node b: its agent is not ready; still pinned: default/web" in cluster.said
+    assert "agent: its pod on b has not ended; going on without it" in cluster.said
 
 
 def test_an_agent_that_does_not_answer_is_given_up_in_time():
