@@ -1,10 +1,12 @@
 """values.schema.json: from each default its type, from its comment the rest.
 
 Every object is closed, so that a mistyped key is an error and not a value that silently does
-nothing.
+nothing. And every key is required that can't be empty: helm leaves out what is set to null and,
+with --reuse-values, what an older chart didn't have, and a template would take that for "no".
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -26,11 +28,12 @@ def schema(values: Iterable[Value]) -> Schema:
     Raises:
         ChartError: a value's type can't be told, or it uses an unknown shape.
     """
-    properties = {v.path[-1]: of(v) for v in values}
+    found = _of_all(values)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the numapin chart",
-        **closed(**{"global": _GLOBAL}, **properties),
+        **found,
+        "properties": {"global": _GLOBAL, **found["properties"]},
     }
 
 
@@ -47,13 +50,32 @@ def of(value: Value) -> Schema:
     if used is not None:
         shape = SHAPES[used]
     elif value.below:
-        shape = closed(**{v.path[-1]: of(v) for v in value.below})
+        shape = _of_all(value.below)
     elif type(value.default) in _TYPES:
         shape = {"type": _TYPES[type(value.default)]}
     else:
         raise ChartError(f"values.yaml: {value.dotted}: say by `@schema` what is allowed")
     described: dict[str, Any] = {"description": value.prose} if value.prose else {}
     return described | {k: v for k, v in shape.items() if k not in described} | extra
+
+
+def _of_all(values: Iterable[Value]) -> Schema:
+    properties = {v.path[-1]: of(v) for v in values}
+    needed = [name for name, found in properties.items() if not _may_be_empty(found)]
+    return {**closed(**properties), "required": needed}
+
+
+def _may_be_empty(schema: Schema) -> bool:
+    """Whether nothing means the same as an empty value, and that one is allowed."""
+    match schema["type"]:
+        case "string":
+            empty = re.search(schema.get("pattern", ""), "") is not None
+            return empty and "enum" not in schema and "minLength" not in schema
+        case "array":
+            return "minItems" not in schema
+        case "object":
+            return "required" not in schema
+    return False
 
 
 def text(values: Iterable[Value]) -> str:

@@ -49,15 +49,24 @@ _PEER: Final = closed(
     namespaceSelector=_SELECTOR,
     ipBlock=closed(cidr=_NAME, **{"except": _list(_NAME)}) | {"required": ["cidr"]},
 ) | {"minProperties": 1}
+_SECCOMP: Final[Schema] = {
+    **closed(
+        type={"type": "string", "enum": ["Unconfined", "RuntimeDefault", "Localhost"]},
+        localhostProfile=_NAME,
+    ),
+    "required": ["type"],
+    "if": {"properties": {"type": {"const": "Localhost"}}},
+    "then": {"required": ["localhostProfile"]},
+    "else": {"properties": {"localhostProfile": False}},
+}
 
 
 def policy() -> Schema:
-    """A NumaPolicySpec without what selects pods; unknown keys are refused."""
+    """A NumaPolicySpec without what selects pods; unknown and missing keys are refused."""
     kind = next(k for k in crd.KINDS if k.model.KIND == "NumaPolicy")
-    found = _strict(crd.schema(kind)["properties"]["spec"])
-    for name in _NOT_FOR_A_DEFAULT:
-        del found["properties"][name]
-    return found
+    spec = crd.schema(kind)["properties"]["spec"]
+    fields = {k: v for k, v in spec["properties"].items() if k not in _NOT_FOR_A_DEFAULT}
+    return _strict({**spec, "properties": fields})
 
 
 def _strict(schema: Mapping[str, Any]) -> Schema:
@@ -69,6 +78,7 @@ def _strict(schema: Mapping[str, Any]) -> Schema:
     if "properties" in found:
         found["properties"] = {k: _strict(v) for k, v in found["properties"].items()}
         found["additionalProperties"] = False
+        found["required"] = list(found["properties"])
     return found
 
 
@@ -83,6 +93,7 @@ SHAPES: Final[Mapping[str, Schema]] = {
         limits=_QUANTITIES,
         claims=_list(closed(name=_NAME, request=_STRING) | {"required": ["name"]}),
     ),
+    "seccomp": _SECCOMP,
     "secretNames": _list(closed(name=_NAME) | {"required": ["name"]}),
     "strings": _STRINGS,
     "tolerations": _list(_TOLERATION),

@@ -1,7 +1,8 @@
 """Builds container images from Dockerfiles without a registry, kept as OCI layouts.
 
 buildah runs as root with a storage of its own inside the cache, so that nothing of the user's
-other images is seen or changed. Layers stay uncompressed: they travel over loopback only.
+other images is seen or changed. It is asked not to compress layers, which travel over loopback
+only; some versions do it all the same.
 """
 
 import json

@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 from support.bpf import no_bcc
 from support.capabilities import NEEDS, NUMBERS, table, under, why_not
+from support.fake_cgroups import FakeKernel
+from support.fake_systemd import Bus, FakeSystemd
 
 import numapin_agent
 from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.counters.launch import loader_command
 from numapin_agent.hostpaths import HostPaths
 from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.node import SIGNALS
 from numapin_api.topology import NumaNode, Socket, Topology
 
 DOCS = Path(__file__).parents[2] / "docs/security.md"
@@ -74,6 +77,18 @@ from numapin_agent.cgroup import files
 root = Path(sys.argv[1])
 files.write(root, root / "pod/cpuset.cpus", "0")
 print(json.dumps((root / "pod/cpuset.cpus").read_text() == "0\\n"))
+"""
+
+# Of our side; that systemd asks for no capability either was tried with a real one.
+CALL = """
+import json, sys
+from pathlib import Path
+from numapin_agent.cgroup.systemd import SystemdBus
+from numapin_api.cpulist import CpuSet
+bus = SystemdBus(Path(sys.argv[1]))
+bus.set_cpuset(sys.argv[2], "/kubepods.slice/" + sys.argv[2], cpus=CpuSet([0]))
+bus.close()
+print(json.dumps(True))
 """
 
 
@@ -161,6 +176,22 @@ def test_cpuset_files_need_root_and_nothing_else(tmp_path: Path):
     assert run(frozenset(), WRITE, str(tmp_path)) is True
 
 
+@can_withhold
+def test_the_system_bus_is_called_without_capabilities(tmp_path: Path):
+    unit = "kubepods-pod1.slice"
+    kernel = FakeKernel.make(tmp_path / "host")
+    kernel.mkdir(f"kubepods.slice/{unit}")
+    bus = Bus(tmp_path)
+    systemd = FakeSystemd(bus, kernel)
+    try:
+        assert run(frozenset(), CALL, str(bus.socket), unit) is True
+        assert systemd.sets == [(unit, {"AllowedCPUs": b"\x01"})]
+    finally:
+        systemd.close()
+        bus.stop()
+
+
 def test_table_names_every_signal_and_every_capability():
+    assert [ability(signal) for signal in SIGNALS] == [n for n in NEEDS if n.startswith("count ")]
     assert frozenset().union(*NEEDS.values()) == ALL
     assert "\n".join(table()) in DOCS.read_text()

@@ -117,7 +117,8 @@ def restricted(installed: Installed) -> str:
             },
         },
     )
-    for account in ("numapin-operator", "numapin-agent", "numapin-test", "default"):
+    ours = ("numapin-operator", "numapin-agent", "numapin-test", "numapin-uninstall")
+    for account in (*ours, "default"):
         Resources(installed.admin, "serviceaccounts", name, base="/api/v1").create(
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}
         )
@@ -139,7 +140,7 @@ def tried(installed: Installed, namespace: str, spec: Object) -> None:
     request(installed.admin, "POST", f"/api/v1/namespaces/{namespace}/pods", pod, dryRun="All")
 
 
-def test_operator_and_test_pass_where_restricted_is_enforced(
+def test_all_but_the_agent_pass_where_restricted_is_enforced(
     helm: Helm, installed: Installed, restricted: str
 ):
     objects = render(helm)
@@ -147,6 +148,7 @@ def test_operator_and_test_pass_where_restricted_is_enforced(
     tester["metadata"]["uid"] = "1"
     for spec in (
         one(objects, "Deployment")["spec"]["template"]["spec"],
+        one(objects, "Job")["spec"]["template"]["spec"],
         tester["spec"],
         judge.pod(tester, ["numa-0"], seconds=60)["spec"],
     ):

@@ -335,6 +335,8 @@ def test_two_ways_to_be_scraped_at_once_are_refused(helm: Helm):
         ("agent.interval", "61s"),
         ("agent.counters", "no"),
         ("agent.seccompProfile", {"type": "Default"}),
+        ("agent.seccompProfile", {"type": "Localhost"}),
+        ("agent.seccompProfile.localhostProfile", "profiles/agent.json"),
         ("agent.kubeletDir", "var/lib/kubelet"),
         ("agent.logLevel", "verbose"),
         ("agent.maxUnavailable", "0%"),
@@ -371,3 +373,35 @@ def test_bad_value_is_refused_by_name(any_helm: Helm, path, value):
     assert done.returncode != 0
     assert "don't meet the specifications of the schema" in done.stderr
     assert path.rpartition(".")[2] in done.stderr
+
+
+# What null takes away is not there, nor what is new since the values that --reuse-values keeps.
+@pytest.mark.parametrize(
+    "path",
+    [
+        "agent.hostPaths",
+        "agent.image",
+        "agent.interval",
+        "agent.restrictToOwnNode",
+        "agent.seccompProfile",
+        "crds",
+        "defaultPolicy",
+        "defaultPolicy.verification.window",
+        "monitoring",
+        "networkPolicy.apiServerPorts",
+        "onUninstall",
+        "operator.serviceAccount",
+        "test",
+    ],
+)
+def test_missing_value_is_refused_by_name(any_helm: Helm, path):
+    done = any_helm("template", CHART, "--kube-version=1.35.4", *settings({path: None}))
+    assert done.returncode != 0
+    assert f"missing property '{path.rpartition('.')[2]}'" in done.stderr
+
+
+def test_what_may_be_empty_may_be_taken_away(any_helm: Helm):
+    names = ("priorityClassName", "nodeSelector", "tolerations", "affinity", "resources")
+    gone = {f"{part}.{name}": None for part in ("operator", "agent") for name in names}
+    done = any_helm("template", CHART, "--kube-version=1.35.4", *settings(gone))
+    assert done.returncode == 0, done.stderr

@@ -132,3 +132,20 @@ def test_handing_the_crds_to_somebody_else_deletes_nothing(
     assert everything(admin) == before
     run(any_helm, apiserver, "upgrade", "numapin", CHART)
     assert everything(admin) == before
+
+
+def test_values_kept_whole_from_an_older_chart_are_refused_for_what_they_lack(
+    any_helm: Helm, apiserver: ControlPlane, older: Path, tmp_path: Path
+):
+    """Else pods would stay pinned after an uninstall, because the old chart had no onUninstall."""
+    before = shutil.copytree(older, tmp_path / "numapin")
+    (before / "values.schema.json").unlink()
+    values = yaml.safe_load((before / "values.yaml").read_text())
+    del values["onUninstall"]
+    (before / "values.yaml").write_text(yaml.safe_dump(values))
+    run(any_helm, apiserver, "install", "numapin", before, "--create-namespace")
+    upgrade = (f"--kubeconfig={apiserver.kubeconfig}", f"--namespace={NAMESPACE}", "upgrade")
+    done = any_helm(*upgrade, "numapin", CHART, "--reuse-values")
+    assert done.returncode != 0
+    assert "missing property 'onUninstall'" in done.stderr
+    run(any_helm, apiserver, "upgrade", "numapin", CHART, "--reset-then-reuse-values")

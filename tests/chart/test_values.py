@@ -88,7 +88,31 @@ def test_maps_are_closed_and_know_their_keys():
         "type": "object",
         "additionalProperties": False,
         "properties": {"b": {"description": "Deep.", "type": "boolean"}},
+        "required": ["b"],
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "needed"),
+    [
+        ("true", True),
+        ("0", True),
+        ('""', False),
+        ("x", False),
+        ("x # @schema {enum: [x]}", True),
+        ("x # @schema {minLength: 1}", True),
+        ('"" # @schema {pattern: "^(a+)?$"}', False),
+        ('a # @schema {pattern: "^a+$"}', True),
+        ("[] # @schema {use: tolerations}", False),
+        ("[1] # @schema {use: ports}", True),
+        ("{} # @schema {use: strings}", False),
+        ("{b: x}", True),
+    ],
+)
+def test_what_can_not_be_empty_has_to_be_there(value, needed):
+    default, _, directive = value.partition(" # ")
+    text = f"# {directive}\na: {default}\n" if directive else f"a: {default}\n"
+    assert schema(values.read(text))["required"] == (["a"] if needed else [])
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ OWN = f"/apis/{names.API_VERSION}"
 PINS = f"{OWN}/namespaces/default/numapins"
 PODS = "/api/v1/namespaces/default/pods"
 HERE = f"/api/v1/namespaces/{NAMESPACE}"
+SECRETS = "/api/v1/namespaces/default/secrets"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 LABEL = {"metadata": {"labels": {"touched": "yes"}}}
@@ -35,6 +36,26 @@ EVENT = {
     "reason": "Drifted",
     "message": "",
     "involvedObject": {"kind": "Pod", "name": "db", "namespace": "default"},
+}
+
+
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "db"},
+    "spec": {"containers": [{"name": "db", "image": "none"}]},
+}
+# Whoever could bind a role could have every right.
+BINDING = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRoleBinding",
+    "metadata": {"name": "x"},
+    "roleRef": {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "cluster-admin",
+    },
 }
 
 
@@ -94,10 +115,12 @@ BOTH = {"operator": True, "agent": True}
 RIGHTS = [
     Right("pods", "list", "GET", "/api/v1/pods", **BOTH),
     Right("pods", "watch", "GET", "/api/v1/pods?watch=true&timeoutSeconds=1", **BOTH),
-    Right("pods", "get", "GET", f"{PODS}/db", agent=True),
+    Right("pods", "get", "GET", f"{PODS}/db"),
     Right("pods", "create", "POST", PODS, {"metadata": {"name": "x"}}),
     Right("pods", "change", "PATCH", f"{PODS}/db", LABEL),
+    Right("pods", "replace", "PUT", f"{PODS}/db", POD),
     Right("pods", "delete", "DELETE", f"{PODS}/db"),
+    Right("pods", "delete all", "DELETE", PODS),
     Right("pods", "change the status of", "PATCH", f"{PODS}/db/status", LABEL),
     Right("pods", "run commands in", "POST", f"{PODS}/db/exec?command=sh&stdout=true"),
     Right("pods", "read logs of", "GET", f"{PODS}/db/log"),
@@ -118,10 +141,18 @@ RIGHTS = [
     Right("nodes", "list", "GET", "/api/v1/nodes"),
     Right("nodes", "change", "PATCH", "/api/v1/nodes/numa-0", LABEL),
     Right("nodes", "change the status of", "PATCH", "/api/v1/nodes/numa-0/status", LABEL),
+    Right(
+        "nodes",
+        "create",
+        "POST",
+        "/api/v1/nodes",
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "x"}},
+    ),
     Right("nodes", "delete", "DELETE", "/api/v1/nodes/numa-0"),
     Right("nodes", "reach the kubelet of", "GET", "/api/v1/nodes/numa-0/proxy/configz"),
     Right("Events", "create", "POST", "/api/v1/namespaces/default/events", EVENT, operator=True),
     Right("Events", "list", "GET", "/api/v1/events"),
+    Right("Events", "change", "PATCH", "/api/v1/namespaces/default/events/x", LABEL),
     Right("Events", "list (events.k8s.io)", "GET", "/apis/events.k8s.io/v1/events"),
     Right(
         "Events",
@@ -143,10 +174,10 @@ RIGHTS = [
     Right("NumaPolicies", "change", "PATCH", f"{OWN}/numapolicies/databases", LABEL),
     Right("NumaPolicies", "delete", "DELETE", f"{OWN}/numapolicies/databases"),
     Right("NumaPins", "list", "GET", f"{OWN}/numapins", **BOTH),
-    Right("NumaPins", "get", "GET", f"{PINS}/db", agent=True),
     _apply("NumaPins", "create", f"{PINS}/new", pin("new", node="numa-0"), operator=True),
     _apply("NumaPins", "change", f"{PINS}/db", pin("db", node="numa-0"), operator=True),
     Right("NumaPins", "delete", "DELETE", f"{PINS}/spare", operator=True),
+    Right("NumaPins", "get", "GET", f"{PINS}/db"),
     Right("NumaPins", "delete all", "DELETE", PINS),
     _apply(
         "NumaPins of its own node",
@@ -187,6 +218,11 @@ RIGHTS = [
     ),
     Right("Secrets", "list", "GET", "/api/v1/secrets"),
     Right("Secrets", "list in its own namespace", "GET", f"{HERE}/secrets"),
+    Right("Secrets", "get", "GET", f"{SECRETS}/x"),
+    Right("Secrets", "create", "POST", SECRETS, SECRET),
+    Right("Secrets", "change", "PATCH", f"{SECRETS}/x", LABEL),
+    Right("Secrets", "replace", "PUT", f"{SECRETS}/x", SECRET),
+    Right("Secrets", "delete", "DELETE", f"{SECRETS}/x"),
     Right("ConfigMaps", "list", "GET", f"{HERE}/configmaps"),
     Right("ConfigMaps", "change", "PATCH", f"{HERE}/configmaps/numapin-operator", LABEL),
     Right("Leases", "list", "GET", "/apis/coordination.k8s.io/v1/leases"),
@@ -201,6 +237,7 @@ RIGHTS = [
         for part in ("agent", "operator")
     ),
     Right("roles", "list", "GET", f"{RBAC}/clusterroles"),
+    Right("roles", "bind", "POST", f"{RBAC}/clusterrolebindings", BINDING),
     Right("roles", "change", "PATCH", f"{RBAC}/clusterroles/numapin-agent", LABEL),
     Right(
         "roles", "change the operator's", "PATCH", f"{RBAC}/clusterroles/numapin-operator", LABEL
