@@ -12,6 +12,7 @@ import pytest
 from support.agent_objects import POD_UID, pin, pod
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.loop import GRACE_SECONDS, Loop
 from numapin_agent.orders import wants_pin
@@ -74,8 +75,11 @@ class Tracer:
     def lost(self) -> int:
         return 0
 
-    def alive(self) -> bool:
-        return True
+    def full(self) -> tuple[str, ...]:
+        return ()
+
+    def faults(self) -> tuple[Fault, ...]:
+        return ()
 
     def follow(self, topology: Topology) -> None: ...
 
