@@ -50,6 +50,19 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class Mended:
+    """Programs that did not count and were loaded anew.
+
+    Attributes:
+        at: monotonic seconds.
+        faults: what was wrong.
+    """
+
+    at: float
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Where the checks stand.
 
@@ -58,6 +71,7 @@ class Trust:
         total: lost events, as the tracer in force counts them.
         loss: the last loss, while it is shown.
         stall: the last stall, while it is shown.
+        mended: by the last reload that was needed, while it is shown.
         reloads: in a row that did not help.
         reloaded_at: monotonic seconds of the last reload.
     """
@@ -66,6 +80,7 @@ class Trust:
     total: int = 0
     loss: Loss | None = None
     stall: Stall | None = None
+    mended: Mended | None = None
     reloads: int = 0
     reloaded_at: float = float("-inf")
 
@@ -82,6 +97,7 @@ class Trust:
         """
         loss = self.loss if self.loss and at - self.loss.at < SHOWN_SECONDS else None
         stall = self.stall if self.stall and at - self.stall.at < SHOWN_SECONDS else None
+        mended = self.mended if self.mended and at - self.mended.at < SHOWN_SECONDS else None
         if lost > self.total:
             before = loss.events if loss else 0
             loss = Loss(at, before + lost - self.total, full)
@@ -92,6 +108,7 @@ class Trust:
             total=lost,
             loss=loss,
             stall=stall,
+            mended=mended,
             reloads=0 if helped else self.reloads,
         )
 
@@ -120,6 +137,7 @@ class Trust:
             reloads=self.reloads + 1,
             reloaded_at=at,
             total=0 if anew else self.total,
+            mended=Mended(at, self.faults) if anew else self.mended,
         )
 
     def reasons(self) -> tuple[Reason, ...]:
@@ -128,6 +146,11 @@ class Trust:
         if self.faults:
             text = "; ".join(map(str, self.faults))
             found.append(Reason("TracerDead", f"{text}; what it counts means nothing"))
+        if self.mended is not None:
+            text = "; ".join(map(str, self.mended.faults))
+            found.append(
+                Reason("TracerReloaded", f"{text}; it was loaded anew and measuring began anew")
+            )
         if self.loss is not None:
             why = f": no room in the table of {', '.join(self.loss.full)}" if self.loss.full else ""
             found.append(Reason("EventsLost", f"{self.loss.events} events were not counted{why}"))

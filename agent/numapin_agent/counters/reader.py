@@ -10,6 +10,7 @@ import platform
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -266,7 +267,13 @@ class Counters:
             CounterError: the counters can't be read, so nothing is known of any program.
         """
         with self._lock:
-            return self._checkup(self)
+            found: tuple[Fault, ...] | None = None
+            try:
+                found = self._checkup(self)
+            finally:
+                if found != ():
+                    self._fds = tuple(one for one in self._fds if syscalls.is_ours(one[1]))
+            return found
 
     @property
     def topology(self) -> Topology:
@@ -276,15 +283,13 @@ class Counters:
     def attachments(self) -> Mapping[str, Sequence[tuple[int, int]]]:
         """By program the descriptors of it and of what attaches it."""
         with self._lock:
-            names = dict.fromkeys(
-                role.removeprefix("program:") for role, _ in self._fds if role[:8] == "program:"
-            )
+            names = dict.fromkeys(program for _, program in self.roster()) if self._fds else {}
             return {
                 name: tuple(
-                    zip(
+                    zip_longest(
                         self._descriptors(f"program:{name}"),
                         self._descriptors(f"link:{name}"),
-                        strict=True,
+                        fillvalue=-1,  # lost: no descriptor at all
                     )
                 )
                 for name in names
@@ -334,7 +339,8 @@ class Counters:
             fds, self._fds = self._fds, ()
             self._maps = {}
             for _, fd in fds:
-                os.close(fd)
+                if syscalls.is_ours(fd):
+                    os.close(fd)
 
     @staticmethod
     def _fill(role: str, fd: int, indexes: Sequence[int]) -> None:

@@ -36,7 +36,7 @@ _MPOL_MF_MOVE = 2
 _MAP_INFO_SIZE = 40
 _PROG_INFO_SIZE, _PROG_INFO_RUN_TIME = 216, 192
 _LINK_INFO_SIZE = 16
-_PERF_EVENT = "anon_inode:[perf_event]"
+_PERF_EVENT, _BPF = "anon_inode:[perf_event]", "anon_inode:bpf"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -331,6 +331,19 @@ def program_info(program: int) -> ProgramInfo:
     info = ctypes.create_string_buffer(_PROG_INFO_SIZE)
     bpf(_OBJ_INFO, attribute("=IIQ", program, len(info), ctypes.addressof(info)))
     return ProgramInfo(*struct.unpack_from("=QQQ", info.raw, _PROG_INFO_RUN_TIME))
+
+
+def is_ours(fd: int) -> bool:
+    """Whether a descriptor is one of BPF or of a perf event.
+
+    One that was closed behind our back may stand for something else by now: closing it then
+    would hurt a stranger.
+    """
+    try:
+        kind = str(Path(f"/proc/self/fd/{fd}").readlink())
+    except OSError:
+        return False
+    return kind == _PERF_EVENT or kind.startswith(_BPF)
 
 
 def attached(program: int, link: int) -> bool:

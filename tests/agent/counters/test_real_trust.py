@@ -4,6 +4,7 @@ A page can't be moved on a machine of one NUMA node; what needs two is in the en
 """
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import detach as detach_from_outside
 from support.bpf import no_bcc
 from support.two_cpus import CPUS, MADE_UP, hop_in
 
@@ -51,9 +53,7 @@ def doomed():
 def detach(counters: Counters, program: str) -> None:
     """Close the kernel's own link: the program stays loaded, and nothing runs it any more."""
     ((_, link),) = counters.attachments()[program]
-    aside = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(aside, link)
-    os.close(aside)
+    os.close(link)
 
 
 def test_a_detached_program_is_found_and_named(doomed):
@@ -72,6 +72,18 @@ def test_a_detached_program_counts_no_more_and_takes_all_its_signals(doomed):
     faults = {f.program: f.signals for f in doomed.faults()}
     assert faults["task_migrate"] == ("taskMigrations",)
     assert "numaMigrations" in faults["migrate_end"]
+
+
+def test_a_descriptor_that_has_become_somebody_elses_is_left_alone(doomed):
+    ((_, link),) = doomed.attachments()["task_migrate"]
+    other = os.memfd_create("takes the number")
+    os.dup2(other, link)
+    assert [f.program for f in doomed.faults()] == ["task_migrate"]
+    assert [f.program for f in doomed.faults()] == ["task_migrate"]
+    doomed.close()
+    assert os.fstat(link).st_size == 0
+    os.close(other)
+    os.close(link)
 
 
 def test_an_attached_program_that_sees_nothing_is_found_and_named(doomed):
@@ -252,3 +264,46 @@ def test_tables_are_swept_of_cgroups_that_are_gone(cgroup):
         assert census.sweep(lambda: ids_below(HostPaths().cgroup)) >= 1
         assert identity not in counters.read()
         assert census.read().node.totals().cross_socket_task_migrations >= before
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="knows x86-64's registers only")
+def test_a_link_taken_away_from_outside_is_found():
+    """What the end-to-end tests do to the agent, done to a process that only has counters."""
+    code = (
+        "import sys\n"
+        "from numapin_agent.counters import Counters\n"
+        "from numapin_agent.hostpaths import HostPaths\n"
+        "from support.two_cpus import MADE_UP\n"
+        "with Counters.start(HostPaths(), MADE_UP) as counters:\n"
+        "    for line in sys.stdin:\n"
+        "        print(*(fault.program for fault in counters.faults()), '.', flush=True)\n"
+    )
+    agent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    with agent:
+        assert agent.stdout
+        assert agent.stdin
+
+        def asked() -> str:
+            print("faults?", file=agent.stdin, flush=True)
+            return agent.stdout.readline()
+
+        assert asked() == ".\n"
+        done = subprocess.run(
+            [sys.executable, detach_from_outside.__file__, str(agent.pid), "sched_migrate_task"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "has no link" in done.stderr:
+            agent.stdin.close()
+            pytest.skip("nothing could be attached")
+        assert done.returncode == 0, done.stderr
+        assert asked() == "task_migrate .\n"
+        agent.stdin.close()
+        assert agent.wait(30) == 0

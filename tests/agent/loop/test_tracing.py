@@ -168,6 +168,7 @@ def test_a_dead_program_is_loaded_anew_and_totals_stay(stage: Stage) -> None:
     assert stage.tracing.programs() == (("taskMigrations", "task_migrate", True),)
     assert stage.hops() == 44 + 50  # though the new map holds more than the old did
     assert stage.gaps == 1
+    assert stage.reasons == {"TracerReloaded", "EventsLost"}
     assert stage.tracing.reloads == 1
     assert stage.tracing.since is not None
     assert since is not None

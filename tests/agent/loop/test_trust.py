@@ -91,6 +91,17 @@ def test_a_reload_that_helped_for_a_while_is_tried_at_once_again() -> None:
     assert check(trust, RELOAD_SECONDS + 1, faults=DEAD).reload_due(RELOAD_SECONDS + 1)
 
 
+def test_what_was_mended_is_shown_for_a_while() -> None:
+    trust = check(check(Trust(), 0, faults=DEAD).reloaded(10, anew=True), 10)
+    assert said(trust) == {
+        "TracerReloaded": "program hint_fentry of hintFaults is not attached any more; it was "
+        "loaded anew and measuring began anew"
+    }
+    assert said(check(trust, 10 + SHOWN_SECONDS)) == {}
+    in_vain = check(Trust(), 0, faults=DEAD).reloaded(10, anew=False)
+    assert set(said(in_vain)) == {"TracerDead"}
+
+
 def test_nothing_is_reloaded_without_a_fault() -> None:
     assert not check(Trust(), 0, lost=10**6).reload_due(10**6)
 
