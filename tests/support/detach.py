@@ -1,6 +1,7 @@
 """Takes a BPF link away from a running process, as a root who meddles could: run on its machine.
 
     python3 detach.py PID TRACEPOINT    # closes PID's link to a raw tracepoint
+    python3 detach.py PID all           # closes all its links
 
 The process itself closes it: it is stopped (ptrace), made to run close(2) and let go on. x86-64
 only; needs nothing but Python.
@@ -30,10 +31,13 @@ class Registers(ctypes.Structure):
 
 
 def links(pid: int, tracepoint: str) -> Iterator[int]:
-    """A process' descriptors of links to a raw tracepoint."""
+    """A process' descriptors of links to a raw tracepoint, or of all links."""
     for info in Path(f"/proc/{pid}/fdinfo").iterdir():
-        lines = info.read_text().splitlines()
-        if any(line.split() == ["tp_name:", tracepoint] for line in lines):
+        said = [line.split() for line in info.read_text().splitlines()]
+        one = ["tp_name:", tracepoint] in said
+        if one or (
+            tracepoint == "all" and any(words[0] == "link_type:" for words in said if words)
+        ):
             yield int(info.name)
 
 
