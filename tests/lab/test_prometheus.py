@@ -1,4 +1,4 @@
-"""What rules and dashboard are tested with is pinned, and can be built with the Go that is asked."""
+"""What rules and dashboard are tested with is pinned, and the lab's Go can build it."""
 
 import re
 
