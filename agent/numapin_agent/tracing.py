@@ -114,8 +114,7 @@ class Tracing:
 
     def run(self) -> None:
         """Load, then watch until stopped; the body of the thread."""
-        if not self.start():
-            return
+        self.start()
         due = self._clock() + BEAT_SECONDS
         while not self._stopped.wait(max(0.0, due - self._clock())):
             self.beat(late=self._clock() - due)
@@ -129,7 +128,7 @@ class Tracing:
         """Load for the first time.
 
         Returns:
-            Whether there is anything to watch.
+            Whether any program counts.
         """
         try:
             tracer = self._load()
@@ -145,9 +144,11 @@ class Tracing:
             log.info("signal %s: %s %s", signal.name, signal.level, signal.reason or "")
         self._reporter.attach(tracer)
         now = self._clock()
-        self.since = self._wall()
         self._next_check, self._next_sweep = now + CHECK_SECONDS, now + SWEEP_SECONDS
-        return bool(tracer.roster())
+        if not tracer.roster():
+            return False
+        self.since = self._wall()
+        return True
 
     def beat(self, *, late: float) -> None:
         """One heartbeat.

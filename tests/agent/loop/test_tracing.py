@@ -272,14 +272,20 @@ def test_a_stall_is_counted_and_reported(stage: Stage) -> None:
     assert stage.tracing.stalled_seconds == 10
 
 
-def test_without_counters_there_is_nothing_to_watch(stage: Stage) -> None:
+def test_without_counters_a_stall_is_noticed_all_the_same(stage: Stage) -> None:
     stage.next = CounterError("switched off")
     assert not stage.tracing.start()
     assert stage.gone is not None
     assert stage.census.hopeless
     assert stage.tracing.since is None
+    stage.beat(late=10.0)
+    assert stage.tracing.stalled_seconds == 10
+    assert stage.tracing.lost() == 0
     stage.next = Tracer("none")
     assert not stage.tracing.start()
+    assert stage.tracing.since is None
+    stage.beat()
+    assert stage.tracing.reloads == 0
 
 
 def test_a_surprise_does_not_end_the_watch(stage: Stage, monkeypatch) -> None:
