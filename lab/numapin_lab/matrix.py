@@ -22,13 +22,17 @@ from numapin_lab.lab import Lab
 from numapin_lab.levels import Had, OnKernel, had
 from numapin_lab.paths import checkout
 
+_ALL_RAN = frozenset({0, 1})
+"""Exit statuses of pytest after it has run all tests: all passed, or some failed."""
 E2E_VERSIONS = ("1.33", "1.37")
 """Oldest pinned one, and newest whose kubelet still speaks with containerd 1.7 of the guest.
 
 Kubelets fall back without the runtime's RuntimeConfig call until 1.38 (KEP-4033).
 """
-_NO_LIFE = "e2e and not lifecycle"
-"""Upgrades and removals are no matter of the kernel."""
+
+E2E_NODES = 2
+_MARKERS = {"integration": "integration", "e2e": "e2e and not lifecycle"}
+"""What pytest is asked for: the tests of `make integration` and of `make e2e`."""
 _LOADED_SECONDS = 600.0
 """An emulated node compiles the kernel programs for a minute and more."""
 
@@ -38,7 +42,7 @@ def run(
     *,
     versions: Sequence[str],
     suites: Sequence[str],
-    on: Sequence[str],
+    on: Sequence[str] = (),
     today: Callable[[], date],
 ) -> bool:
     """Run suites against versions; each result is in the documents before the next run begins.
@@ -70,23 +74,22 @@ def run(
 
 def _on_kernel(lab: Lab, kernel: str, day: date) -> OnKernel:
     """The end-to-end tests on a kernel; that it did not come up is a result, too."""
-    now = lab.state()
-    release = ""
-    signals: Mapping[str, Had] = {}
+    kubernetes = binaries.DEFAULT_KUBERNETES
     try:
         lab.up(
-            topology=now.topology if now else config.DEFAULT_TOPOLOGY,
-            count=max(2, len(now.nodes) if now else 0),
+            topology=config.DEFAULT_TOPOLOGY,
+            count=E2E_NODES,
             kernel=kernel,
-            kubernetes=binaries.DEFAULT_KUBERNETES,
+            kubernetes=kubernetes,
         )
         lab.deploy()
         release, signals = _signals(lab)
-        counts = _counts(lab, binaries.DEFAULT_KUBERNETES, _NO_LIFE, what=f"on Linux {release}")
-        result = OnKernel(kernel, release, *counts, day.isoformat(), signals)
     except LabError as error:
         lab.steps.say(f"  Linux {kernel}: {error}")
-        result = OnKernel(kernel, release, 0, 0, 0, day.isoformat(), signals, problem=str(error))
+        result = OnKernel(kernel, "", 0, 0, 0, day.isoformat(), problem=str(error))
+    else:
+        counts = _counts(lab, kubernetes, "e2e", what=f"on Linux {release}")
+        result = OnKernel(kernel, release, *counts, day.isoformat(), signals)
     _write_down_kernel(result)
     return result
 
@@ -132,11 +135,11 @@ def _integration(lab: Lab, version: str, day: date) -> Result:
 
 
 def _e2e(lab: Lab, version: str, day: date) -> Result:
-    now = lab.state()
+    # Not as the lab was before: rows are only to differ by what they say they differ by.
     lab.up(
-        topology=now.topology if now else config.DEFAULT_TOPOLOGY,
-        count=max(2, len(now.nodes) if now else 0),
-        kernel=now.kernel if now else kernels.DEFAULT_KERNEL,
+        topology=config.DEFAULT_TOPOLOGY,
+        count=E2E_NODES,
+        kernel=kernels.DEFAULT_KERNEL,
         kubernetes=version,
     )
     return _pytest(lab, version, "e2e", ran_on=lambda: _nodes(lab), day=day)
@@ -151,19 +154,28 @@ def _pytest(lab: Lab, version: str, suite: str, *, ran_on: Callable[[], str], da
 
 
 def _counts(lab: Lab, version: str, suite: str, *, what: str) -> tuple[int, int, int]:
-    """Run a suite; how many tests passed, failed and were skipped."""
+    """Run a suite; how many tests passed, failed and were skipped.
+
+    Raises:
+        LabError: not all of its tests have run.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         with lab.steps.step(f"{suite} tests {what}"):
+            arguments = ["-q", "-m", _MARKERS[suite], f"--junitxml={report}"]
             done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-m", suite, f"--junitxml={report}"],
+                [sys.executable, "-m", "pytest", *arguments],
                 cwd=checkout(),
                 env={**os.environ, binaries.CHOOSE_KUBERNETES: version},
                 stdout=sys.stderr,
                 check=False,
             )
-        if not report.exists():
-            raise LabError(f"pytest ended with status {done.returncode} and left no report")
+        # An interrupted run leaves a report, too, in which nothing has failed.
+        if done.returncode not in _ALL_RAN or not report.exists():
+            raise LabError(
+                f"pytest ended with status {done.returncode} before all {suite} tests had run "
+                f"{what}; nothing is written down of it"
+            )
         return compatibility.counts(report.read_text(), what=f"{suite} test {what}")
 
 
