@@ -56,7 +56,7 @@ e2e: venv ## tests in the lab: a real kubelet, containerd and kernel on two sock
 	@$(PYTEST) -m "e2e and not lifecycle"
 
 .PHONY: matrix
-matrix: venv ## tests against other versions of Kubernetes; writes docs/compatibility.md
+matrix: venv ## tests against other versions of Kubernetes and Linux; writes docs/compatibility.md
 	@lab/lab matrix
 
 .PHONY: images-check

@@ -19,11 +19,12 @@ from prometheus_client import CollectorRegistry
 from numapin_agent import kube
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.cgroup.ids import ids_below
 from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
-from numapin_agent.figures import lost_events, pages_counted, pages_migrated, pod_figures
+from numapin_agent.figures import memory_figures, pages_counted, pages_migrated, pod_figures
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.loop import Loop
@@ -36,7 +37,8 @@ from numapin_agent.publisher import Publisher
 from numapin_agent.remembered import Remembered
 from numapin_agent.status import Reason
 from numapin_agent.sysfs import available_memory, read_topology
-from numapin_api.errors import CounterError, NumapinError, TopologyError, UnsupportedError
+from numapin_agent.tracing import Tracing
+from numapin_api.errors import NumapinError, TopologyError, UnsupportedError
 
 log = logging.getLogger(__name__)
 
@@ -96,21 +98,21 @@ class Agent:
             failed=self._failed,
         )
         cgroups = CgroupHost.discover(config.paths)
+        self._available = Remembered(
+            lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock
+        )
         self._pinner = make_pinner(
             config.paths,
             cgroups,
             eyes=Eyes(
                 proc=config.paths.proc,
-                available=Remembered(
-                    lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock
-                ),
+                available=self._available,
                 capacity=_capacity(config.paths),
             ),
             moved=self._moved,
             state_dir=config.state_dir,
         )
         self._census = Census(clock=clock)
-        self._counters: Counters | None = None
         self._node = NodeReporter(
             paths=config.paths,
             cgroups=cgroups,
@@ -137,6 +139,16 @@ class Agent:
                 uniform=random.uniform,
             )
         )
+        self._tracing = Tracing(
+            load=self._load,
+            census=self._census,
+            reporter=self._node,
+            existing=lambda: ids_below(config.paths.cgroup),
+            failed=self._failed,
+            interrupted=lambda: self._loop.dirty(self._cluster.pins()),
+            clock=clock,
+            wall=time.time,
+        )
         self._watch = _watch(cgroups)
         self._registry.register(Figures(pods=self._pods, node=self._node_figures))
         self._http = HealthServer(
@@ -161,7 +173,7 @@ class Agent:
             self._watch.start(self._loop.appeared, self._loop.vanished)
         self._cluster.start()
         self._publisher.start()
-        threading.Thread(target=self._start_counters, name="counters", daemon=True).start()
+        threading.Thread(target=self._tracing.run, name="counters", daemon=True).start()
         log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
 
     def stop(self) -> None:
@@ -171,6 +183,7 @@ class Agent:
         longest part.
         """
         self._loop.stop()
+        self._tracing.stop()
         self._publisher.stop()
         self._cluster.stop()
         self._loop_thread.join(0.5)
@@ -209,25 +222,13 @@ class Agent:
     def _failed(self, error: Exception) -> None:
         self._meters.error(error.reason if isinstance(error, NumapinError) else "InternalError")
 
-    def _start_counters(self) -> None:
-        try:
-            topology = read_topology(self._config.paths)
-            options = LoadOptions(
-                store=self._config.state_dir / "bpf",
-                forbidden=None if self._config.counters else SWITCHED_OFF,
-            )
-            counters = Counters.start(self._config.paths, topology, options=options)
-        except (CounterError, TopologyError) as e:
-            log.warning("no counters: %s", e)
-            self._failed(e)
-            self._census.give_up()
-            self._node.counters_failed(CounterError(str(e)))
-            return
-        self._counters = counters
-        self._census.attach(counters)
-        for signal in counters.levels():
-            log.info("signal %s: %s %s", signal.name, signal.level, signal.reason or "")
-        self._node.attach(counters)
+    def _load(self) -> Counters:
+        options = LoadOptions(
+            store=self._config.state_dir / "bpf",
+            forbidden=None if self._config.counters else SWITCHED_OFF,
+        )
+        topology = read_topology(self._config.paths)
+        return Counters.start(self._config.paths, topology, options=options)
 
     def _pods(self) -> Iterator[PodFigures]:
         return pod_figures(self._census, self._cluster, self._loop.reports())
@@ -237,8 +238,13 @@ class Agent:
             pages_migrated=pages_migrated(self._config.paths.vmstat),
             pages_counted=pages_counted(self._census),
             signals=self._node.signals,
-            lost=lost_events(self._counters),
+            lost=self._tracing.lost(),
             tracer_alive=self._node.tracer_alive,
+            programs=self._tracing.programs(),
+            counting_since=self._tracing.since,
+            reloads=self._tracing.reloads,
+            stalled_seconds=self._tracing.stalled_seconds,
+            memory=memory_figures(self._node.topology, self._available),
             loop_silent_seconds=self._loop.silent_seconds(),
             writes_pending=self._publisher.pending(),
         )

@@ -67,8 +67,11 @@ class Seen:
     failures: int = 0
 
     def inherited_by(self, track: Track) -> Counters | None:
-        """The inherited window, if it is about the very pin that is now measured."""
-        if self.inherited is None or self.inherited[0] != track.cause:
+        """The inherited window, if it is about the very pin that is now measured.
+
+        And not once this agent's own count has broken off: then it would hide that.
+        """
+        if self.inherited is None or self.inherited[0] != track.cause or track.epoch:
             return None
         return self.inherited[1]
 

@@ -631,3 +631,17 @@ def test_verified_never_comes_with_a_contradiction(seen: Observed, sight: Eyes):
     assert False not in {by_name[n] for n in ("cpus", "mems", "containers", "migrations")}
     assert by_name["cpus"] is by_name["window"] is by_name["residency"] is True
     assert (found.evidence == "Measured") is (by_name["hintFaults"] is True)
+
+
+def test_a_dead_program_makes_silence_prove_nothing_and_is_named():
+    """As the agent reports it: the levels are none because of the program, the zeros go on."""
+    why = "program migrate_end of numaMigrations is not attached any more"
+    sight = Eyes(
+        topology=machine(TWO),
+        levels={"numaMigrations": "none", "hintFaults": "none"},
+        reasons={"numaMigrations": why, "hintFaults": why},
+        kernel="6.12.1",
+    )
+    found = judge(SPEC, observed(counters=QUIET), generation=1, seen=sight)
+    assert found.verdict == "NoSignal"
+    assert why in found.message

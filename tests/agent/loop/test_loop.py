@@ -12,6 +12,7 @@ import pytest
 from support.agent_objects import POD_UID, pin, pod
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.loop import GRACE_SECONDS, Loop
 from numapin_agent.orders import wants_pin
@@ -74,8 +75,11 @@ class Tracer:
     def lost(self) -> int:
         return 0
 
-    def alive(self) -> bool:
-        return True
+    def full(self) -> tuple[str, ...]:
+        return ()
+
+    def faults(self) -> tuple[Fault, ...]:
+        return ()
 
     def follow(self, topology: Topology) -> None: ...
 
@@ -353,6 +357,66 @@ def test_a_restarted_agent_goes_on_with_what_its_predecessor_measured() -> None:
     again.cgroups.one = None
     again.run(10)
     assert (again.last.phase, again.last.baseline) == ("Waiting", left.baseline)
+
+
+def test_no_window_of_a_restarted_agent_spans_its_start() -> None:
+    """Its counters begin at zero, so that a window across would have fewer pages than none."""
+    before = Node()
+    counting(before, pages=10**6)
+    before.have(pin(), pod()).run(65)
+    left = before.last
+    again = Node(on_file={POD_UID})
+    again.now = before.now + 20
+    started = again.now + 1e9
+    tracer = counting(again)
+    held = NumaPin.read({**pin().wire(), "status": {"observed": left.wire()}})
+    again.have(held, pod())
+    for _ in range(610):  # until it is time to write again
+        tracer.pages += 1
+        again.run(1)
+    counters = again.last.counters
+    assert counters is not None
+    assert counters.since.timestamp() >= started - 1
+    assert counters.migrated_pages == counters.seconds
+
+
+def test_after_a_gap_in_the_counting_windows_begin_anew() -> None:
+    node = Node()
+    old = counting(node, pages=500)
+    node.have(pin(), pod()).run(65)
+    whole = node.last.counters
+    assert whole is not None
+    old.pages = 600  # nobody knows what else was missed
+    new = Tracer()
+    node.census.interrupted(new)
+    gap = node.now + 1e9
+    node.loop.dirty([KEY])
+    node.run()
+    assert node.last.counters is None
+    for _ in range(65):
+        new.pages += 2
+        node.run(1)
+    counters = node.last.counters
+    assert counters is not None
+    assert counters.since.timestamp() >= gap - 1
+    assert counters.migrated_pages == 2 * counters.seconds
+    ledger = node.census.pod(POD_UID)
+    assert ledger is not None
+    assert ledger.totals().migrated_pages == 600 + new.pages
+
+
+def test_after_a_gap_the_predecessors_window_does_not_come_back() -> None:
+    node = Node()
+    counting(node)
+    node.have(pin(), pod()).run(65)
+    held = NumaPin.read({**pin().wire(), "status": {"observed": node.last.wire()}})
+    again = Node(on_file={POD_UID})
+    counting(again)
+    again.have(held, pod()).run(10)
+    again.census.interrupted(Tracer())
+    again.loop.dirty([KEY])
+    again.run()
+    assert again.last.counters is None
 
 
 # Drift
