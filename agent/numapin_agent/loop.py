@@ -119,6 +119,10 @@ class Loop:
         """A pod's page move has ended."""
         self._queue.add(self._keys_of(uid))
 
+    def widened(self, uid: str) -> None:
+        """The guard has widened a pod's memory nodes: systemd and the API server are to know."""
+        self._queue.add(self._keys_of(uid), urgent=True)
+
     def stop(self) -> None:
         """End the loop after the present look; pins stay."""
         self._stopped.set()
