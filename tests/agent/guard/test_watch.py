@@ -126,21 +126,6 @@ def test_a_pod_that_is_bound_from_now_on_is_looked_at_at_once(node):
     until(lambda: node.widened == ["a"], what="a is widened", seconds=5)
 
 
-def test_without_pods_alarms_are_not_listened_to(node):
-    alarm = Bell()
-    node.guard.start(alarm)
-    alarm.ring()
-    node.bind("a")
-    until(lambda: node.looks == 1, what="a look at a")
-    node.pods.clear()
-    node.guard.changed()
-    taken = alarm.taken
-    alarm.ring()
-    node.guard.close()
-    assert not node.guard.alive()
-    assert alarm.taken <= taken + 1
-
-
 @pytest.mark.parametrize("error", [CgroupError("EBUSY"), RuntimeError("a bug")])
 def test_what_fails_is_counted_and_tried_again(node, error, monkeypatch):
     monkeypatch.setattr(rules, "DEAF_LONGEST_SECONDS", 0.01)
