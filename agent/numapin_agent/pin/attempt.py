@@ -186,6 +186,8 @@ class Attempt:
             moving=self.tools.moves.progress(self.pod.uid) if phase == "Moving" else None,
             moved_pages=record.moved_pages if record is not None else 0,
             memory=self.view.memory.resident,
+            file=self.view.memory.file,
+            shmem=self.view.memory.shmem,
             threads=self.pod.max_threads(),
         )
 

@@ -292,6 +292,8 @@ class PinReport:
         moving: progress while pages are moved.
         moved_pages: base pages that the agent moved so far.
         memory: resident bytes per NUMA node.
+        file: of these, files, with tmpfs and shared memory.
+        shmem: of these, tmpfs and shared memory.
         threads: most threads in one process.
     """
 
@@ -304,4 +306,6 @@ class PinReport:
     moving: Moving | None = None
     moved_pages: int = 0
     memory: Mapping[int, int] = field(default_factory=dict)
+    file: Mapping[int, int] = field(default_factory=dict)
+    shmem: Mapping[int, int] = field(default_factory=dict)
     threads: int = 0
