@@ -615,6 +615,32 @@ def test_a_crash_at_any_write_leaves_the_pod_on_file_and_the_next_agent_finishes
     assert report.drift is None
 
 
+def test_an_agent_that_dies_while_pages_move_never_says_that_they_are_there(bench):
+    path = bench.pod(far=GIB)
+    assert bench.reconcile().phase == "Moving"
+    bench.kernel.memory(path, N0=GIB // 2, N1=GIB // 2)  # half-way
+    bench.restart()
+    assert bench.pinner.taken() == (UID,)
+    report = bench.reconcile(history=0)
+    assert (report.phase, report.applied is not None) == ("Moving", True)
+    assert report.moving is not None
+    assert (report.moving.bytes_done, report.moving.bytes_total) == (0, GIB // 2)
+    assert str(report.effective) == "cpus 2-3 mems 0-1"
+    bench.finish_move()
+    report = bench.reconcile(history=0)
+    assert (report.phase, str(report.effective)) == ("Pinned", "cpus 2-3 mems 1")
+    assert report.drift is None
+
+
+def test_an_agent_that_dies_while_pages_move_gives_back_what_is_no_longer_wanted(bench):
+    path = bench.pod(far=GIB)
+    assert bench.reconcile().phase == "Moving"
+    bench.restart()
+    assert bench.pinner.release(UID).phase == "Unpinned"
+    assert (path / "cpuset.cpus.effective").read_text() == "0-3\n"
+    assert (bench.pinner.taken(), bench.mover.runs) == ((), 1)
+
+
 @pytest.mark.parametrize("when", ["die_before", "die_after"])
 def test_a_crash_before_un_pinning_is_done_is_taken_up(bench, when):
     path = bench.pod(running=False)
