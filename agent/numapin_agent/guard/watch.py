@@ -34,9 +34,6 @@ class Alarm(Protocol):
     def take(self) -> NodeSet:
         """The NUMA nodes that were told of since the last call."""
 
-    def close(self) -> None:
-        """Say nothing more."""
-
 
 class Pins(Protocol):
     """Who is bound, and can be widened; ``numapin_agent.pin.Pinner`` is one such."""
@@ -111,7 +108,7 @@ class Guard:
             not worth one.
 
         Raises:
-            NumapinError: memory can't be read, or a pod can't be widened.
+            TopologyError: memory can't be read.
         """
         pods = self._pins.exposed()
         if not pods:
@@ -119,9 +116,7 @@ class Guard:
         available = self._available(rules.nodes_of(pods))
         wait = rules.pause(pods, available)
         for pod in rules.pressed(pods, available):
-            if not self._pins.widen(pod.uid):
-                wait = rules.DEAF_SECONDS  # the loop is at it
-            else:
+            if self._widen(pod):
                 log.warning(
                     "pod %s: NUMA nodes %s have %d bytes available, fewer than %d: widened",
                     pod.uid,
@@ -130,7 +125,18 @@ class Guard:
                     pod.least,
                 )
                 self._widened(pod.uid)
+            else:
+                wait = rules.DEAF_SECONDS
         return wait, rules.deaf(pods, available)
+
+    def _widen(self, pod: Exposed) -> bool:
+        """Widen one pod; what is refused there must not keep the others from it."""
+        try:
+            return self._pins.widen(pod.uid)
+        except NumapinError as e:
+            log.warning("pod %s can't be widened: %s", pod.uid, e)
+            self._failed(e)
+            return False
 
     def _run(self) -> None:
         wait, deaf, heard = 0.0, 0.0, False

@@ -33,9 +33,6 @@ class Bell:
         self.taken += 1
         return NodeSet()
 
-    def close(self) -> None:
-        os.close(self.fd)
-
 
 @dataclass
 class Node:
@@ -44,7 +41,7 @@ class Node:
     pods: dict[str, Exposed] = field(default_factory=dict)
     free: dict[int, int] = field(default_factory=lambda: {0: 500 * GIB, 1: 500 * GIB})
     busy: set[str] = field(default_factory=set)
-    refuses: Exception | None = None
+    refuses: dict[str, Exception] = field(default_factory=dict)
     broken: Exception | None = None
     looks: int = 0
     widened: list[str] = field(default_factory=list)
@@ -69,8 +66,8 @@ class Node:
         return {n: self.free[n] for n in nodes}
 
     def widen(self, uid: str) -> bool:
-        if self.refuses:
-            raise self.refuses
+        if uid in self.refuses:
+            raise self.refuses[uid]
         if uid in self.busy:
             return False
         return self.pods.pop(uid, None) is not None
@@ -129,14 +126,24 @@ def test_a_pod_that_is_bound_from_now_on_is_looked_at_at_once(node):
 @pytest.mark.parametrize("error", [CgroupError("EBUSY"), RuntimeError("a bug")])
 def test_what_fails_is_counted_and_tried_again(node, error, monkeypatch):
     monkeypatch.setattr(rules, "DEAF_LONGEST_SECONDS", 0.01)
-    node.refuses = error
+    node.refuses = {"a": error}
     node.free[1] = 0
     node.bind("a")
     node.guard.start(None)
     until(lambda: len(node.errors) >= 2, what="two errors")
-    node.refuses = None
+    node.refuses = {}
     until(lambda: node.widened == ["a"], what="a is widened")
     assert node.guard.alive()
+
+
+def test_one_pod_that_can_not_be_widened_does_not_cost_the_others_theirs(node):
+    node.bind("gone", least=9 * GIB)
+    node.bind("a")
+    node.free[1] = 0
+    node.refuses = {"gone": CgroupError("the cgroup is gone")}
+    assert node.guard.look()[0] == rules.DEAF_SECONDS
+    assert node.widened == ["a"]
+    assert [str(e) for e in node.errors] == ["the cgroup is gone"]
 
 
 def test_memory_that_can_not_be_read_widens_nobody(node):
