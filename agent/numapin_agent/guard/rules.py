@@ -23,6 +23,8 @@ LAST_RESORT_PERCENT = 2
 """Of the pin's NUMA nodes: with less available even a Strict pin is widened. The kernel wakes
 kswapd at a few thousandths (mm/page_alloc.c ``__setup_per_zone_wmarks``) and kills below half
 of that."""
+LAST_RESORT_BYTES = 64 << 20
+"""But at least so much: on small NUMA nodes two hundredths are used up between two looks."""
 FILL_BYTES_PER_SECOND = 8 << 30
 """What several threads that fault huge pages in can take of one socket."""
 SHORTEST_SECONDS = 0.25
@@ -32,6 +34,8 @@ LONGEST_SECONDS = 10.0
 DEAF_SECONDS = 0.05
 """After each alarm at least. Page cache that churns wakes kswapd hundreds of times a second."""
 DEAF_LONGEST_SECONDS = 1.0
+HOT_SECONDS = 2.0
+"""After an alarm looks are that often, heard or not: kswapd that runs on is not woken again."""
 
 
 def least_free(memory: MemoryMode, *, headroom_percent: int, capacity: int) -> int:
@@ -43,7 +47,7 @@ def least_free(memory: MemoryMode, *, headroom_percent: int, capacity: int) -> i
         capacity: bytes of those NUMA nodes.
     """
     percent = max(LAST_RESORT_PERCENT, headroom_percent if memory == "Preferred" else 0)
-    return capacity * percent // 100
+    return max(capacity * percent // 100, LAST_RESORT_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

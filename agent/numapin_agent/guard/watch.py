@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -57,6 +58,7 @@ class Guard:
         available: free and reclaimable bytes of some NUMA nodes, as they are now.
         widened: called from the thread with the UID of each pod that was.
         failed: called from the thread with each error.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class Guard:
         available: Callable[[NodeSet], Mapping[int, int]],
         widened: Callable[[str], None],
         failed: Callable[[Exception], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pins = pins
         self._available = available
         self._widened = widened
         self._failed = failed
+        self._clock = clock
         self._alarm: Alarm | None = None
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopped = threading.Event()
@@ -139,17 +143,21 @@ class Guard:
             return False
 
     def _run(self) -> None:
-        wait, deaf, heard = 0.0, 0.0, False
+        wait, deaf, heard, hot = 0.0, 0.0, False, 0.0
         while not self._stopped.is_set():
             if heard:
                 rung, _ = self._listen(deaf, alarm=False)
                 wait = 0.0 if rung else max(0.0, wait - deaf)
             # With nobody to guard the alarm is no news.
             _, heard = self._listen(wait, alarm=wait != NEVER)
+            if heard:
+                hot = self._clock() + rules.HOT_SECONDS
             if self._stopped.is_set():
                 return
             try:
                 wait, deaf = self.look()
+                if self._clock() < hot:
+                    wait = min(wait, deaf)
             except Exception as e:  # the thread's edge: without it no pod would be guarded
                 if not isinstance(e, NumapinError):
                     log.exception("the memory guard")

@@ -24,6 +24,10 @@ def test_preferred_gives_way_at_the_headroom_strict_at_the_last(memory, headroom
     assert least_free(memory, headroom_percent=headroom, capacity=100 * GIB) == least
 
 
+def test_on_small_numa_nodes_a_little_more_is_kept():
+    assert least_free("Strict", headroom_percent=10, capacity=GIB) == 64 << 20
+
+
 def pod(uid: str, mems: str, least: int) -> Exposed:
     return Exposed(uid, NodeSet.parse(mems), least)
 

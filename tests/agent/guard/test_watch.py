@@ -116,6 +116,20 @@ def test_the_alarm_makes_it_look_long_before_its_time(node):
     assert alarm.taken == 1
 
 
+def test_after_an_alarm_it_looks_often_although_kswapd_runs_and_is_not_woken_again(
+    node, monkeypatch
+):
+    monkeypatch.setattr(rules, "SHORTEST_SECONDS", 3600.0)
+    alarm = Bell()
+    node.free[1] = GIB  # as little as it may be
+    node.bind("a")
+    node.guard.start(alarm)
+    until(lambda: node.looks == 1, what="the first look")
+    alarm.ring()
+    until(lambda: node.looks >= 4, what="three looks for one alarm", seconds=5)
+    assert alarm.taken == 1
+
+
 def test_a_pod_that_is_bound_from_now_on_is_looked_at_at_once(node):
     node.guard.start(None)
     node.free[1] = 0
