@@ -25,7 +25,7 @@ from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.figures import lost_events, pages_counted, pages_migrated, pod_figures
 from numapin_agent.guard.free import FreeMemory
-from numapin_agent.guard.kswapd import KswapdAlarm
+from numapin_agent.guard.kswapd import open_alarm
 from numapin_agent.guard.watch import Guard
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
@@ -168,7 +168,7 @@ class Agent:
         """Start everything and return at once."""
         self._http.start()
         self._loop_thread.start()
-        self._guard.start(_alarm(self._config))
+        self._guard.start(open_alarm() if self._config.counters else None)
         if self._watch is not None:
             self._watch.start(self._loop.appeared, self._loop.vanished)
         self._cluster.start()
@@ -272,17 +272,6 @@ def _capacity(paths: HostPaths) -> Mapping[int, int]:
     except TopologyError as e:
         log.error("%s", e)  # noqa: TRY400 -- the message says it all
         return {}
-
-
-def _alarm(config: AgentConfig) -> KswapdAlarm | None:
-    """What makes the guard look at once; None where BPF is not to be had, or not wanted."""
-    if not config.counters:
-        return None
-    try:
-        return KswapdAlarm()
-    except CounterError as e:
-        log.warning("free memory is looked at by the clock only: %s", e)
-        return None
 
 
 def _watch(cgroups: CgroupHost) -> CgroupWatch | None:

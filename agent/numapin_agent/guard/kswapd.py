@@ -10,6 +10,7 @@ Silent while kswapd runs anyway, and once it has given a node up (``kswapd_failu
 is why the guard also looks by the clock.
 """
 
+import logging
 import mmap
 import os
 import struct
@@ -18,6 +19,8 @@ from typing import Final
 from numapin_agent.counters import syscalls
 from numapin_api.cpulist import NodeSet
 from numapin_api.errors import CounterError
+
+log = logging.getLogger(__name__)
 
 TRACEPOINT: Final = "mm_vmscan_wakeup_kswapd"
 """TP_PROTO(int nid, …): the node has been its first argument since it is there (2.6.33)."""
@@ -119,3 +122,12 @@ class KswapdAlarm:
         for fd in reversed(self._fds):
             os.close(fd)
         self._fds.clear()
+
+
+def open_alarm() -> KswapdAlarm | None:
+    """The alarm, or None where BPF is not to be had, which the log says."""
+    try:
+        return KswapdAlarm()
+    except CounterError as e:
+        log.warning("free memory is looked at by the clock only: %s", e)
+        return None

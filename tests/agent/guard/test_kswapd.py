@@ -6,7 +6,7 @@ import pytest
 from support.bpf import no_bpf
 
 from numapin_agent.counters import syscalls
-from numapin_agent.guard.kswapd import KswapdAlarm, program
+from numapin_agent.guard.kswapd import KswapdAlarm, open_alarm, program
 from numapin_api.errors import CounterError
 
 needs_bpf = pytest.mark.skipif(no_bpf() is not None, reason=no_bpf() or "")
@@ -55,13 +55,15 @@ def test_a_tracepoint_that_is_not_there_is_an_error_that_names_it():
         KswapdAlarm("no_such_thing")
 
 
-def test_without_the_right_to_it_that_is_said(monkeypatch):
+def test_without_the_right_to_it_that_is_said(monkeypatch, caplog):
     def refuse(*_args, **_more):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(syscalls, "map_create", refuse)
     with pytest.raises(CounterError, match="Operation not permitted"):
         KswapdAlarm()
+    assert open_alarm() is None
+    assert "by the clock only" in caplog.text
 
 
 def test_the_program_is_eleven_instructions_with_the_map_in_it():
