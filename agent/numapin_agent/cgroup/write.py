@@ -73,7 +73,7 @@ class FileCpusets:
     def widen_mems(self, pod: PodCgroup, mems: NodeSet) -> None:
         """See ``CpusetWriter.widen_mems``: nodes that are there already keep their pages.
 
-        mm/migrate.c ``do_migrate_pages`` leaves out source nodes that are targets as well.
+        mm/mempolicy.c ``do_migrate_pages`` leaves out source nodes that are targets as well.
         """
         files.write(pod.root, pod.path / "cpuset.mems", str(mems))
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 LAST_RESORT_PERCENT = 2
 """Of the pin's NUMA nodes: with less available even a Strict pin is widened. The kernel wakes
-kswapd at a few thousandths (mm/page_alloc.c ``__setup_per_zone_wmarks``) and kills below half
-of that."""
+kswapd at a few thousandths (mm/page_alloc.c ``__setup_per_zone_wmarks``), and kills when nothing
+can be reclaimed below the still lower min watermark."""
 LAST_RESORT_BYTES = 64 << 20
 """But at least so much: on small NUMA nodes two hundredths are used up between two looks."""
 FILL_BYTES_PER_SECOND = 8 << 30
