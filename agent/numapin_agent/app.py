@@ -25,6 +25,9 @@ from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.figures import memory_figures, pages_counted, pages_migrated, pod_figures
+from numapin_agent.guard.free import FreeMemory
+from numapin_agent.guard.kswapd import open_alarm
+from numapin_agent.guard.watch import Guard
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.loop import Loop
@@ -56,13 +59,14 @@ once for each pod, and the kernel's answer takes longer to parse than all the re
 class PinnerMaker(Protocol):
     """Makes a pinner; ``Pinner.on_this_host`` is one such."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 -- most by keyword
         self,
         paths: HostPaths,
         host: CgroupHost,
         *,
         eyes: Eyes,
         moved: Callable[[str], None],
+        exposure_changed: Callable[[], None],
         state_dir: Path,
     ) -> Pinner:
         """See ``Pinner.on_this_host``."""
@@ -110,7 +114,14 @@ class Agent:
                 capacity=_capacity(config.paths),
             ),
             moved=self._moved,
+            exposure_changed=self._exposure_changed,
             state_dir=config.state_dir,
+        )
+        self._guard = Guard(
+            self._pinner,
+            available=FreeMemory(config.paths, clock=clock),
+            widened=self._widened,
+            failed=self._failed,
         )
         self._census = Census(clock=clock)
         self._node = NodeReporter(
@@ -169,6 +180,7 @@ class Agent:
         """Start everything and return at once."""
         self._http.start()
         self._loop_thread.start()
+        self._guard.start(open_alarm() if self._config.counters else None)
         if self._watch is not None:
             self._watch.start(self._loop.appeared, self._loop.vanished)
         self._cluster.start()
@@ -187,6 +199,7 @@ class Agent:
         self._publisher.stop()
         self._cluster.stop()
         self._loop_thread.join(0.5)
+        self._guard.close()
         self._pinner.close()
 
     def unhealthy(self) -> str | None:
@@ -196,6 +209,8 @@ class Agent:
             return f"the reconcile loop has been silent for {silent:.0f} s"
         if not self._loop_thread.is_alive():
             return "the reconcile loop has ended"
+        if not self._guard.alive():
+            return "the memory guard has ended"
         if not self._cluster.alive:
             return "a watch on the API server has ended"
         return None
@@ -215,6 +230,12 @@ class Agent:
 
     def _moved(self, uid: str) -> None:
         self._loop.moved(uid)
+
+    def _widened(self, uid: str) -> None:
+        self._loop.widened(uid)
+
+    def _exposure_changed(self) -> None:
+        self._guard.changed()
 
     def _problems(self) -> tuple[Reason, ...]:
         return self._loop.problems()

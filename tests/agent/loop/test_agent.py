@@ -363,6 +363,25 @@ def test_the_api_server_restarts_and_the_agent_goes_on(
     assert running.node.effective(first) == ON_ONE
 
 
+@pytest.mark.parametrize("memory", ["Strict", "Preferred"])
+def test_a_socket_that_runs_full_costs_no_pod_its_life(running: World, memory: str) -> None:
+    """The guard has a thread of its own and does not wait for a tick."""
+    uid = running.pod("hopper")
+    running.node.pod(uid)
+    running.pin("hopper", uid, memory=memory)
+    running.await_phase("hopper", "Pinned")
+    assert running.node.effective(uid) == ON_ONE
+    running.node.free(1, kib=16)
+    running.await_effective(uid, "2-3", "0-1")
+    seen = until(
+        lambda: (seen := running.observed("hopper")).get("problem") and seen,
+        what="the reason is published",
+    )
+    assert (seen["phase"], seen["problem"]["reason"]) == ("Pinned", "RanLow")
+    assert seen["effective"] == {"cpus": "2-3", "mems": "0-1"}
+    assert "drift" not in seen
+
+
 def test_steady_state_writes_nothing(running: World) -> None:
     uid = running.pod("hopper")
     running.node.pod(uid)

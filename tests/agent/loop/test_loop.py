@@ -517,3 +517,24 @@ def test_after_stop_nothing_is_done() -> None:
     node.loop.stop()
     node.loop.run()
     assert node.published == []
+
+
+# Streaks
+
+
+def test_windows_that_agree_are_counted_and_that_outlives_the_agent() -> None:
+    node = Node()
+    counting(node)
+    node.have(pin(), pod()).run(65)
+    assert node.last.windows == 1
+    node.run(120)
+    assert node.last.windows == 2  # written once; from then on nothing is new
+    assert len(node.published) == 3
+    again = Node(on_file={POD_UID})
+    counting(again)
+    held = NumaPin.read({**pin().wire(), "status": {"observed": node.last.wire()}})
+    again.have(held, pod()).run(65)
+    again.its_pins = {KEY: held}
+    again.drifts = 1  # something to write for
+    again.run(1)
+    assert again.loop._seen[KEY].streak.count == 3
