@@ -377,7 +377,8 @@ def test_no_window_of_a_restarted_agent_spans_its_start() -> None:
     counters = again.last.counters
     assert counters is not None
     assert counters.since.timestamp() >= started - 1
-    assert counters.migrated_pages == counters.seconds
+    # One page a second; which ticks are the window's first and last is not of interest here.
+    assert abs(counters.migrated_pages - counters.seconds) <= 1
 
 
 def test_after_a_gap_in_the_counting_windows_begin_anew() -> None:
