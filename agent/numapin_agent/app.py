@@ -24,6 +24,7 @@ from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.figures import lost_events, pages_counted, pages_migrated, pod_figures
+from numapin_agent.glance import Glances
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.loop import Loop
@@ -120,6 +121,7 @@ class Agent:
             agent_version=version("numapin"),
             clock=clock,
         )
+        self._glances = Glances(topology=lambda: self._node.topology, clock=clock)
         self._loop = Loop(
             Surroundings(
                 node_name=config.node_name,
@@ -230,7 +232,7 @@ class Agent:
         self._node.attach(counters)
 
     def _pods(self) -> Iterator[PodFigures]:
-        return pod_figures(self._census, self._cluster, self._loop.reports())
+        return pod_figures(self._census, self._cluster, self._loop.reports(), self._glances)
 
     def _node_figures(self) -> NodeFigures:
         return NodeFigures(

@@ -95,6 +95,11 @@ class NodeReporter:
         return self._slow.signals if self._slow else ()
 
     @property
+    def topology(self) -> Topology | None:
+        """As of the last look; None while it can't be read."""
+        return self._slow.topology if self._slow else None
+
+    @property
     def tracer_alive(self) -> bool | None:
         """Whether the kernel counted at the last look; None without counters."""
         return self._slow.alive if self._slow else None
