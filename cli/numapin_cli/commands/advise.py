@@ -15,10 +15,10 @@ from numapin_cli.kube import Cluster, ForbiddenError
 from numapin_cli.output import emit, note, width
 
 if TYPE_CHECKING:
+    from numapin_cli.advise.answer import Ranking
     from numapin_cli.advise.facts import Machine
     from numapin_cli.live.gather import Scope
     from numapin_cli.live.values import Gathered
-    from numapin_cli.views.ranking import Ranking
 
 WINDOW_SECONDS: Final = (5, 3600)
 

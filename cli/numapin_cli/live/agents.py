@@ -22,14 +22,12 @@ class AgentPod:
         namespace: of its pod.
         name: of its pod.
         port: of its metrics.
-        started: when its container was started, as sent; empty where it has not been.
     """
 
     node: str
     namespace: str
     name: str
     port: int
-    started: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +84,7 @@ def _agent(node: str, pod: Json) -> AgentPod:
     meta = pod["metadata"]
     ports = (p for c in pod["spec"].get("containers") or () for p in c.get("ports") or ())
     port = next((p["containerPort"] for p in ports if p.get("name") == _PORT_NAME), DEFAULT_PORT)
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    running = ((s.get("state") or {}).get("running") or {} for s in statuses)
-    started = max((r.get("startedAt") or "" for r in running), default="")
-    return AgentPod(node, meta["namespace"], meta["name"], port, started)
+    return AgentPod(node, meta["namespace"], meta["name"], port)
 
 
 def _none(pods: Collection[Json]) -> str:

@@ -94,7 +94,7 @@ def _pod(node: str, key: Key, reading: AgentReading, rates: Rates | None) -> Pod
         node=node,
         pinned=pod.pinned,
         socket=pod.socket,
-        seconds=None if rates is None else round(rates.seconds, 3),
+        seconds=None if rates is None else round(rates.seconds, 6),
         threads=pod.threads,
         memory_bytes=pod.resident,
         memory=[NodeBytes(node=n, bytes=b) for n, b in sorted(pod.memory.items())],

@@ -16,7 +16,7 @@ Row = TypeVar("Row")
 _GAP: Final = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # with slots Python 3.11 can't make a Column[Row]
 class Column(Generic[Row]):
     """A column.
 

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from numapin_api.names import PIN_LABEL
 from numapin_cli.advise.answer import AdviceRow, Ranking
 from numapin_cli.advise.weigh import WORDS, Word
 from numapin_cli.views.columns import Column, table
@@ -103,13 +104,12 @@ def command_lines(found: Ranking) -> Iterator[str]:
     for title, lines in (
         ("# pin the running pod; restarts nothing", [r.label_command for r in worth]),
         ("# have all new pods start pinned; rolls them out anew", [r.keep_command for r in worth]),
-        (
-            "# undo",
-            [r.label_command and r.label_command.replace("=true", "-") for r in worth][:1],
-        ),
     ):
         said = list(dict.fromkeys(line for line in lines if line))
         if said:
             yield ""
             yield title
             yield from said
+    if any(r.label_command for r in worth):
+        yield ""
+        yield f"# undo: kubectl label pod POD -n NAMESPACE {PIN_LABEL}-"
