@@ -1,7 +1,7 @@
 """What is worth knowing of a pod that nobody has pinned: would a pin help, could it harm.
 
-Only pods that NUMA balancing has touched since the agent counts are looked at, and each once
-a minute: thread counts and cpusets take a read for each process and container, which for all
+Only pods that NUMA balancing has touched since the agent counts are looked at, and each every
+five minutes: thread counts and cpusets take a read for each process and container, which for all
 pods of a node would cost more than all else that the agent does.
 """
 
@@ -18,7 +18,7 @@ from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CgroupError
 from numapin_api.topology import Topology
 
-GLANCE_SECONDS: Final = 60.0
+GLANCE_SECONDS: Final = 300.0
 POD: Final = ("namespace", "pod")
 
 
@@ -60,7 +60,7 @@ def touched(totals: CgroupCounters) -> bool:
 
 
 class Glances:
-    """Looks, and remembers what it saw for a minute.
+    """Looks, and remembers what it saw for a while.
 
     Args:
         topology: the machine's, as of the last look; None while unknown.
@@ -75,7 +75,7 @@ class Glances:
         self._seen: dict[str, tuple[float, Glance | None]] = {}
 
     def of(self, pod: PodCgroup) -> Glance | None:
-        """What was seen of a pod at most a minute ago; None when it is gone or hides.
+        """What was seen of a pod at most five minutes ago; None when it is gone or hides.
 
         Args:
             pod: its cgroup.
@@ -135,8 +135,8 @@ def glance_families(pods: Iterable[Pod]) -> Iterator[Metric]:
     )
     threads = Rows(
         "numapin_pod_threads",
-        "Most threads in one process of the pod, looked at once a minute. With one thread, hint "
-        "faults do not tell local from remote. Only pods that have a NumaPin, or that NUMA "
+        "Most threads in one process of the pod, looked at every five minutes. With one thread, "
+        "hint faults do not tell local from remote. Only pods that have a NumaPin, or that NUMA "
         "balancing has touched.",
         "gauge",
         labels=POD,
@@ -144,7 +144,7 @@ def glance_families(pods: Iterable[Pod]) -> Iterator[Metric]:
     kept = Rows(
         "numapin_pod_confined",
         "1 for a socket that the pod, or a container of it, is kept on by a cpuset that is not "
-        "numapin's (CPU manager, NRI plugin), looked at once a minute. Only pods without a "
+        "numapin's (CPU manager, NRI plugin), looked at every five minutes. Only pods without a "
         "NumaPin that NUMA balancing has touched.",
         "gauge",
         labels=(*POD, "socket"),

@@ -1,17 +1,23 @@
 """What the agent looks at of pods that have no pin, and how often."""
 
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import sysfs_tree
+from support import agent_objects, sysfs_tree
 from support.fake_cgroups import FakeKernel, container
 
+from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
 from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.figures import pod_figures
 from numapin_agent.glance import GLANCE_SECONDS, Glance, Glances, confined, touched
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.pin.values import PinReport
 from numapin_agent.sysfs import read_topology
 from numapin_api.cpulist import CpuSet
+from numapin_api.node import Signal
 from numapin_api.topology import Topology
 
 UID = "0c2b8caf-0000-4000-8000-000000000001"
@@ -66,7 +72,7 @@ def test_a_container_that_others_keep_on_a_socket(
     assert world.look() == Glance(3, sockets)
 
 
-def test_a_look_lasts_a_minute(world: World) -> None:
+def test_a_look_lasts_a_while(world: World) -> None:
     world.look()
     world.threads(7, 5)
     world.keep("0")
@@ -104,3 +110,67 @@ def test_of_a_single_socket_nothing_is_said(world: World) -> None:
 )
 def test_only_pods_that_numa_balancing_touched(totals: CgroupCounters, is_touched: bool) -> None:
     assert touched(totals) is is_touched
+
+
+class Counted:
+    """A tracer of one cgroup, and the API objects of its pod."""
+
+    def __init__(self, world: World, faults: int, *, pinned: bool = False) -> None:
+        found = CgroupHost.discover(HostPaths(world.kernel.paths.root)).find_pod(UID)
+        assert found is not None
+        self.id = found.cgroup_id()
+        self.faults = faults
+        self.pinned = pinned
+        self.census = Census(clock=lambda: world.now)
+        self.census.replace([found])
+        self.census.attach(self)
+
+    def levels(self) -> tuple[Signal, ...]:
+        return (Signal(name="hintFaults", level="fentry"),)
+
+    def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
+        assert self.id is not None
+        return {self.id: CgroupCounters(hint_fault_pages_local=self.faults)}
+
+    def forget(self, cgroup_ids: Iterable[int]) -> None: ...
+
+    def lost(self) -> int:
+        return 0
+
+    def alive(self) -> bool:
+        return True
+
+    def follow(self, topology: Topology) -> None: ...
+
+    def pods(self) -> Mapping[Any, Any]:
+        return {("default", "hopper"): agent_objects.pod()}
+
+    def pins(self) -> Mapping[Any, Any]:
+        return {("default", "hopper"): agent_objects.pin()} if self.pinned else {}
+
+
+@pytest.mark.parametrize(
+    ("faults", "pinned", "report", "cpu", "glance"),
+    [
+        (0, False, None, None, None),
+        (1, False, None, 9_000_000, Glance(3, (1,))),
+        # Of a pinned pod the pinner has looked already, and its cpuset is numapin's own.
+        (0, True, PinReport("Pinned", threads=5), 9_000_000, Glance(5)),
+        (0, True, PinReport("Waiting"), 9_000_000, None),
+    ],
+)
+def test_who_is_looked_at_in_a_scrape(
+    world: World,
+    *,
+    faults: int,
+    pinned: bool,
+    report: PinReport | None,
+    cpu: int | None,
+    glance: Glance | None,
+) -> None:
+    world.keep("2-3")
+    (world.kernel.paths.cgroup / POD / "cpu.stat").write_text("usage_usec 9000\n")
+    counted: Any = Counted(world, faults, pinned=pinned)
+    reports = {} if report is None else {("default", "hopper"): report}
+    (found,) = pod_figures(counted.census, counted, reports, world.glances)
+    assert (found.cpu_nanoseconds, found.glance) == (cpu, glance)
