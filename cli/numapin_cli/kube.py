@@ -241,6 +241,17 @@ class Cluster:
         what = f"{path} of pod {namespace}/{name}"
         return self._ask(what, partial(call, _request_timeout=SCRAPE_SECONDS)).decode()
 
+    def forwarded_page(self, namespace: str, name: str, *, port: int, path: str) -> str:
+        """The same as ``pod_page`` by port-forward.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        from numapin_cli.forward import page  # noqa: PLC0415
+
+        configuration = self._client.configuration
+        return page(configuration, namespace=namespace, name=name, port=port, path=path)
+
     def nodes(self) -> list[Json]:
         """The Kubernetes nodes.
 

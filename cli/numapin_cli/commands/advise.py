@@ -74,8 +74,9 @@ def command(  # noqa: PLR0913, PLR0917 (click passes each option)
     """Say which pods without the label would gain by it, with the command to label them.
 
     The agents count all pods of their nodes. Their counters are read twice, through the
-    API server and with your own rights: listing pods, and getting pods/proxy in the
-    namespace of the agents. Nothing is changed.
+    API server and with your own rights: listing pods, and getting pods/proxy (or,
+    where that is shut, creating pods/portforward) in the namespace of the agents. Nothing
+    is changed.
 
     Ranked by milliseconds a second spent migrating pages, then by pages a second that
     hint faults found on another socket, then by pages that changed socket.
@@ -99,12 +100,12 @@ def command(  # noqa: PLR0913, PLR0917 (click passes each option)
 
     Exit status 1 if a node could not be asked; the others are shown all the same.
     """  # noqa: D301 (click wants the control character)
-    from numapin_cli.live.gather import Scope, agents, gather, scraper  # noqa: PLC0415
+    from numapin_cli.live.gather import Scope, Scraper, agents, gather  # noqa: PLC0415
     from numapin_cli.views.ranking import command_lines, render  # noqa: PLC0415
 
     scope = Scope(namespace, nodes, everywhere=everywhere)
     with connect(Where(kubeconfig, context)) as cluster:
-        chosen, scrape = agents(cluster, scope), scraper(cluster)
+        chosen, scrape = agents(cluster, scope), Scraper(cluster)
         first = gather(chosen, scrape)
         if sys.stderr.isatty():
             note(f"counting for {window} s")

@@ -82,7 +82,8 @@ def command(  # noqa: PLR0913, PLR0917 (click passes each option)
     """Show what NUMA balancing does to each pod, live; pods without the label, too.
 
     Figures come from the agents' counters, through the API server, with your own rights:
-    listing pods, and getting pods/proxy in the namespace of the agents. They are rates
+    listing pods, and getting pods/proxy (or, where that is shut, creating pods/portforward)
+    in the namespace of the agents. They are rates
     between two readings; a dash means that a pod has not been read twice yet, or that
     the figure can't be had.
 
@@ -157,9 +158,9 @@ def _frames(
         wait: waits so long; whether to end.
     """
     from numapin_cli.live.frame import frame  # noqa: PLC0415
-    from numapin_cli.live.gather import agents, gather, scraper  # noqa: PLC0415
+    from numapin_cli.live.gather import Scraper, agents, gather  # noqa: PLC0415
 
-    scrape = scraper(cluster)
+    scrape = Scraper(cluster)
     topologies = _topologies(cluster)
     chosen, found_at = agents(cluster, scope), time.monotonic()
     first = gather(chosen, scrape)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from numapin_api.errors import ApiError
 from numapin_cli.connect import CONNECTIONS
@@ -25,8 +25,16 @@ MOST_NODES: Final = 64
 AT_ONCE: Final = CONNECTIONS
 """Requests that are under way: through the API server, which has others to serve."""
 
+PATH: Final = "metrics"
 Scrape = Callable[[AgentPod], str]
 """An agent's /metrics as text; raises ApiError."""
+
+
+class Way(Protocol):
+    """Asks a pod for a page; ``Cluster.pod_page`` is one such."""
+
+    def __call__(self, namespace: str, name: str, *, port: int, path: str) -> str:
+        """The page; raises ApiError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +89,37 @@ def agents(cluster: Cluster, scope: Scope) -> Chosen:
     return chosen
 
 
-def scraper(cluster: Cluster) -> Scrape:
-    """Asks agents through the API server, with the user's own rights."""
-    return lambda a: cluster.pod_page(a.namespace, a.name, port=a.port, path="metrics")
+class Scraper:
+    """Asks agents through the API server, with the user's own rights.
+
+    By the pod proxy, which is one plain request. Where that is shut, because the API server
+    can't reach pods or the user may not use it, by port-forward; which of them worked for one
+    agent is then tried first for all, so that no table waits for the other again and again.
+
+    Args:
+        cluster: whose agents.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._ways: tuple[Way, Way] = (cluster.pod_page, cluster.forwarded_page)
+
+    def __call__(self, agent: AgentPod) -> str:
+        """An agent's /metrics; may be called by several threads.
+
+        Raises:
+            ApiError: it can't be had either way.
+        """
+        first, second = self._ways
+        try:
+            return first(agent.namespace, agent.name, port=agent.port, path=PATH)
+        except (UnavailableError, ForbiddenError) as e:
+            try:
+                text = second(agent.namespace, agent.name, port=agent.port, path=PATH)
+            except ApiError as other:
+                kind = ForbiddenError if isinstance(other, ForbiddenError) else type(e)
+                raise kind(f"{e}; {other}") from other
+        self._ways = second, first
+        return text
 
 
 def gather(
@@ -122,13 +158,12 @@ def gather(
 def _hint(agent: AgentPod, error: ApiError) -> str:
     match error:
         case ForbiddenError():
-            return f"; reading counters takes the right to get pods/proxy in {agent.namespace}"
+            return (
+                "; reading counters takes the right to get pods/proxy, or to get and create "
+                f"pods/portforward, in {agent.namespace}"
+            )
         case NotFoundError():
             return "; it has just been replaced: ask again"
         case UnavailableError():
-            return (
-                "; is the agent up, and do NetworkPolicies let the API server reach port "
-                f"{agent.port} (networkPolicy.metricsFrom of the chart)? "
-                f"kubectl logs {agent.name} -n {agent.namespace}"
-            )
+            return f"; is the agent up? kubectl logs {agent.name} -n {agent.namespace}"
     return ""

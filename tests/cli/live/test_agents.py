@@ -120,11 +120,11 @@ POD = AgentPod("a", "numapin-system", "agent-x", 9465)
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        (ForbiddenError("not allowed: x"), "the right to get pods/proxy in numapin-system"),
+        (ForbiddenError("not allowed: x"), "the right to get pods/proxy, or .* in numapin-system"),
         (NotFoundError("x"), "just been replaced"),
         (
             UnavailableError("x"),
-            "networkPolicy.metricsFrom.*kubectl logs agent-x -n numapin-system",
+            "is the agent up. kubectl logs agent-x -n numapin-system",
         ),
         (ApiError("the API server does not accept these credentials"), "credentials$"),
         (ValueError("no number"), "agent-x answers at port 9465 is no metrics of an agent: no num"),

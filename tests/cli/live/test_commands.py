@@ -150,15 +150,18 @@ def test_top_by_pair(numapin, cluster, here):
 @pytest.mark.parametrize(
     ("refuse", "said"),
     [
-        ((503, "error trying to reach service: dial tcp: refused"), "networkPolicy.metricsFrom"),
-        ((403, 'pods "agent-0" is forbidden'), "the right to get pods/proxy in numapin-system"),
+        (
+            (503, "error trying to reach service: dial tcp: refused"),
+            "kubectl logs agent-0 -n numapin",
+        ),
+        ((403, 'pods "agent-0" is forbidden'), "the right to get pods/proxy, or to get and create"),
         ((404, "pods not found"), "ask again"),
     ],
 )
 def test_a_node_that_fails_is_named_and_the_others_are_shown(
     numapin, cluster, here, *, command, refuse, said
 ):
-    cluster.refuse["/pods/agent-0:"] = refuse
+    cluster.refuse["/pods/agent-0"] = refuse
     run = numapin(command, "-o", "json", *here)
     data = json.loads(run.out)
     assert run.status == 1
@@ -172,7 +175,7 @@ def test_a_node_that_fails_is_named_and_the_others_are_shown(
 
 
 def test_a_node_that_comes_back_is_shown_again(numapin, cluster, here, monkeypatch):
-    cluster.refuse["/pods/agent-0:"] = (503, "starting")
+    cluster.refuse["/pods/agent-0"] = (503, "starting")
     monkeypatch.setattr(top, "_sleep", lambda _: bool(cluster.refuse.clear()))
     run = numapin("top", "--count", "2", "-o", "yaml", *here)
     first, last = yaml.safe_load_all(run.out)
@@ -183,6 +186,29 @@ def test_a_node_that_comes_back_is_shown_again(numapin, cluster, here, monkeypat
         "redis-0": False,
         "front-0": False,
     }
+
+
+@pytest.mark.parametrize("refuse", [(503, "no route to host"), (403, "pods/proxy is forbidden")])
+def test_port_forward_where_the_proxy_is_shut(numapin, cluster, here, refuse):
+    cluster.refuse["/proxy/"] = refuse
+    run = numapin("top", "--count", "3", "-o", "yaml", *here)
+    assert (run.status, run.err) == (0, "")
+    for found in yaml.safe_load_all(run.out):
+        rates = [p["migratedPagesPerSecond"] * p["seconds"] for p in found["pods"]]
+        assert rates == [pytest.approx(1000, rel=0.01), pytest.approx(1, rel=0.01)]
+    # Both may have tried the proxy before either knew; from then on nobody does.
+    assert len(scrapes(cluster)) <= 2
+    assert sum("/portforward" in a for a in cluster.asked) == 8
+
+
+def test_both_ways_shut_are_both_named(numapin, cluster, here):
+    cluster.refuse["/proxy/"] = (503, "no route to host")
+    cluster.pages["agent-0"] = [""]
+    run = numapin("top", "-o", "json", *here)
+    message = json.loads(run.out)["problems"][0]["message"]
+    assert run.status == 1
+    assert "no route to host" in message
+    assert "port-forward to numapin-system/agent-0, port 9465: nobody listens there" in message
 
 
 @pytest.mark.parametrize("command", ["top", "advise"])

@@ -12,7 +12,7 @@ from support.agent_process import AgentProcess, FakeNode
 from numapin_lab import ports
 from numapin_lab.controlplane import ControlPlane
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180, func_only=True)]
 
 NODE = "top-0"
 LABELS = {"app.kubernetes.io/name": "numapin", "app.kubernetes.io/component": "agent"}
@@ -82,4 +82,7 @@ def test_top_and_advise_reach_the_agent(numapin, agent, apiserver, namespace):
     assert json.loads(run.out)["pods"] == []
     problem = json.loads(run.out)["problems"][0]
     assert problem["node"] == NODE
-    assert "networkPolicy.metricsFrom" in problem["message"]
+    assert "is the agent up? kubectl logs agent" in problem["message"]
+    # Neither by the proxy nor through a kubelet, which this node has not got.
+    assert "error trying to reach service" in problem["message"]
+    assert f"port-forward to {namespace}/agent was refused with" in problem["message"]
