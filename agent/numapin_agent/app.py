@@ -25,6 +25,7 @@ from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.figures import memory_figures, pages_counted, pages_migrated, pod_figures
+from numapin_agent.glance import Glances
 from numapin_agent.guard.free import FreeMemory
 from numapin_agent.guard.kswapd import open_alarm
 from numapin_agent.guard.watch import Guard
@@ -133,6 +134,7 @@ class Agent:
             agent_version=version("numapin"),
             clock=clock,
         )
+        self._glances = Glances(topology=lambda: self._node.topology, clock=clock)
         self._loop = Loop(
             Surroundings(
                 node_name=config.node_name,
@@ -252,7 +254,7 @@ class Agent:
         return Counters.start(self._config.paths, topology, options=options)
 
     def _pods(self) -> Iterator[PodFigures]:
-        return pod_figures(self._census, self._cluster, self._loop.reports())
+        return pod_figures(self._census, self._cluster, self._loop.reports(), self._glances)
 
     def _node_figures(self) -> NodeFigures:
         return NodeFigures(

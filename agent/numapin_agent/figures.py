@@ -7,8 +7,10 @@ each second sees each second. Pods whose names are not known yet are left out.
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from numapin_agent.census import Census
+from numapin_agent.census import Census, Cgroup
+from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cluster import Cluster
+from numapin_agent.glance import Glance, Glances, touched
 from numapin_agent.metrics import MemoryFigures, PodFigures
 from numapin_agent.pin.values import PinReport
 from numapin_agent.ports import Key
@@ -22,7 +24,7 @@ _MIGRATED = b"\nnuma_pages_migrated "
 
 
 def pod_figures(
-    census: Census, cluster: Cluster, reports: Mapping[Key, PinReport]
+    census: Census, cluster: Cluster, reports: Mapping[Key, PinReport], glances: Glances
 ) -> Iterator[PodFigures]:
     """One entry for each pod that has a cgroup and a name.
 
@@ -30,6 +32,7 @@ def pod_figures(
         census: cgroups and counters.
         cluster: names and pins.
         reports: newest report of every pin.
+        glances: looks at pods that have none.
     """
     try:
         ledger = census.read() if census.counting else None
@@ -46,19 +49,30 @@ def pod_figures(
         except CgroupError:
             memory = {}
         counted = ledger.pods.get(pod.cgroup_uid) if ledger else None
+        totals = counted.totals() if counted else None
         pin, report = pins.get(key), reports.get(key)
+        watched = pin is not None or (totals is not None and touched(totals))
         moving = report.moving if report else None
         yield PodFigures(
             namespace=key[0],
             name=key[1],
-            totals=counted.totals() if counted else None,
+            totals=totals,
             memory=memory,
             socket=pin.spec.socket if pin else None,
             pinned=report is not None and report.phase == "Pinned",
             moved_pages=(report.moved_pages if report else 0) if pin else None,
             moving=(moving.bytes_done, moving.bytes_total) if moving else None,
             drifts=(report.drift.count if report and report.drift else 0) if pin else None,
+            cpu_nanoseconds=member.cgroup.cpu_nanoseconds() if watched else None,
+            glance=_glance(member.cgroup, report, glances) if watched else None,
         )
+
+
+def _glance(cgroup: Cgroup, report: PinReport | None, glances: Glances) -> Glance | None:
+    """Of a pod with a pin what its last look said; cpusets are then numapin's own business."""
+    if report is not None:
+        return Glance(report.threads) if report.threads else None
+    return glances.of(cgroup) if isinstance(cgroup, PodCgroup) else None
 
 
 def memory_figures(

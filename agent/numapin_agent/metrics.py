@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.exposition import Rows
+from numapin_agent.glance import Glance, glance_families
 from numapin_api.node import Signal
 
 POD = ("namespace", "pod")
@@ -35,6 +36,8 @@ class PodFigures:
         moved_pages: pages moved because of the pin; None without a pin.
         moving: bytes done and in all while pages are being moved.
         drifts: how often somebody else's cpuset was found; None without a pin.
+        cpu_nanoseconds: CPU time; None where it is not asked for.
+        glance: what else was seen of it; None where nobody looked.
     """
 
     namespace: str
@@ -46,6 +49,8 @@ class PodFigures:
     moved_pages: int | None = None
     moving: tuple[int, int] | None = None
     drifts: int | None = None
+    cpu_nanoseconds: int | None = None
+    glance: Glance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,9 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families, from one reading."""
-        yield from pod_families(self._pods())
+        pods = tuple(self._pods())
+        yield from pod_families(pods)
+        yield from glance_families(pods)
         yield from node_families(self._node())
 
 

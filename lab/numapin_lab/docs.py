@@ -20,6 +20,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.glance import Glance
 from numapin_agent.metrics import Figures, MemoryFigures, Meters, NodeFigures, PodFigures
 from numapin_api.node import Signal
 from numapin_operator.metrics import Metrics, StoreCollector
@@ -38,6 +39,8 @@ _POD: Final = PodFigures(
     moved_pages=0,
     moving=(0, 1),
     drifts=0,
+    cpu_nanoseconds=0,
+    glance=Glance(threads=1, confined=(0,)),
 )
 _NODE: Final = NodeFigures(
     pages_migrated=0,
