@@ -2,7 +2,8 @@
 
 Transitions make Events; a pin that flaps would make them without end. So one pod gets at most
 one in ``APART_SECONDS``, and of one reason at most one in ``QUIET_SECONDS``. What has to wait
-is told later if it still holds, so the last word is never lost.
+is told later if it still holds, so the last word is never lost. That somebody changed a cpuset
+is told in any case: the agent puts it right within seconds, and who did it is to be found out.
 """
 
 import socket
@@ -20,8 +21,17 @@ APART_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 300.0
 _OF_THE_PIN: Final = frozenset({"Pinned", "Unpinned", "NoAgent"})
 """Reasons that tell whether the pod is pinned; all others are verdicts or their causes."""
+_HAPPENED: Final = frozenset({"Drifted"})
+"""Reasons that stay true after what they tell of has passed."""
 MESSAGE_CHARACTERS: Final = 1024
 """Longer messages are refused by the API server."""
+
+
+def _about(reason: str) -> str:
+    """What a note is about; of each there is at most one that waits."""
+    if reason in _HAPPENED:
+        return "past"
+    return "pin" if reason in _OF_THE_PIN else "verdict"
 
 
 def event(pod: Pod, note: Note, *, now: datetime, instance: str = "") -> dict[str, Any]:
@@ -79,8 +89,8 @@ class _Told:
 
     at: float = float("-inf")
     reasons: dict[str, float] = field(default_factory=dict)
-    last: dict[bool, str] = field(default_factory=dict)
-    owed: dict[bool, Note] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+    owed: dict[str, Note] = field(default_factory=dict)
 
     def ready_at(self, note: Note) -> float:
         """When a note may be told."""
@@ -105,14 +115,16 @@ class Restraint:
         Args:
             uid: the pod's.
             notes: of the transition; each replaces what is owed about the same thing.
-            standing: reasons that hold now: what is owed of others is not true any more.
+            standing: reasons that hold now: what is owed of others is not true any more,
+                unless it tells of something that happened.
             now: monotonic seconds.
         """
         self._sweep(now)
         pod = self._pods.setdefault(uid, _Told())
-        pod.owed = {about: note for about, note in pod.owed.items() if note.reason in standing}
+        true = standing | _HAPPENED
+        pod.owed = {about: note for about, note in pod.owed.items() if note.reason in true}
         for note in notes:
-            about = note.reason in _OF_THE_PIN
+            about = _about(note.reason)
             told = pod.reasons.get(note.reason, float("-inf"))
             if pod.last.get(about) == note.reason and now - told < QUIET_SECONDS:
                 pod.owed.pop(about, None)  # back to what was said last
@@ -134,6 +146,8 @@ class Restraint:
                 del pod.owed[about]
                 pod.at = pod.reasons[note.reason] = now
                 pod.last[about] = note.reason
+                if about == "past":
+                    pod.last.pop("verdict", None)  # that all is well again is news then
                 return note
         return None
 

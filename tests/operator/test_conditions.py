@@ -319,9 +319,21 @@ def test_what_no_longer_holds_when_its_time_has_come_is_not_told():
     restraint = Restraint()
     offer(restraint, "Pinned", at=0)
     assert told(restraint, at=0) == "Pinned"
-    offer(restraint, "Drifted", at=10)
+    offer(restraint, "Ineffective", at=10)
     offer(restraint, at=20)
     assert restraint.wait("a", now=20) is None
+
+
+def test_a_drift_is_told_though_it_was_put_right_meanwhile_and_then_what_came_of_it():
+    restraint = Restraint()
+    offer(restraint, "Verified", at=0)
+    assert told(restraint, at=0) == "Verified"
+    offer(restraint, "Drifted", at=10)
+    offer(restraint, "NoSignal", at=20)
+    offer(restraint, "Verified", at=30)
+    assert told(restraint, at=APART_SECONDS) == "Drifted"
+    offer(restraint, "Verified", at=90)
+    assert told(restraint, at=QUIET_SECONDS) == "Verified"
 
 
 def test_back_to_what_was_said_last_is_no_news():
