@@ -36,7 +36,7 @@ test: venv bcc lint ## unit, integration (real API server) and end to end (the l
 	@$(PYTEST) -m "not lifecycle"
 
 .PHONY: lifecycle
-lifecycle: venv ## upgrades, removal, withheld rights, end to end in the lab
+lifecycle: venv ## upgrades, removal, withheld rights, dead tracers, full sockets in the lab
 	@$(PYTEST) -m lifecycle
 
 .PHONY: check

@@ -5,7 +5,7 @@ short of that could: a raw tracepoint has no switch. Needs two NUMA nodes, for t
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from support.world import NAMESPACE, World, get
 from numapin_chart import dashboard
 from numapin_lab.demo.cluster import eventually
 from numapin_lab.demo.exposition import read
-from numapin_lab.deploy import NAMESPACE as SYSTEM
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800, func_only=True)]
 
@@ -44,7 +43,7 @@ def figures(world: World) -> Mapping[tuple[str, ...], float]:
 def counting(world: World) -> set[str]:
     """Names of the programs that count."""
     return {
-        key[2]
+        key[1]  # labels come in alphabetical order: program, signal
         for key, value in figures(world).items()
         if key[0] == "numapin_agent_program_alive" and value == 1
     }
@@ -75,6 +74,7 @@ def test_every_program_counts_by_events_of_our_own(world: World):
     assert "TracerDead" not in degraded(world)
 
 
+@pytest.mark.lifecycle
 def test_detached_programs_are_named_and_loaded_anew_and_no_window_spans_the_gap(world: World):
     before = figures(world)
     take_away(world, "mm_migrate_pages")
@@ -115,6 +115,7 @@ def test_detached_programs_are_named_and_loaded_anew_and_no_window_spans_the_gap
     eventually(window_after_the_gap, seconds=300, what="a whole window after the gap")
 
 
+@pytest.mark.lifecycle
 def test_fentry_programs_that_are_switched_off_are_blind_and_named(world: World):
     """kernel.ftrace_enabled=0 leaves them attached; the kernel's books of hint faults tell."""
     levels = {s.name: s.level for s in world.numa_node(NODE).status.capabilities.signals}
@@ -137,6 +138,7 @@ def test_fentry_programs_that_are_switched_off_are_blind_and_named(world: World)
     )
 
 
+@pytest.mark.lifecycle
 def test_an_agent_that_stood_still_loses_nothing_and_says_so(world: World):
     lost = figures(world)[("numapin_agent_tracer_lost_total",)]
     world.ssh(NODE, f"pid=$({AGENT_PID}); kill -STOP $pid; sleep 12; kill -CONT $pid")
@@ -148,38 +150,23 @@ def test_an_agent_that_stood_still_loses_nothing_and_says_so(world: World):
 
 @contextmanager
 def scraping(world: World, scratch: Path) -> Iterator[Server]:
-    """A Prometheus on this machine that asks both programs through the API server's proxy."""
-    pods = world.cluster.core.list_namespaced_pod(
-        SYSTEM, label_selector="app.kubernetes.io/component in (agent, operator)"
-    ).items
-    api = world.cluster.core.api_client.configuration
-    scrapes = [
-        {
-            "job_name": pod.metadata.name,
-            "scrape_interval": "5s",
-            "scrape_timeout": "5s",
-            "scheme": "https",
-            "honor_labels": True,
-            "metrics_path": (
-                f"/api/v1/namespaces/{SYSTEM}/pods/{pod.metadata.name}:{port}/proxy/metrics"
-            ),
-            "tls_config": {
-                "ca_file": api.ssl_ca_cert,
-                "cert_file": api.cert_file,
-                "key_file": api.key_file,
-            },
-            "static_configs": [
-                {
-                    "targets": [api.host.removeprefix("https://")],
-                    "labels": {"instance": pod.spec.node_name},
-                }
-            ],
-        }
-        for pod in pods
-        for port in [9465 if "agent" in pod.metadata.name else 8081]
-    ]
-    with running(scratch, scrapes) as server:
-        yield server
+    """A Prometheus on this machine that asks agents and operator through port-forwards."""
+    with ExitStack() as open_:
+        urls = {node: open_.enter_context(world.agent_http(node)) for node in ("numa-0", "numa-1")}
+        urls["operator"] = open_.enter_context(world.operator_http())
+        scrapes = [
+            {
+                "job_name": name,
+                "scrape_interval": "5s",
+                "scrape_timeout": "5s",
+                "honor_labels": True,
+                "static_configs": [
+                    {"targets": [url.removeprefix("http://")], "labels": {"instance": name}}
+                ],
+            }
+            for name, url in urls.items()
+        ]
+        yield open_.enter_context(running(scratch, scrapes))
 
 
 def test_every_query_of_the_dashboard_runs_on_what_the_lab_offers(world: World, tmp_path: Path):
