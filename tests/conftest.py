@@ -1,3 +1,9 @@
 """Plugins that every test may use; each says in its docstring what it gives."""
 
+from hypothesis import settings
+
 pytest_plugins = ["support.summary", "support.apiserver", "support.chart", "support.install"]
+
+# How long one example takes says something about the machine, not about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")

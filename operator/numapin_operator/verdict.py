@@ -117,6 +117,9 @@ def _no_signal(  # noqa: PLR0911 (one return a row of the table)
     """The first reason why quiet counters prove nothing; None if they do."""
     if _silent(observed, now):
         return "the agent has reported nothing for 25 minutes and more"
+    for name in ("cpus", "residency"):
+        if found[name].ok is None:
+            return found[name].message
     if found["hintFaults"].ok:
         return None
     if not seen.numa_balancing:
@@ -125,8 +128,6 @@ def _no_signal(  # noqa: PLR0911 (one return a row of the table)
         return found["migrations"].message
     if found["activity"].ok is not True:
         return f"idle: {found['activity'].message}"
-    if found["residency"].ok is None:
-        return found["residency"].message
     return None
 
 
