@@ -129,6 +129,9 @@ def _no_signal(  # noqa: PLR0911 (one return a row of the table)
     """The first reason why quiet counters prove nothing; None if they do."""
     if _silent(observed, now):
         return _Row("NoSignal", "the agent has reported nothing for 25 minutes and more")
+    for name in ("cpus", "residency"):
+        if found[name].ok is None:
+            return _Row("NoSignal", found[name].message)
     if found["hintFaults"].ok:
         return None
     if not seen.numa_balancing:
@@ -139,8 +142,6 @@ def _no_signal(  # noqa: PLR0911 (one return a row of the table)
         return _Row("NoSignal", found["migrations"].message)
     if found["activity"].ok is not True:
         return _Row("NoSignal", f"idle: {found['activity'].message}", by_figures=True)
-    if found["residency"].ok is None:
-        return _Row("NoSignal", found["residency"].message)
     return None
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.machines import SHARED, SNC, TWO, machine
 
@@ -764,6 +764,17 @@ def test_checks_are_what_explain_shows():
         migrations=st.sampled_from(["fentry", "cgroup", "none"]),
         faults=st.sampled_from(["fentry", "none"]),
     ),
+)
+@example(
+    Observed(
+        generation=1,
+        phase="Pinned",
+        threads=2,
+        counters=Counters(
+            since=START, seconds=60.0, hint_fault_pages_local=10**4, cpu_nanoseconds=10**10
+        ),
+    ),
+    eyes(),
 )
 def test_verified_never_comes_with_a_contradiction(seen: Observed, sight: Eyes):
     found = judge(SPEC, seen, generation=1, seen=sight)
