@@ -7,7 +7,7 @@ with the first few names.
 from collections import defaultdict
 from collections.abc import Iterator
 
-from numapin_api.node import NumaNode
+from numapin_api.node import CORROBORATING, NumaNode
 from numapin_cli.doctor.cluster_facts import ClusterFacts
 from numapin_cli.doctor.findings import Finding, Level, found, hidden, some
 
@@ -118,7 +118,11 @@ def _machines(facts: ClusterFacts) -> Iterator[Finding]:
         )
     elif capable:
         yield found("numaBalancing", "ok", "on wherever there are several sockets")
-    blind = [name for name, c in capable if any(s.level == "none" for s in c.signals)]
+    blind = [
+        name
+        for name, c in capable
+        if any(s.level == "none" and s.name not in CORROBORATING for s in c.signals)
+    ]
     if blind:
         yield found(
             "counters",
@@ -128,7 +132,9 @@ def _machines(facts: ClusterFacts) -> Iterator[Finding]:
             on=some(blind),
         )
     elif capable:
-        levels = sorted({s.level for _, c in capable for s in c.signals})
+        levels = sorted(
+            {s.level for _, c in capable for s in c.signals if s.name not in CORROBORATING}
+        )
         yield found("counters", "ok", f"all kernel signals are had ({', '.join(levels)})")
     kinds = sorted({f"v{c.cgroup_version} {c.cgroup_driver}" for _, c in capable})
     if kinds:
