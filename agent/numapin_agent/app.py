@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -19,11 +20,19 @@ from prometheus_client import CollectorRegistry
 from numapin_agent import kube
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.cgroup.hugetlb import pools
 from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
-from numapin_agent.figures import lost_events, pages_counted, pages_migrated, pod_figures
+from numapin_agent.figures import (
+    lost_events,
+    lost_pairs,
+    numa_moves,
+    pages_counted,
+    pages_migrated,
+    pod_figures,
+)
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.loop import Loop
@@ -46,6 +55,8 @@ call or one memory read, and both give up earlier."""
 
 
 SWITCHED_OFF = "counters are switched off (--no-counters)"
+POOLS_SECONDS = 60.0
+"""How soon huge pages are seen that an administrator reserves while the agent runs."""
 AVAILABLE_SECONDS = 1.0
 """How old the figures of free memory may be that a pin is decided on: one tick asks for them
 once for each pod, and the kernel's answer takes longer to parse than all the rest."""
@@ -95,7 +106,10 @@ class Agent:
             changed=self._changed,
             failed=self._failed,
         )
-        cgroups = CgroupHost.discover(config.paths)
+        cgroups = replace(
+            CgroupHost.discover(config.paths),
+            hugetlb=Remembered(lambda: pools(config.paths), seconds=POOLS_SECONDS, clock=clock),
+        )
         self._pinner = make_pinner(
             config.paths,
             cgroups,
@@ -241,6 +255,8 @@ class Agent:
             tracer_alive=self._node.tracer_alive,
             loop_silent_seconds=self._loop.silent_seconds(),
             writes_pending=self._publisher.pending(),
+            lost_pairs=lost_pairs(self._counters),
+            compatibility=numa_moves(self._census) if self._config.compatibility_metrics else None,
         )
 
 

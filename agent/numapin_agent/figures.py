@@ -9,6 +9,7 @@ from pathlib import Path
 
 from numapin_agent.census import Census, Tracer
 from numapin_agent.cluster import Cluster
+from numapin_agent.families import NumaMoves
 from numapin_agent.metrics import PodFigures
 from numapin_agent.pin.values import PinReport
 from numapin_agent.ports import Key
@@ -32,20 +33,25 @@ def pod_figures(
     """
     try:
         ledger = census.read() if census.counting else None
+        pairs = census.pairs().pods if census.counting else {}
     except CounterError:
-        ledger = None  # absent counters, never stale ones
+        ledger, pairs = None, {}  # absent counters, never stale ones
     members = census.members()
     pins = cluster.pins()
     for key, pod in cluster.pods().items():
         member = members.get(pod.cgroup_uid)
         if member is None:
             continue
+        pin, report = pins.get(key), reports.get(key)
         try:
             memory = member.cgroup.residency()
+            # Two more files of each pod are over the agent's budget; who has a pin is looked at.
+            activity = member.cgroup.activity() if pin else None
+            huge = member.cgroup.huge_pages()
         except CgroupError:
-            memory = {}
+            memory, activity, huge = {}, None, {}
         counted = ledger.pods.get(pod.cgroup_uid) if ledger else None
-        pin, report = pins.get(key), reports.get(key)
+        pair = pairs.get(pod.cgroup_uid)
         moving = report.moving if report else None
         yield PodFigures(
             namespace=key[0],
@@ -56,6 +62,9 @@ def pod_figures(
             pinned=report is not None and report.phase == "Pinned",
             moved_pages=(report.moved_pages if report else 0) if pin else None,
             moving=(moving.bytes_done, moving.bytes_total) if moving else None,
+            pairs=pair.totals if pair else {},
+            activity=activity,
+            huge_pages=huge,
         )
 
 
@@ -72,6 +81,20 @@ def pages_counted(census: Census) -> int | None:
         return None
 
 
+def numa_moves(census: Census) -> NumaMoves | None:
+    """Migrations in all cgroups of the node, as tools for a whole node count them.
+
+    From the reading that the same scrape has made, as ``pages_counted``.
+    """
+    if not census.counting:
+        return None
+    try:
+        totals = census.recent(seconds=SCRAPE_SECONDS).node.totals()
+    except CounterError:
+        return None
+    return NumaMoves(totals.migrations, totals.migration_nanoseconds)
+
+
 def pages_migrated(vmstat: Path) -> int | None:
     """numa_pages_migrated of /proc/vmstat; None on kernels without NUMA balancing."""
     try:
@@ -86,5 +109,13 @@ def lost_events(tracer: Tracer | None) -> int:
     """Events that were not counted; 0 without a tracer."""
     try:
         return tracer.lost() if tracer else 0
+    except CounterError:
+        return 0
+
+
+def lost_pairs(tracer: Tracer | None) -> int:
+    """Events that were not counted for their pair of NUMA nodes; 0 without a tracer."""
+    try:
+        return tracer.lost_pairs() if tracer else 0
     except CounterError:
         return 0
