@@ -23,6 +23,8 @@ from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
+from numapin_agent.counters.pmu.choose import choose
+from numapin_agent.counters.reader import always_crosses
 from numapin_agent.figures import lost_events, pages_counted, pages_migrated, pod_figures
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
@@ -216,7 +218,13 @@ class Agent:
                 store=self._config.state_dir / "bpf",
                 forbidden=None if self._config.counters else SWITCHED_OFF,
             )
-            counters = Counters.start(self._config.paths, topology, options=options)
+            dram = choose(
+                self._config.paths,
+                topology,
+                asked=self._config.counters and self._config.dram_counters,
+                one_node_per_socket=always_crosses(topology),
+            )
+            counters = Counters.start(self._config.paths, topology, options=options, dram=dram)
         except (CounterError, TopologyError) as e:
             log.warning("no counters: %s", e)
             self._failed(e)

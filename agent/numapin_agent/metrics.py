@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from numapin_agent.counters.pmu.metrics import dram_families
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.exposition import Rows
 from numapin_api.node import Signal
@@ -131,7 +132,9 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families, from one reading."""
-        yield from pod_families(self._pods())
+        pods = tuple(self._pods())
+        yield from pod_families(pods)
+        yield from dram_families((p.namespace, p.name, p.totals) for p in pods)
         yield from node_families(self._node())
 
 
@@ -241,7 +244,7 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
     levels = GaugeMetricFamily(
         "numapin_agent_signal_level",
         "How a kernel signal is had, 1 for the level in force: fentry, kprobe, rawTracepoint, "
-        "cgroup, or none.",
+        "perfEvent, cgroup, or none.",
         labels=("signal", "level"),
     )
     for signal in node.signals:

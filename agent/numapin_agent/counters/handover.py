@@ -31,6 +31,7 @@ class Request:
         max_cgroups: size of the maps.
         macros: override those that BTF gives; for tests that need events of another kind.
         store: directory for compiled programs, or None to compile each time.
+        no_dram: why DRAM fills are not to be counted; None when they are.
     """
 
     btf: str
@@ -42,6 +43,7 @@ class Request:
     max_cgroups: int
     macros: Mapping[str, int]
     store: str | None = None
+    no_dram: str | None = None
 
     def encode(self) -> dict[str, Any]:
         """As JSON values."""

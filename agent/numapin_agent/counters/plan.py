@@ -17,7 +17,8 @@ from typing import Final, Literal
 from numapin_agent.counters.btf import Btf, Parameter
 from numapin_agent.counters.signals import Level
 
-Kind = Literal["fentry", "kprobe", "rawTracepoint"]
+Kind = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent"]
+"""The loader attaches the first three, the agent a perfEvent program to an event of each CPU."""
 
 OFFSETS: Final = {
     "OFF_TASK_FLAGS": (("task_struct", "flags"),),
@@ -100,7 +101,8 @@ class Program:
     Attributes:
         name: of the C function.
         kind: how it is attached.
-        target: kernel function or tracepoint.
+        target: kernel function, tracepoint or software event; empty for a program that the agent
+            runs by itself.
         btf_id: of the target, for fentry.
     """
 
@@ -182,12 +184,13 @@ def facts(btf: Btf, machine: str) -> KernelFacts:
     )
 
 
-def plan(kernel: KernelFacts, *, always_crosses: bool) -> Plan:
+def plan(kernel: KernelFacts, *, always_crosses: bool, no_dram: str | None = None) -> Plan:
     """Which programs to try for each signal.
 
     Args:
         kernel: what it offers.
         always_crosses: whether every page that changes NUMA node changes socket.
+        no_dram: why DRAM fills can't be counted; None when they can.
     """
     end = _migrate_end(kernel)
     macros = dict(kernel.macros) | {"ALWAYS_CROSSES": int(always_crosses)}
@@ -206,11 +209,19 @@ def plan(kernel: KernelFacts, *, always_crosses: bool) -> Plan:
             _hint_faults(kernel, hooks, always_crosses=always_crosses),
             _task_migrations(kernel),
             _pin_moves(kernel, end),
+            SignalPlan("remoteDram", () if no_dram else (_DRAM,), no_dram),
         ),
     )
 
 
 _END = Program("migrate_end", "rawTracepoint", "mm_migrate_pages")
+_DRAM = Attempt(
+    "perfEvent",
+    (
+        Program("dram_switch", "perfEvent", "cgroup-switches"),
+        Program("dram_flush", "rawTracepoint", ""),
+    ),
+)
 _UNTOLD = "a page's source socket can't be read here: all moves count as leaving the socket"
 _HUGE = "this kernel moves huge pages past migrate_pages: they are not counted"
 _UNTOLD_FAULT = "a migrated page's source socket can't be read here: its fault counts as remote"

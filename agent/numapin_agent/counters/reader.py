@@ -19,6 +19,9 @@ from numapin_agent.counters.canary import canary
 from numapin_agent.counters.handover import Request
 from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, Probed, load
 from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.counters.pmu.choose import NOT_ASKED
+from numapin_agent.counters.pmu.held import ROLES, HeldEvents
+from numapin_agent.counters.pmu.select import Candidate
 from numapin_agent.counters.signals import (
     FIELDS,
     KEY_SIZE,
@@ -101,6 +104,7 @@ class Counters:
         self._topology = topology
         self._cpus = len(possible)
         self._highest = max(possible, default=0)
+        self._dram: HeldEvents | None = None
         self._maps = {
             name: PerCpuHash(fd, KEY_SIZE, value_size(name) * self._cpus)
             for name in FIELDS
@@ -115,6 +119,7 @@ class Counters:
         *,
         options: LoadOptions = LoadOptions(),  # noqa: B008 — frozen
         macros: Mapping[str, int] | None = None,
+        dram: Candidate | str = NOT_ASKED,
     ) -> Self:
         """Compile, attach and take over.
 
@@ -125,6 +130,7 @@ class Counters:
             topology: of the machine.
             options: how the loader child is run.
             macros: override kernel constants, to count events of another kind.
+            dram: PMU events to count DRAM fills with, or why they are not counted.
 
         Raises:
             CounterError: the list of possible CPUs can't be read.
@@ -136,6 +142,8 @@ class Counters:
         if not possible:
             raise CounterError(f"{paths.cpu_dir}/possible names no CPU")
         cpu_sockets, node_sockets = socket_indexes(topology, max(possible) + 1)
+        pmu = dram if isinstance(dram, Candidate) else None
+        whole = {} if pmu is None else {"DRAM_WHOLE": int(pmu.pair.whole)}
         request = Request(
             btf=str(_or_own(paths.btf, HostPaths().btf)),
             kprobe_pmu=str(_or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
@@ -144,12 +152,33 @@ class Counters:
             node_sockets=node_sockets,
             always_crosses=always_crosses(topology),
             max_cgroups=max_cgroups(len(possible)),
-            macros=dict(macros or {}),
+            macros={**(macros or {}), **whole},
             store=str(options.store) if options.store is not None else None,
+            no_dram=None if isinstance(dram, Candidate) else dram,
         )
         loaded = load(request, options)
         fallback = _has_fallback(paths)
-        return cls(loaded, topology=topology, possible=possible, fallback=fallback)
+        ours = cls(loaded, topology=topology, possible=possible, fallback=fallback)
+        if pmu is not None:
+            ours._hold(pmu)
+        return ours
+
+    def _hold(self, candidate: Candidate) -> None:
+        """Open PMU events on every CPU and have their program run; or say why that failed."""
+        if self._probed["remoteDram"].level == "none":
+            return
+        events, readings, switch, flush = (self._descriptors(role)[0] for role in ROLES)
+        held = HeldEvents(candidate, events, readings, switch, flush, self._highest + 1)
+        try:
+            held.follow(_online(self._topology))
+            held.flush()  # what was counted until now belongs to nobody
+        except CounterError as error:
+            self._probed["remoteDram"] = Probed("none", str(error))
+            del self._maps["remoteDram"]
+            self._close((*ROLES, "map:remoteDram"))
+            return
+        self._probed["remoteDram"] = Probed("perfEvent", candidate.caveat)
+        self._dram = held
 
     def __enter__(self) -> Self:
         return self
@@ -190,6 +219,8 @@ class Counters:
         keys = None if only is None else [struct.pack("=Q", cgroup) for cgroup in only]
         raw: dict[str, tuple[bytes, bytes]] = {}
         with self._lock:
+            if self._dram is not None:
+                self._dram.flush()
             for name, one in self._maps.items():
                 try:
                     raw[name] = one.entries() if keys is None else one.entries_of(keys)
@@ -276,14 +307,20 @@ class Counters:
             for role, indexes in (("map:cpu_socket", cpus), ("map:node_socket", nodes)):
                 for fd in self._descriptors(role):
                     self._fill(role, fd, indexes)
+            if self._dram is not None:
+                self._dram.follow(_online(topology))
 
     def close(self) -> None:
         """Detach everything; may be called twice."""
         with self._lock:
-            fds, self._fds = self._fds, ()
+            self._dram = None
             self._maps = {}
-            for _, fd in fds:
-                os.close(fd)
+            self._close([role for role, _ in self._fds])
+
+    def _close(self, roles: Collection[str]) -> None:
+        for _, fd in (found := [one for one in self._fds if one[0] in roles]):
+            os.close(fd)
+        self._fds = tuple(one for one in self._fds if one not in found)
 
     @staticmethod
     def _fill(role: str, fd: int, indexes: Sequence[int]) -> None:
@@ -301,6 +338,10 @@ class Counters:
     def _moved_by_syscalls(self) -> int:
         totals = self._descriptors("map:totals")
         return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
+
+
+def _online(topology: Topology) -> frozenset[int]:
+    return frozenset(cpu for socket in topology.sockets for cpu in socket.cpus)
 
 
 def _or_own(host: Path, own: Path) -> Path:

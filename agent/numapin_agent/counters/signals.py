@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from operator import add
 from typing import Final, Literal, NamedTuple
 
-Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
+Level = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent", "cgroup", "none"]
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "numaMigrations": (
@@ -22,6 +22,12 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "hintFaults": ("hint_fault_pages_local", "hint_fault_pages_remote"),
     "taskMigrations": ("cross_socket_task_migrations",),
     "pinMoves": ("pin_moved_pages",),
+    "remoteDram": (
+        "dram_fills_local",
+        "dram_fills_remote",
+        "dram_running_nanoseconds",
+        "dram_enabled_nanoseconds",
+    ),
 }
 """Per signal the 64-bit members of its map's value."""
 
@@ -47,6 +53,11 @@ class CgroupCounters(NamedTuple):
         cross_socket_task_migrations: times a thread was moved to a CPU of another socket.
         pin_moved_pages: pages moved because a cpuset.mems was written. Pages that the agent
             itself moves with move_pages(2) are counted by its mover, not here.
+        dram_fills_local: cache lines that came from the socket's own DRAM, while the CPUs'
+            counters ran; see ``pmu.arithmetic`` for the whole time.
+        dram_fills_remote: the same from another socket's.
+        dram_running_nanoseconds: the cgroup's CPU time in which the counters ran.
+        dram_enabled_nanoseconds: in which they were meant to: others may use the same hardware.
     """
 
     migrations: int = 0
@@ -57,6 +68,10 @@ class CgroupCounters(NamedTuple):
     hint_fault_pages_remote: int = 0
     cross_socket_task_migrations: int = 0
     pin_moved_pages: int = 0
+    dram_fills_local: int = 0
+    dram_fills_remote: int = 0
+    dram_running_nanoseconds: int = 0
+    dram_enabled_nanoseconds: int = 0
 
     def __add__(self, other: "CgroupCounters") -> "CgroupCounters":  # type: ignore[override]
         """Number by number, not one tuple behind the other."""

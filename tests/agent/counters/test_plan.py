@@ -8,12 +8,20 @@ from hypothesis import strategies as st
 from support.btf_slices import KERNELS, slice_of
 
 from numapin_agent.counters.btf import Btf, Parameter
-from numapin_agent.counters.compiler import BPF_DIR
-from numapin_agent.counters.plan import BTF_NAMES, Function, KernelFacts, Plan, facts, plan
+from numapin_agent.counters.compiler import source
+from numapin_agent.counters.plan import (
+    BTF_NAMES,
+    Function,
+    KernelFacts,
+    Plan,
+    SignalPlan,
+    facts,
+    plan,
+)
 from numapin_api.node import SIGNALS
 
-SOURCE = (BPF_DIR / "programs.c").read_text()
-BEST_FIRST = ("fentry", "kprobe", "rawTracepoint")
+SOURCE = source()
+BEST_FIRST = ("fentry", "kprobe", "rawTracepoint", "perfEvent")
 
 
 def kernel(version: str, machine: str = "x86_64") -> KernelFacts:
@@ -38,6 +46,7 @@ ONE_NODE_PER_SOCKET = {
         "fentry: cpuset_move_fentry migrate_end",
         "kprobe: cpuset_move_kprobe migrate_end",
     ],
+    "remoteDram": ["perfEvent: dram_switch dram_flush"],
 }
 SEVERAL_NODES_PER_SOCKET = ONE_NODE_PER_SOCKET | {
     "numaMigrations": [
@@ -91,7 +100,7 @@ def test_machine_of_unknown_registers_has_no_kprobes():
         for a in s.attempts
         for p in a.programs
     }
-    assert names == {"fentry", "rawTracepoint"}
+    assert names == {"fentry", "rawTracepoint", "perfEvent"}
 
 
 def without(whole: KernelFacts, *names: str) -> KernelFacts:
@@ -266,3 +275,8 @@ def test_any_kernel_gets_an_answer_for_each_signal(lost, shift, crosses):
             assert needed_macros(names) <= planned.macros.keys()
         plain = [BEST_FIRST.index(a.level) for a in signal.attempts if not a.caveat]
         assert plain == sorted(plain)
+
+
+def test_dram_fills_are_planned_only_where_they_can_be_counted():
+    planned = plan(kernel("6.12"), always_crosses=True, no_dram="one socket")
+    assert planned.signals[-1] == SignalPlan("remoteDram", (), "one socket")

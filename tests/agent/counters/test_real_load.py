@@ -54,7 +54,7 @@ def level(counters: Counters, name: str) -> str:
 
 
 def test_each_signal_is_had_or_says_why(counters):
-    assert len(counters.levels()) == 4
+    assert len(counters.levels()) == 5
     for found in counters.levels():
         assert found.level in COUNTED or found.reason
     assert counters.cost is not None
@@ -246,4 +246,4 @@ def test_without_capabilities_every_level_is_none_with_the_reason():
     lines = done.stdout.splitlines()
     why = "bpf: Operation not permitted (capability BPF and PERFMON missing)"
     assert lines[0] in {f"none {why}", f"cgroup {why}"}
-    assert lines[1:] == [f"none {why}"] * 3
+    assert lines[1:] == [f"none {why}"] * 4

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numapin_agent.counters.compiler import BPF_DIR
+from numapin_agent.counters.compiler import source
 from numapin_agent.counters.signals import (
     FIELDS,
     CgroupCounters,
@@ -81,9 +81,9 @@ def test_every_signal_and_every_counter_has_its_place():
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_values_mirror_the_structs_of_the_programs(signal):
-    source = (BPF_DIR / "programs.c").read_text()
-    kind = re.search(rf'"percpu_hash", u64, struct (\w+), {signal},', source)
+    text = source()
+    kind = re.search(rf'"percpu_hash", u64, struct (\w+), {signal},', text)
     assert kind
-    members = re.search(rf"struct {kind[1]} {{ u64 ([^;]+); }};", source)
+    members = re.search(rf"struct {kind[1]} {{ u64 ([^;]+); }};", text)
     assert members
     assert 8 * len(members[1].split(",")) == value_size(signal)
