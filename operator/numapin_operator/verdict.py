@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from numapin_api.pin import Evidence, NumaPinSpec, Observed, Verdict
-from numapin_operator import checks
+from numapin_operator import checks, dram
 from numapin_operator.checks import Check, Eyes
 
 SILENT_AFTER: Final = timedelta(minutes=25)
@@ -111,13 +111,22 @@ def _silent(observed: Observed, now: datetime | None) -> bool:
     return now - counters.since > timedelta(seconds=counters.seconds) + SILENT_AFTER
 
 
+def _measured(found: dict[str, Check]) -> Evidence | None:
+    """What a measurement of locality rests on; None where nothing valid was measured."""
+    if found["hintFaults"].ok:
+        return "Measured"
+    if dram.NAME in found and found[dram.NAME].ok:
+        return "MeasuredPMU"
+    return None
+
+
 def _no_signal(  # noqa: PLR0911 (one return a row of the table)
     found: dict[str, Check], observed: Observed, seen: Eyes, now: datetime | None
 ) -> str | None:
     """The first reason why quiet counters prove nothing; None if they do."""
     if _silent(observed, now):
         return "the agent has reported nothing for 25 minutes and more"
-    if found["hintFaults"].ok:
+    if _measured(found) is not None:
         return None
     if not seen.numa_balancing:
         return "kernel.numa_balancing is off: the kernel samples and migrates nothing"
@@ -139,6 +148,7 @@ def _all_checks(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> tuple[Chec
         checks.residency(spec, observed, seen.topology),
         checks.migrations(spec, counters, seen),
         checks.hint_faults(spec, observed, counters, seen),
+        *((dram.check(spec, counters),) if dram.counted(seen) else ()),
         checks.activity(counters),
         checks.window(spec, counters),
     )
@@ -191,16 +201,17 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
     wrong = tuple(
         c
         for c in all_checks
-        if c.ok is False and c.name in {"residency", "migrations", "hintFaults"}
+        if c.ok is False and c.name in {"residency", "migrations", "hintFaults", dram.NAME}
     )
     if wrong:
         return "Ineffective", None, _said(wrong) + because
     mute = _no_signal(found, observed, seen, now)
     if mute is not None:
         return "NoSignal", None, mute
-    told = _said(all_checks, ("residency", "migrations", "hintFaults"))
-    if found["hintFaults"].ok:
-        return "Verified", "Measured", told
+    told = _said(all_checks, ("residency", "migrations", "hintFaults", dram.NAME))
+    evidence = _measured(found)
+    if evidence is not None:
+        return "Verified", evidence, told
     return "Verified", "ByPlacement", f"by placement: {told}"
 
 
@@ -244,7 +255,8 @@ def judge(  # noqa: PLR0913 (each is another witness)
     evidence: Evidence | None = None
     if spec.mode == "Observe":
         verdict = "Observing"
-        message = "only observed: " + _said(found, ("residency", "migrations", "hintFaults"))
+        shown = ("residency", "migrations", "hintFaults", dram.NAME)
+        message = "only observed: " + _said(found, shown)
     elif observed.phase == "Refused":
         verdict, message = _refused(spec, observed)
     elif observed.phase != "Pinned":
