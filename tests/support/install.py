@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import NotFoundException
 from support.apiserver import client
 from support.chart import CHART, NAMESPACE, Helm
 from support.resources import Resources, request
@@ -105,7 +106,10 @@ def _start_pod(admin: ApiClient, component: str, *, node: str) -> None:
 
 def _served(admin: ApiClient) -> Callable[[], bool]:
     def ask() -> bool:
-        served = request(admin, "GET", "/apis/numapin.io/v1alpha1")["resources"]
+        try:
+            served = request(admin, "GET", "/apis/numapin.io/v1alpha1")["resources"]
+        except NotFoundException:
+            return False  # not even the group is known yet
         return {k.model.PLURAL for k in KINDS} <= {r["name"] for r in served}
 
     return ask
