@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import NotFoundException
 from support.resources import Resources, request
 from support.wait import until
 
@@ -19,10 +20,10 @@ def install(admin: ApiClient) -> None:
         there.create(_crd(kind))
 
     def served() -> bool:
-        groups = request(admin, "GET", "/apis")["groups"]
-        if GROUP not in {group["name"] for group in groups}:
-            return False
-        found = request(admin, "GET", f"/apis/{GROUP}/v1")["resources"]
+        try:
+            found = request(admin, "GET", f"/apis/{GROUP}/v1")["resources"]
+        except NotFoundException:
+            return False  # not even the group is known yet
         return {kind["plural"] for kind in KINDS} <= {r["name"] for r in found}
 
     until(served, what="the Prometheus Operator's kinds to be served", seconds=30)
