@@ -36,7 +36,7 @@ test: venv bcc lint ## unit, integration (real API server) and end to end (the l
 	@$(PYTEST) -m "not lifecycle"
 
 .PHONY: lifecycle
-lifecycle: venv ## upgrades, removal, withheld rights, end to end in the lab
+lifecycle: venv ## upgrades, removal, withheld rights, dead tracers, full sockets in the lab
 	@$(PYTEST) -m lifecycle
 
 .PHONY: check
@@ -56,7 +56,7 @@ e2e: venv ## tests in the lab: a real kubelet, containerd and kernel on two sock
 	@$(PYTEST) -m "e2e and not lifecycle"
 
 .PHONY: matrix
-matrix: venv ## tests against other versions of Kubernetes; writes docs/compatibility.md
+matrix: venv ## tests against other versions of Kubernetes and Linux; writes docs/compatibility.md
 	@lab/lab matrix
 
 .PHONY: images-check

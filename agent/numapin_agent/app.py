@@ -19,11 +19,16 @@ from prometheus_client import CollectorRegistry
 from numapin_agent import kube
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.cgroup.ids import ids_below
 from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
-from numapin_agent.figures import lost_events, pages_counted, pages_migrated, pod_figures
+from numapin_agent.figures import memory_figures, pages_counted, pages_migrated, pod_figures
+from numapin_agent.glance import Glances
+from numapin_agent.guard.free import FreeMemory
+from numapin_agent.guard.kswapd import open_alarm
+from numapin_agent.guard.watch import Guard
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.loop import Loop
@@ -36,7 +41,8 @@ from numapin_agent.publisher import Publisher
 from numapin_agent.remembered import Remembered
 from numapin_agent.status import Reason
 from numapin_agent.sysfs import available_memory, read_topology
-from numapin_api.errors import CounterError, NumapinError, TopologyError, UnsupportedError
+from numapin_agent.tracing import Tracing
+from numapin_api.errors import NumapinError, TopologyError, UnsupportedError
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +60,14 @@ once for each pod, and the kernel's answer takes longer to parse than all the re
 class PinnerMaker(Protocol):
     """Makes a pinner; ``Pinner.on_this_host`` is one such."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 -- most by keyword
         self,
         paths: HostPaths,
         host: CgroupHost,
         *,
         eyes: Eyes,
         moved: Callable[[str], None],
+        exposure_changed: Callable[[], None],
         state_dir: Path,
     ) -> Pinner:
         """See ``Pinner.on_this_host``."""
@@ -96,21 +103,28 @@ class Agent:
             failed=self._failed,
         )
         cgroups = CgroupHost.discover(config.paths)
+        self._available = Remembered(
+            lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock
+        )
         self._pinner = make_pinner(
             config.paths,
             cgroups,
             eyes=Eyes(
                 proc=config.paths.proc,
-                available=Remembered(
-                    lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock
-                ),
+                available=self._available,
                 capacity=_capacity(config.paths),
             ),
             moved=self._moved,
+            exposure_changed=self._exposure_changed,
             state_dir=config.state_dir,
         )
+        self._guard = Guard(
+            self._pinner,
+            available=FreeMemory(config.paths, clock=clock),
+            widened=self._widened,
+            failed=self._failed,
+        )
         self._census = Census(clock=clock)
-        self._counters: Counters | None = None
         self._node = NodeReporter(
             paths=config.paths,
             cgroups=cgroups,
@@ -120,6 +134,7 @@ class Agent:
             agent_version=version("numapin"),
             clock=clock,
         )
+        self._glances = Glances(topology=lambda: self._node.topology, clock=clock)
         self._loop = Loop(
             Surroundings(
                 node_name=config.node_name,
@@ -136,6 +151,16 @@ class Agent:
                 wall=time.time,
                 uniform=random.uniform,
             )
+        )
+        self._tracing = Tracing(
+            load=self._load,
+            census=self._census,
+            reporter=self._node,
+            existing=lambda: ids_below(config.paths.cgroup),
+            failed=self._failed,
+            interrupted=lambda: self._loop.dirty(self._cluster.pins()),
+            clock=clock,
+            wall=time.time,
         )
         self._watch = _watch(cgroups)
         self._registry.register(Figures(pods=self._pods, node=self._node_figures))
@@ -157,11 +182,12 @@ class Agent:
         """Start everything and return at once."""
         self._http.start()
         self._loop_thread.start()
+        self._guard.start(open_alarm() if self._config.counters else None)
         if self._watch is not None:
             self._watch.start(self._loop.appeared, self._loop.vanished)
         self._cluster.start()
         self._publisher.start()
-        threading.Thread(target=self._start_counters, name="counters", daemon=True).start()
+        threading.Thread(target=self._tracing.run, name="counters", daemon=True).start()
         log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
 
     def stop(self) -> None:
@@ -171,9 +197,11 @@ class Agent:
         longest part.
         """
         self._loop.stop()
+        self._tracing.stop()
         self._publisher.stop()
         self._cluster.stop()
         self._loop_thread.join(0.5)
+        self._guard.close()
         self._pinner.close()
 
     def unhealthy(self) -> str | None:
@@ -183,6 +211,8 @@ class Agent:
             return f"the reconcile loop has been silent for {silent:.0f} s"
         if not self._loop_thread.is_alive():
             return "the reconcile loop has ended"
+        if not self._guard.alive():
+            return "the memory guard has ended"
         if not self._cluster.alive:
             return "a watch on the API server has ended"
         return None
@@ -203,42 +233,41 @@ class Agent:
     def _moved(self, uid: str) -> None:
         self._loop.moved(uid)
 
+    def _widened(self, uid: str) -> None:
+        self._loop.widened(uid)
+
+    def _exposure_changed(self) -> None:
+        self._guard.changed()
+
     def _problems(self) -> tuple[Reason, ...]:
         return self._loop.problems()
 
     def _failed(self, error: Exception) -> None:
         self._meters.error(error.reason if isinstance(error, NumapinError) else "InternalError")
 
-    def _start_counters(self) -> None:
-        try:
-            topology = read_topology(self._config.paths)
-            options = LoadOptions(
-                store=self._config.state_dir / "bpf",
-                forbidden=None if self._config.counters else SWITCHED_OFF,
-            )
-            counters = Counters.start(self._config.paths, topology, options=options)
-        except (CounterError, TopologyError) as e:
-            log.warning("no counters: %s", e)
-            self._failed(e)
-            self._census.give_up()
-            self._node.counters_failed(CounterError(str(e)))
-            return
-        self._counters = counters
-        self._census.attach(counters)
-        for signal in counters.levels():
-            log.info("signal %s: %s %s", signal.name, signal.level, signal.reason or "")
-        self._node.attach(counters)
+    def _load(self) -> Counters:
+        options = LoadOptions(
+            store=self._config.state_dir / "bpf",
+            forbidden=None if self._config.counters else SWITCHED_OFF,
+        )
+        topology = read_topology(self._config.paths)
+        return Counters.start(self._config.paths, topology, options=options)
 
     def _pods(self) -> Iterator[PodFigures]:
-        return pod_figures(self._census, self._cluster, self._loop.reports())
+        return pod_figures(self._census, self._cluster, self._loop.reports(), self._glances)
 
     def _node_figures(self) -> NodeFigures:
         return NodeFigures(
             pages_migrated=pages_migrated(self._config.paths.vmstat),
             pages_counted=pages_counted(self._census),
             signals=self._node.signals,
-            lost=lost_events(self._counters),
+            lost=self._tracing.lost(),
             tracer_alive=self._node.tracer_alive,
+            programs=self._tracing.programs(),
+            counting_since=self._tracing.since,
+            reloads=self._tracing.reloads,
+            stalled_seconds=self._tracing.stalled_seconds,
+            memory=memory_figures(self._node.topology, self._available),
             loop_silent_seconds=self._loop.silent_seconds(),
             writes_pending=self._publisher.pending(),
         )

@@ -5,13 +5,16 @@ see the same totals and a dead cgroup is folded in exactly once. It deliberately
 nothing.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Cell, Ledger, PodLedger, Sample
+from numapin_api.errors import CounterError
 from numapin_api.node import Signal
 from numapin_api.topology import Topology
 
@@ -35,8 +38,15 @@ class Tracer(Protocol):
     def lost(self) -> int:
         """Events that were not counted."""
 
-    def alive(self) -> bool:
-        """Whether the kernel still counts."""
+    def full(self) -> tuple[str, ...]:
+        """Signals that can take in no other cgroup."""
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Programs in the kernel that no longer count.
+
+        Raises:
+            CounterError: it can't be found out.
+        """
 
     def follow(self, topology: Topology) -> None:
         """Take note of CPUs that came or went.
@@ -108,8 +118,50 @@ class Census:
             self.give_up()
             return
         with self._lock:
-            self._tracer = tracer
-            self._from_files = levels.get("numaMigrations") == "cgroup"
+            self._take(tracer)
+
+    def _take(self, tracer: Tracer) -> None:
+        levels = {s.name: s.level for s in tracer.levels()}
+        self._tracer = tracer
+        self._from_files = levels.get("numaMigrations") == "cgroup"
+
+    def interrupted(self, tracer: Tracer) -> None:
+        """Counting broke off and goes on: no window spans this moment, totals stay.
+
+        Args:
+            tracer: counts from now on, the same or another; the one before may be closed then.
+        """
+        with self._lock:
+            # What was counted before it broke off was counted.
+            with contextlib.suppress(CounterError):
+                self._fold()
+            self._ledger = self._ledger.interrupted(anew=tracer is not self._tracer)
+            self._read_at = float("-inf")
+            self._take(tracer)
+
+    def sweep(self, existing: Callable[[], Set[int]]) -> int:
+        """Let the kernel forget cgroups that are gone: pods or not, else the tables fill up.
+
+        Args:
+            existing: ids of all cgroups there are; asked after the counters were read, since a
+                cgroup may be made meanwhile.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            CounterError: the counters can't be read.
+        """
+        with self._lock:
+            self._fold()
+            if self._tracer is None:
+                return 0
+            known = {cell for cell in self._ledger.node.live if isinstance(cell, int)}
+            gone = known - existing()
+            for pod in self._ledger.pods.values():
+                gone -= pod.live.keys()  # these go with the next look at their pod
+            self._tracer.forget(gone)
+            return len(gone)
 
     def give_up(self) -> None:
         """There will be no counters: whoever waits for some need not."""
@@ -154,15 +206,18 @@ class Census:
             CounterError: they can't be read; the ledger stays as it was.
         """
         with self._lock:
-            if self._tracer is None:
-                return self._ledger
-            readings, ids = self._readings(self._tracer.read(), self._members)
-            self._ledger, dead = self._ledger.fold(readings, ids)
-            self._read_at = self._clock()
-            gone = [cgroup for cgroup in dead if isinstance(cgroup, int)]
-            if gone:
-                self._tracer.forget(gone)
+            return self._fold()
+
+    def _fold(self) -> Ledger:
+        if self._tracer is None:
             return self._ledger
+        readings, ids = self._readings(self._tracer.read(), self._members)
+        self._ledger, dead = self._ledger.fold(readings, ids)
+        self._read_at = self._clock()
+        gone = [cgroup for cgroup in dead if isinstance(cgroup, int)]
+        if gone:
+            self._tracer.forget(gone)
+        return self._ledger
 
     def recent(self, *, seconds: float) -> Ledger:
         """The ledger as it was at most so long ago.

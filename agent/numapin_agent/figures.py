@@ -4,15 +4,18 @@ Kernel figures are read now, not remembered from the last tick, so that whoever 
 each second sees each second. Pods whose names are not known yet are left out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from numapin_agent.census import Census, Tracer
+from numapin_agent.census import Census, Cgroup
+from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cluster import Cluster
-from numapin_agent.metrics import PodFigures
+from numapin_agent.glance import Glance, Glances, touched
+from numapin_agent.metrics import MemoryFigures, PodFigures
 from numapin_agent.pin.values import PinReport
 from numapin_agent.ports import Key
 from numapin_api.errors import CgroupError, CounterError
+from numapin_api.topology import Topology
 
 SCRAPE_SECONDS = 0.5
 """What was read so long ago was read for the same scrape."""
@@ -21,7 +24,7 @@ _MIGRATED = b"\nnuma_pages_migrated "
 
 
 def pod_figures(
-    census: Census, cluster: Cluster, reports: Mapping[Key, PinReport]
+    census: Census, cluster: Cluster, reports: Mapping[Key, PinReport], glances: Glances
 ) -> Iterator[PodFigures]:
     """One entry for each pod that has a cgroup and a name.
 
@@ -29,6 +32,7 @@ def pod_figures(
         census: cgroups and counters.
         cluster: names and pins.
         reports: newest report of every pin.
+        glances: looks at pods that have none.
     """
     try:
         ledger = census.read() if census.counting else None
@@ -45,18 +49,49 @@ def pod_figures(
         except CgroupError:
             memory = {}
         counted = ledger.pods.get(pod.cgroup_uid) if ledger else None
+        totals = counted.totals() if counted else None
         pin, report = pins.get(key), reports.get(key)
+        watched = pin is not None or (totals is not None and touched(totals))
         moving = report.moving if report else None
         yield PodFigures(
             namespace=key[0],
             name=key[1],
-            totals=counted.totals() if counted else None,
+            totals=totals,
             memory=memory,
             socket=pin.spec.socket if pin else None,
             pinned=report is not None and report.phase == "Pinned",
             moved_pages=(report.moved_pages if report else 0) if pin else None,
             moving=(moving.bytes_done, moving.bytes_total) if moving else None,
+            drifts=(report.drift.count if report and report.drift else 0) if pin else None,
+            cpu_nanoseconds=member.cgroup.cpu_nanoseconds() if watched else None,
+            glance=_glance(member.cgroup, report, glances) if watched else None,
         )
+
+
+def _glance(cgroup: Cgroup, report: PinReport | None, glances: Glances) -> Glance | None:
+    """Of a pod with a pin what its last look said; cpusets are then numapin's own business."""
+    if report is not None:
+        return Glance(report.threads) if report.threads else None
+    return glances.of(cgroup) if isinstance(cgroup, PodCgroup) else None
+
+
+def memory_figures(
+    topology: Topology | None, available: Callable[[], Mapping[int, int]]
+) -> tuple[MemoryFigures, ...]:
+    """Room on each NUMA node that has memory.
+
+    Args:
+        topology: of the machine; None while unknown.
+        available: bytes that can be had, by NUMA node.
+    """
+    if topology is None:
+        return ()
+    free = available()
+    return tuple(
+        MemoryFigures(n.id, n.socket, n.memory_bytes, free.get(n.id))
+        for n in topology.nodes
+        if n.memory_bytes > 0
+    )
 
 
 def pages_counted(census: Census) -> int | None:
@@ -80,11 +115,3 @@ def pages_migrated(vmstat: Path) -> int | None:
         return None
     at = text.find(_MIGRATED)
     return int(text[at + len(_MIGRATED) :].split(b"\n", 1)[0]) if at >= 0 else None
-
-
-def lost_events(tracer: Tracer | None) -> int:
-    """Events that were not counted; 0 without a tracer."""
-    try:
-        return tracer.lost() if tracer else 0
-    except CounterError:
-        return 0

@@ -41,11 +41,14 @@ class Sample:
         at: seconds of the monotonic clock.
         totals: counters since the agent began to count.
         cpu_nanoseconds: CPU time of the pod since its cgroup was made.
+        epoch: number of the uninterrupted count that the totals belong to: between two epochs
+            something was not counted.
     """
 
     at: float
     totals: CgroupCounters
     cpu_nanoseconds: int
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,13 @@ class Window:
 
 
 def window(first: Sample, last: Sample) -> Window:
-    """The window between two samples of the same pod."""
+    """The window between two samples of the same pod.
+
+    Raises:
+        ValueError: they are of two epochs, so what lies between them was not counted whole.
+    """
+    if first.epoch != last.epoch:
+        raise ValueError(f"samples of epochs {first.epoch} and {last.epoch} make no window")
     return Window(
         since=first.at,
         seconds=last.at - first.at,
@@ -124,10 +133,25 @@ class PodLedger:
             return self, dead
         return replace(self, live=live, retired=retired), dead
 
-    def sampled(self, at: float, *, cpu_nanoseconds: int) -> "PodLedger":
+    def interrupted(self, *, anew: bool) -> "PodLedger":
+        """Go on after counting broke off: the totals stay, the history is of no use.
+
+        Args:
+            anew: the kernel's maps begin at zero, so what the old ones held is put aside; what
+                is read from a pod's memory.stat is the kernel's to keep.
+        """
+        if not anew:
+            return replace(self, history=())
+        ours = [numbers for cell, numbers in self.live.items() if isinstance(cell, int)]
+        return PodLedger(
+            live={cell: n for cell, n in self.live.items() if not isinstance(cell, int)},
+            retired=CgroupCounters(*map(sum, zip(self.retired, *ours, strict=True))),
+        )
+
+    def sampled(self, at: float, *, cpu_nanoseconds: int, epoch: int = 0) -> "PodLedger":
         """Append the present totals to the history; a moment not after the last replaces it."""
         kept = tuple(s for s in self.history if at - HISTORY_SECONDS <= s.at < at)
-        sample = Sample(at, self.totals(), cpu_nanoseconds)
+        sample = Sample(at, self.totals(), cpu_nanoseconds, epoch)
         return PodLedger(live=self.live, retired=self.retired, history=(*kept, sample))
 
     def before(self, at: float, *, seconds: float = BASELINE_SECONDS) -> Window | None:
@@ -158,10 +182,21 @@ class Ledger:
     Attributes:
         pods: one ledger a pod.
         node: every cgroup of the node, pods or not: what the kernel's own books count.
+        epoch: see ``Sample``.
     """
 
     pods: Mapping[str, PodLedger] = field(default_factory=lambda: MappingProxyType({}))
     node: PodLedger = field(default_factory=PodLedger)
+    epoch: int = 0
+
+    def interrupted(self, *, anew: bool) -> "Ledger":
+        """The ledger of the next epoch.
+
+        Args:
+            anew: see ``PodLedger.interrupted``.
+        """
+        pods = {uid: pod.interrupted(anew=anew) for uid, pod in self.pods.items()}
+        return Ledger(pods, self.node.interrupted(anew=anew), self.epoch + 1)
 
     def fold(
         self, readings: Mapping[Cell, CgroupCounters], members: Mapping[str, Set[Cell]]
@@ -184,7 +219,7 @@ class Ledger:
         for uid in self.pods.keys() - members.keys():
             dead |= self.pods[uid].live.keys()
         node, _ = self.node.fold(readings, readings.keys())
-        return Ledger(pods, node), frozenset(dead)
+        return Ledger(pods, node, self.epoch), frozenset(dead)
 
     def fold_pod(
         self, uid: str, readings: Mapping[Cell, CgroupCounters], members: Set[Cell]
@@ -198,12 +233,12 @@ class Ledger:
         """
         old = self.pods.get(uid, _NEW)
         pod, _ = old.fold(readings, members | old.live.keys())
-        return Ledger({**self.pods, uid: pod}, self.node)
+        return replace(self, pods={**self.pods, uid: pod})
 
     def sampled(self, at: float, *, cpu_nanoseconds: Mapping[str, int]) -> "Ledger":
         """Append a sample to the history of those pods whose CPU time is given."""
         taken = {
-            uid: self.pods[uid].sampled(at, cpu_nanoseconds=used)
+            uid: self.pods[uid].sampled(at, cpu_nanoseconds=used, epoch=self.epoch)
             for uid, used in cpu_nanoseconds.items()
             if uid in self.pods
         }

@@ -33,6 +33,8 @@ MOVING_SECONDS = 1.0
 """How often progress is looked at while pages move or a baseline is taken..."""
 MOVING_LOAD = 10
 """... but each look is followed by a pause of so many times what it took."""
+INHERITED = -1.0
+"""Marks the window that an agent before this one measured: no monotonic time is negative."""
 RESCAN_SECONDS = 60.0
 """How often all cgroups of all pods are looked for, whatever events said or lost."""
 
@@ -48,6 +50,7 @@ class Seen:
         track: the measurement.
         baseline: before the pin.
         inherited: the window that an agent before this one published, and what it belongs to.
+        streak: how many windows in a row have said the same.
         report: the pinner's last, None before the first and after a refusal.
         published: what was handed to the publisher last.
         published_at: when, in monotonic seconds.
@@ -60,6 +63,7 @@ class Seen:
     track: Track = field(default_factory=Track)
     baseline: observe.Baseline | None = None
     inherited: tuple[Cause, Counters] | None = None
+    streak: observe.Streak = field(default_factory=observe.Streak)
     report: PinReport | None = None
     published: Observed | None = None
     published_at: float = 0.0
@@ -67,8 +71,11 @@ class Seen:
     failures: int = 0
 
     def inherited_by(self, track: Track) -> Counters | None:
-        """The inherited window, if it is about the very pin that is now measured."""
-        if self.inherited is None or self.inherited[0] != track.cause:
+        """The inherited window, if it is about the very pin that is now measured.
+
+        And not once this agent's own count has broken off: then it would hide that.
+        """
+        if self.inherited is None or self.inherited[0] != track.cause or track.epoch:
             return None
         return self.inherited[1]
 
@@ -118,6 +125,10 @@ class Loop:
     def moved(self, uid: str) -> None:
         """A pod's page move has ended."""
         self._queue.add(self._keys_of(uid))
+
+    def widened(self, uid: str) -> None:
+        """The guard has widened a pod's memory nodes: systemd and the API server are to know."""
+        self._queue.add(self._keys_of(uid), urgent=True)
 
     def stop(self) -> None:
         """End the loop after the present look; pins stay."""
@@ -321,6 +332,11 @@ class Loop:
                 inherited=(observe.cause_of(held), held.counters)
                 if held and held.counters
                 else None,
+                streak=observe.Streak(
+                    observe.verdict_inputs(held, pin.spec), INHERITED, held.windows or 0
+                )
+                if held and held.counters
+                else observe.Streak(),
             )
             self._seen[key] = seen
         return seen
@@ -375,21 +391,19 @@ class Loop:
         pod = w.objects.pods().get(key)
         done = report.phase in MEASURED and report.problem is None
         settled = (pin, pod, w.census.hopeless) if done and pod is not None else None
-        seen = replace(seen, report=report, track=track, failures=0, settled=settled)
-        self._seen[key] = seen
         whole = self._measure.window(track, report)
+        mark = None if track.whole is None else track.whole.since
         if whole is None and not w.census.hopeless:
             whole = seen.inherited_by(track)
-        self._publish(
-            key,
-            pin,
-            observe.observed(
-                report,
-                generation=wanted.generation,
-                baseline=seen.baseline,
-                last_window=whole,
-            ),
+            mark = None if whole is None else INHERITED
+        new = observe.observed(
+            report, generation=wanted.generation, baseline=seen.baseline, last_window=whole
         )
+        inputs = observe.verdict_inputs(new, pin.spec)
+        streak = seen.streak.after(inputs, mark)
+        seen = replace(seen, report=report, track=track, streak=streak, failures=0, settled=settled)
+        self._seen[key] = seen
+        self._publish(key, pin, new.model_copy(update={"windows": streak.windows(inputs)}))
         due = track.due(w.clock(), seconds=window)
         if report.phase in ("Moving", "Baseline"):
             due = max(MOVING_SECONDS, MOVING_LOAD * (w.clock() - begun))

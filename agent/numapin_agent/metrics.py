@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.exposition import Rows
+from numapin_agent.glance import Glance, glance_families
 from numapin_api.node import Signal
 
 POD = ("namespace", "pod")
@@ -34,6 +35,9 @@ class PodFigures:
         pinned: whether that was applied and read back.
         moved_pages: pages moved because of the pin; None without a pin.
         moving: bytes done and in all while pages are being moved.
+        drifts: how often somebody else's cpuset was found; None without a pin.
+        cpu_nanoseconds: CPU time; None where it is not asked for.
+        glance: what else was seen of it; None where nobody looked.
     """
 
     namespace: str
@@ -44,6 +48,26 @@ class PodFigures:
     pinned: bool = False
     moved_pages: int | None = None
     moving: tuple[int, int] | None = None
+    drifts: int | None = None
+    cpu_nanoseconds: int | None = None
+    glance: Glance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFigures:
+    """What a scrape says of a NUMA node's memory.
+
+    Attributes:
+        node: id of the NUMA node.
+        socket: that holds all its online CPUs; None for none.
+        total: bytes.
+        available: bytes that can be had without swapping; None when that can't be read.
+    """
+
+    node: int
+    socket: int | None
+    total: int
+    available: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +79,29 @@ class NodeFigures:
         pages_counted: pages of NUMA balancing that were counted in all cgroups; None without
             counters.
         signals: how each kernel signal is had.
-        lost: events that were not counted.
+        lost: events that were not counted; None when that can't be told.
         tracer_alive: whether the kernel still counts; None without counters.
         loop_silent_seconds: since the reconcile loop's last sign of life.
         writes_pending: API writes that are due.
+        programs: signal, program and whether it counts.
+        counting_since: Unix time from which counters have no gap; None without counters.
+        reloads: how often programs were loaded anew.
+        stalled_seconds: how long the agent stood still, in all.
+        memory: of each NUMA node.
     """
 
     pages_migrated: int | None
     pages_counted: int | None
     signals: tuple[Signal, ...]
-    lost: int
+    lost: int | None
     tracer_alive: bool | None
     loop_silent_seconds: float
     writes_pending: int
+    programs: tuple[tuple[str, str, bool], ...] = ()
+    counting_since: float | None = None
+    reloads: int = 0
+    stalled_seconds: float = 0.0
+    memory: tuple[MemoryFigures, ...] = ()
 
 
 class Meters:
@@ -131,7 +165,9 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families, from one reading."""
-        yield from pod_families(self._pods())
+        pods = tuple(self._pods())
+        yield from pod_families(pods)
+        yield from glance_families(pods)
         yield from node_families(self._node())
 
 
@@ -198,6 +234,13 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
         "gauge",
         labels=(*POD, "state"),
     )
+    drifts = Rows(
+        "numapin_pod_cpuset_drifts",
+        "Times that the agent found somebody else's cpuset on the pod and put its own back. Only "
+        "pods that have a NumaPin.",
+        "counter",
+        labels=POD,
+    )
     for pod in pods:
         key = (pod.namespace, pod.name)
         if pod.totals is not None:
@@ -213,10 +256,12 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
         if pod.moved_pages is not None:
             moved.add(*key, pod.moved_pages)
             pinned.add(*key, "" if pod.socket is None else pod.socket, float(pod.pinned))
+        if pod.drifts is not None:
+            drifts.add(*key, pod.drifts)
         if pod.moving is not None:
             done.add(*key, "done", pod.moving[0])
             done.add(*key, "total", pod.moving[1])
-    yield from (migrated, crossed, took, hints, tasks, memory, moved, pinned, done)
+    yield from (migrated, crossed, took, hints, tasks, memory, moved, pinned, done, drifts)
 
 
 def node_families(node: NodeFigures) -> Iterator[Metric]:
@@ -238,6 +283,7 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
         )
         family.add_metric([], node.pages_counted)
         yield family
+    yield from memory_families(node.memory)
     levels = GaugeMetricFamily(
         "numapin_agent_signal_level",
         "How a kernel signal is had, 1 for the level in force: fentry, kprobe, rawTracepoint, "
@@ -253,11 +299,7 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
             "1 while the kernel programs count; 0 when zeros of the pod counters mean nothing.",
             value=float(node.tracer_alive),
         )
-    yield CounterMetricFamily(
-        "numapin_agent_tracer_lost",
-        "Events that the kernel programs could not count, since a table was full.",
-        value=node.lost,
-    )
+    yield from tracer_families(node)
     yield GaugeMetricFamily(
         "numapin_agent_loop_silent_seconds",
         "Since the reconcile loop last showed a sign of life; /healthz fails when it is long.",
@@ -267,4 +309,64 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
         "numapin_agent_api_writes_pending",
         "Writes to the API server that are due and not done yet.",
         value=node.writes_pending,
+    )
+
+
+def memory_families(memory: Iterable[MemoryFigures]) -> Iterator[Metric]:
+    """How much room the NUMA nodes have, by socket."""
+    labels = ("numa_node", "socket")
+    total = GaugeMetricFamily(
+        "numapin_node_memory_bytes",
+        "Memory of a NUMA node; socket is empty for one without CPUs of its own.",
+        labels=labels,
+    )
+    available = GaugeMetricFamily(
+        "numapin_node_memory_available_bytes",
+        "Memory of a NUMA node that can be had without swapping, reckoned as the kernel reckons "
+        "MemAvailable. A pod that is pinned to a socket has no other.",
+        labels=labels,
+    )
+    for one in memory:
+        key = [str(one.node), "" if one.socket is None else str(one.socket)]
+        total.add_metric(key, one.total)
+        if one.available is not None:
+            available.add_metric(key, one.available)
+    yield from (total, available)
+
+
+def tracer_families(node: NodeFigures) -> Iterator[Metric]:
+    """Whether the counters can be trusted."""
+    if node.lost is not None:
+        yield CounterMetricFamily(
+            "numapin_agent_tracer_lost",
+            "Events that the kernel programs could not count: a table was full, a CPU had only "
+            "just come, or a program was already running on that CPU.",
+            value=node.lost,
+        )
+    alive = GaugeMetricFamily(
+        "numapin_agent_program_alive",
+        "1 while a program in the kernel counts, 0 when it is detached or blind and what it "
+        "counts for this signal means nothing.",
+        labels=("signal", "program"),
+    )
+    for signal, program, counts in node.programs:
+        alive.add_metric([signal, program], float(counts))
+    yield alive
+    if node.counting_since is not None:
+        yield GaugeMetricFamily(
+            "numapin_agent_counting_since_timestamp_seconds",
+            "Unix time since which the pod counters have no gap. Later than before: the agent was "
+            "started or its programs were loaded anew, and no window spans that moment.",
+            value=node.counting_since,
+        )
+    yield CounterMetricFamily(
+        "numapin_agent_tracer_reloads",
+        "Times that the kernel programs were loaded anew because some no longer counted.",
+        value=node.reloads,
+    )
+    yield CounterMetricFamily(
+        "numapin_agent_stalled_seconds",
+        "How long the agent stood still, in all, counting only times of 5 s and more. The kernel "
+        "counts on meanwhile; pins are not looked after.",
+        value=node.stalled_seconds,
     )

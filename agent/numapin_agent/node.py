@@ -19,6 +19,7 @@ from numapin_agent.kube import Api
 from numapin_agent.publisher import Publisher
 from numapin_agent.status import Reason
 from numapin_agent.sysfs import available_memory, kernel_release, numa_balancing, read_topology
+from numapin_agent.trust import Trust, without_dead
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CounterError, TopologyError
 from numapin_api.node import Capabilities, NumaNodeStatus, Signal
@@ -27,7 +28,7 @@ from numapin_api.topology import Topology
 log = logging.getLogger(__name__)
 
 SLOW_SECONDS = 60.0
-"""How often what seldom changes is read: topology, the kubelet's files, the tracer's health."""
+"""How often what seldom changes is read: topology, the kubelet's files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class _Slow:
     topology: Topology | None
     reserved_cpus: str
     signals: tuple[Signal, ...]
-    alive: bool | None
+    online: str
     reasons: tuple[Reason, ...]
 
 
@@ -79,6 +80,7 @@ class NodeReporter:
         self._lock = threading.Lock()
         self._tracer: Tracer | None = None
         self._tracer_error: CounterError | None = None
+        self._trust = Trust()
         self._followed: Topology | None = None
         self._slow: _Slow | None = None
         self._submitted: NumaNodeStatus | None = None
@@ -92,17 +94,26 @@ class NodeReporter:
     @property
     def signals(self) -> tuple[Signal, ...]:
         """How each signal is had, as of the last look."""
-        return self._slow.signals if self._slow else ()
+        return without_dead(self._slow.signals, self._trust.faults) if self._slow else ()
+
+    @property
+    def topology(self) -> Topology | None:
+        """As of the last look; None while it can't be read."""
+        return self._slow.topology if self._slow else None
 
     @property
     def tracer_alive(self) -> bool | None:
-        """Whether the kernel counted at the last look; None without counters."""
-        return self._slow.alive if self._slow else None
+        """Whether all programs counted at the last check; None where none is attached."""
+        slow = self._slow
+        if slow is None or all(s.level in ("none", "cgroup") for s in slow.signals):
+            return None
+        return not self._trust.faults
 
     def attach(self, tracer: Tracer) -> None:
-        """Counters are there: publish what they can do at once."""
+        """Counters are there, or new ones: publish what they can do at once."""
         with self._lock:
             self._tracer = tracer
+            self._followed = None
             self._slow = None
         self.refresh()
 
@@ -113,19 +124,32 @@ class NodeReporter:
             self._slow = None
         self.refresh()
 
+    def trusted(self, trust: Trust) -> None:
+        """The programs were checked: publish what that found."""
+        with self._lock:
+            self._trust = trust
+        self.refresh()
+
     def refresh(self) -> None:
         """Look, and publish if it is worth it."""
         with self._lock:
-            if self._slow is None or self._clock() - self._slow.at >= SLOW_SECONDS:
-                self._slow = self._look()
+            online = _text(self._paths.cpu_dir / "online")
             slow = self._slow
+            if (
+                slow is None
+                or self._clock() - slow.at >= SLOW_SECONDS
+                # Events on a CPU that the programs were not told of are lost.
+                or online != slow.online
+            ):
+                slow = self._slow = self._look(online)
+            signals = without_dead(slow.signals, self._trust.faults)
             new = pure.node_status(
                 topology=slow.topology,
                 available=available_memory(self._paths) if slow.topology else {},
                 reserved_cpus=slow.reserved_cpus,
-                capabilities=self._capabilities(slow.signals),
+                capabilities=self._capabilities(signals),
                 agent_version=self._version,
-                reasons=(*slow.reasons, *self._problems()),
+                reasons=(*slow.reasons, *self._trust.reasons(), *self._problems()),
                 previous=self._submitted,
                 now=self._now(),
             )
@@ -150,7 +174,7 @@ class NodeReporter:
             signals=list(signals),
         )
 
-    def _look(self) -> _Slow:
+    def _look(self, online: str) -> _Slow:
         reasons: list[Reason] = []
         if self._cgroups.problem:
             reasons.append(Reason("Unsupported", self._cgroups.problem, fatal=True))
@@ -160,7 +184,6 @@ class NodeReporter:
         except TopologyError as e:
             reasons.append(pure.of_error(e, fatal=True))
         signals: tuple[Signal, ...] = ()
-        alive: bool | None = None
         if self._tracer_error:
             reasons.append(pure.of_error(self._tracer_error))
             signals = pure.no_signals(self._tracer_error)
@@ -169,17 +192,12 @@ class NodeReporter:
                 reasons += self._follow(self._tracer, topology)
             signals = self._tracer.levels()
             reasons += pure.signal_reasons(signals)
-            if any(s.level not in ("none", "cgroup") for s in signals):
-                alive = self._tracer.alive()
-            if alive is False:
-                reasons.append(Reason("TracerDead", "the kernel programs no longer count"))
-                signals = tuple(_dead(s) for s in signals)
         return _Slow(
             at=self._clock(),
             topology=topology,
             reserved_cpus=self._reserved(),
             signals=signals,
-            alive=alive,
+            online=online,
             reasons=tuple(reasons),
         )
 
@@ -199,10 +217,6 @@ class NodeReporter:
         config = pure.reserved_from_config(_text(kubelet / "config.yaml"))
         state = pure.reserved_from_state(_text(kubelet / "cpu_manager_state"))
         return str(CpuSet(CpuSet.parse(config) | CpuSet.parse(state)))
-
-
-def _dead(signal: Signal) -> Signal:
-    return signal.model_copy(update={"level": "none", "reason": "the program no longer counts"})
 
 
 def _text(path: Path) -> str:

@@ -5,6 +5,8 @@ pin costs one write in ten minutes, while whatever a verdict hangs on is written
 Pure: no I/O and no clock. Verdicts themselves are the operator's.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +19,7 @@ from numapin_api.cpulist import NodeSet
 from numapin_api.pin import (
     IDLE_CPU_SHARE,
     MIN_HINT_FAULT_PAGES,
+    STEADY_WINDOWS,
     Applied,
     ContainerEffective,
     Counters,
@@ -53,6 +56,21 @@ class Baseline:
 def node_bytes(memory: Mapping[int, int]) -> list[NodeBytes]:
     """Memory per NUMA node in its wire form, ascending."""
     return [NodeBytes(node=n, bytes=b) for n, b in sorted(memory.items())]
+
+
+def _with_kinds(report: PinReport) -> list[NodeBytes]:
+    """The same with what of it is page cache, and what tmpfs or shared memory."""
+    if not report.file:
+        return node_bytes(report.memory)
+    return [
+        n.model_copy(
+            update={
+                "page_cache": max(0, report.file.get(n.node, 0) - report.shmem.get(n.node, 0)),
+                "shared": report.shmem.get(n.node, 0),
+            }
+        )
+        for n in node_bytes(report.memory)
+    ]
 
 
 def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 0) -> Counters:
@@ -123,7 +141,7 @@ def observed(
         moving=Moving(bytes_done=moving.bytes_done, bytes_total=moving.bytes_total)
         if moving
         else None,
-        memory=node_bytes(report.memory),
+        memory=_with_kinds(report),
         threads=report.threads,
         baseline=baseline.counters if baseline else None,
         baseline_memory=list(baseline.memory) if baseline else [],
@@ -184,6 +202,40 @@ def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """How many whole windows in a row have said the same.
+
+    Attributes:
+        inputs: what they said, as ``verdict_inputs`` has it.
+        mark: names the last window counted.
+        count: how many there were.
+    """
+
+    inputs: tuple[bool | None, ...] = ()
+    mark: float | None = None
+    count: int = 0
+
+    def after(self, inputs: tuple[bool | None, ...], mark: float | None) -> Streak:
+        """The streak after one more look.
+
+        Args:
+            inputs: what the figures of now say.
+            mark: names the whole window that they hold; None while there is none.
+        """
+        if mark is None:
+            return Streak()
+        if mark == self.mark:
+            return self
+        return Streak(inputs, mark, self.count + 1 if inputs == self.inputs else 1)
+
+    def windows(self, inputs: tuple[bool | None, ...]) -> int | None:
+        """How many whole windows say what the figures of now say; None without any window."""
+        if self.mark is None:
+            return None
+        return self.count if inputs == self.inputs else 0
+
+
 def worth_publishing(
     old: Observed | None, new: Observed, *, spec: NumaPinSpec, age_seconds: float
 ) -> bool:
@@ -203,9 +255,18 @@ def worth_publishing(
         return True
     if (old.counters is None) != (new.counters is None):
         return True
-    if verdict_inputs(old, spec) != verdict_inputs(new, spec):
+    differs = not _confirmed(old) or verdict_inputs(old, spec) != verdict_inputs(new, spec)
+    if differs and _confirmed(new):
         return True
     return _progressed(old.moving, new.moving) and age_seconds >= MOVING_SECONDS
+
+
+def _confirmed(seen: Observed) -> bool:
+    """Whether figures are worth a verdict: one window that says something else may be chance.
+
+    Before the first window there is nothing to wait for.
+    """
+    return seen.windows is None or seen.windows >= STEADY_WINDOWS
 
 
 def _material(seen: Observed) -> tuple[object, ...]:

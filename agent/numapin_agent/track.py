@@ -25,11 +25,14 @@ class Track:
             starts the measurement anew.
         start: first sample of the running window; None while none runs.
         whole: the last whole window; None before the first.
+        epoch: of the samples; in another one it starts anew, too, and what was whole is dropped:
+            nobody knows since when the count before it had been broken.
     """
 
     cause: Cause | None = None
     start: Sample | None = None
     whole: Window | None = None
+    epoch: int | None = None
 
     def advance(self, report: PinReport, sample: Sample | None, *, seconds: float) -> "Track":
         """The track after one more look.
@@ -43,10 +46,11 @@ class Track:
         if report.phase not in MEASURED:
             return Track()
         cause = cause_of(report)
-        if cause != self.cause:
-            return Track(cause=cause, start=sample)
+        epoch = self.epoch if sample is None else sample.epoch
+        if cause != self.cause or (self.epoch is not None and epoch != self.epoch):
+            return Track(cause=cause, start=sample, epoch=epoch)
         if sample is None or self.start is None:
-            return replace(self, start=sample)
+            return replace(self, start=sample, epoch=epoch)
         if sample.at - self.start.at < seconds:
             return self
         return replace(self, start=sample, whole=window(self.start, sample))

@@ -1,6 +1,7 @@
 """The Grafana dashboard, from a table of panels: thousands of lines of JSON nobody has to review.
 
-It shows first what users ask (is it pinned, what does it cost, where does memory lie), then
+Three views, from all to one: the cluster, the nodes chosen, the pods chosen; each shows what users
+ask (is it pinned, what does it cost before and after, where does memory lie), and the last rows
 whether the figures can be trusted. It only reads metrics that agent and operator have.
 """
 
@@ -10,6 +11,8 @@ from typing import Any, Final
 
 _DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _POD: Final = '{namespace=~"$namespace", pod=~"$pod"}'
+_NODE: Final = '{instance=~"$node"}'
+_PINNED: Final = "on (namespace, pod) (numapin_pod_pinned == 1)"
 _WIDTH, _HEIGHT, _COLUMNS = 12, 8, 2
 
 
@@ -30,6 +33,19 @@ class Panel:
     lines: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A view.
+
+    Attributes:
+        title: its heading.
+        panels: its graphs.
+    """
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
 def _rate(metric: str, *, by: str) -> str:
     return f"sum by ({by}) (rate({metric}[$__rate_interval]))"
 
@@ -42,9 +58,30 @@ def _quantiles(metric: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _before_and_after(rates: str, *, name: str = "") -> tuple[tuple[str, str], ...]:
+    """A pod's line before it is pinned, and its line from then on.
+
+    Args:
+        rates: expression with a value for each namespace and pod.
+        name: legend of each pod; without one, sums of all pods.
+    """
+    before, after = f"{rates} unless {_PINNED}", f"{rates} and {_PINNED}"
+    if not name:
+        return (f"sum({before})", "not pinned"), (f"sum({after})", "pinned")
+    return (before, f"{name} before"), (after, f"{name} pinned")
+
+
+def _milliseconds(metric: str) -> str:
+    return f"1000 * {_rate(metric, by=_EACH)}"
+
+
 _EACH: Final = "namespace, pod"
+_NAME: Final = "{{namespace}}/{{pod}}"
 _LOCAL: Final = _POD.replace("}", ', locality="local"}')
-PANELS: Final = (
+_MIGRATED: Final = "numapin_pod_numa_migrated_pages_total"
+_TOOK: Final = "numapin_pod_numa_migration_seconds_total"
+_HINTS: Final = "numapin_pod_hint_fault_pages_total"
+CLUSTER: Final = (
     Panel(
         "Pins by verdict",
         "short",
@@ -52,94 +89,38 @@ PANELS: Final = (
         (("sum by (verdict) (numapin_operator_pins)", "{{verdict}}"),),
     ),
     Panel(
-        "Pinned pods",
+        "Pods by socket they are pinned to",
         "short",
-        "1: the cpuset is what the NumaPin asks for, written and read back.",
-        ((f"max by ({_EACH}, socket) (numapin_pod_pinned{_POD})", "{{namespace}}/{{pod}}"),),
+        "Where the operator has placed them.",
+        (
+            (
+                "count by (instance, socket) (numapin_pod_pinned == 1)",
+                "{{instance}} socket {{socket}}",
+            ),
+        ),
     ),
     Panel(
-        "Pages migrated to the other socket",
+        "Pages migrated, all pods",
         "pps",
-        "By the kernel's NUMA balancing; about 0 for a pinned pod.",
-        (
-            (
-                _rate(f"numapin_pod_cross_socket_numa_migrated_pages_total{_POD}", by=_EACH),
-                "{{namespace}}/{{pod}}",
-            ),
-        ),
+        "By the kernel's NUMA balancing. What is pinned should be about 0.",
+        _before_and_after(_rate(_MIGRATED, by=_EACH)),
     ),
     Panel(
-        "Time spent in page migrations",
+        "Time spent in page migrations, all pods (ms a second)",
+        "ms",
+        "Of the pods' own threads, which wait meanwhile.",
+        _before_and_after(_milliseconds(_TOOK)),
+    ),
+    Panel(
+        "Local NUMA-hint faults, all pods",
         "percentunit",
-        "Share of one CPU that the pod's threads spend moving pages.",
+        "Share of sampled pages that lay on the socket of the CPU that touched them.",
         (
             (
-                _rate(f"numapin_pod_numa_migration_seconds_total{_POD}", by=_EACH),
-                "{{namespace}}/{{pod}}",
+                f'sum(rate({_HINTS}{{locality="local"}}[$__rate_interval]))'
+                f" / sum(rate({_HINTS}[$__rate_interval]))",
+                "local",
             ),
-        ),
-    ),
-    Panel(
-        "Local NUMA-hint faults",
-        "percentunit",
-        "Share of sampled pages that lay on the socket of the CPU that touched them. Gaps are "
-        "no fault: kernels from 6.16 do not sample a pod on one NUMA node.",
-        (
-            (
-                _rate(f"numapin_pod_hint_fault_pages_total{_LOCAL}", by=_EACH)
-                + " / "
-                + _rate(f"numapin_pod_hint_fault_pages_total{_POD}", by=_EACH),
-                "{{namespace}}/{{pod}}",
-            ),
-        ),
-    ),
-    Panel(
-        "Threads moved to the other socket",
-        "cps",
-        "By the scheduler; 0 for a pinned pod.",
-        (
-            (
-                _rate(f"numapin_pod_cross_socket_task_migrations_total{_POD}", by=_EACH),
-                "{{namespace}}/{{pod}}",
-            ),
-        ),
-    ),
-    Panel(
-        "Memory by NUMA node",
-        "bytes",
-        "Where each pod's memory lies.",
-        (
-            (
-                f"sum by ({_EACH}, numa_node) (numapin_pod_memory_resident_bytes{_POD})",
-                "{{namespace}}/{{pod}} on {{numa_node}}",
-            ),
-        ),
-    ),
-    Panel(
-        "Memory still to be moved",
-        "bytes",
-        "While a running pod is being pinned.",
-        (
-            (
-                f'sum by ({_EACH}) (numapin_pod_moving_bytes{{state="total"}})'
-                f' - sum by ({_EACH}) (numapin_pod_moving_bytes{{state="done"}})',
-                "{{namespace}}/{{pod}}",
-            ),
-        ),
-    ),
-    Panel(
-        "New pod's cgroup made until pinned",
-        "s",
-        "Of pods whose NumaPin was there in time.",
-        _quantiles("numapin_agent_pin_latency_seconds"),
-    ),
-    Panel(
-        "Pages migrated on the node: counted, and by /proc/vmstat",
-        "pps",
-        "The two must agree, or the counters can't be trusted.",
-        (
-            (_rate("numapin_node_counted_migrated_pages_total", by="instance"), "counted"),
-            (_rate("numapin_node_numa_pages_migrated_total", by="instance"), "vmstat"),
         ),
     ),
     Panel(
@@ -151,14 +132,171 @@ PANELS: Final = (
             ("max(numapin_operator_nodes)", "nodes with an agent"),
         ),
     ),
+)
+NODE: Final = (
     Panel(
-        "Events lost, errors of agents",
-        "cps",
-        "Both should be 0.",
+        "Memory of pods by socket",
+        "bytes",
+        "Where the memory of all pods lies; of CPU-less NUMA nodes the socket is empty.",
         (
-            (_rate("numapin_agent_tracer_lost_total", by="instance"), "lost on {{instance}}"),
-            (_rate("numapin_agent_errors_total", by="kind"), "{{kind}}"),
+            (
+                f"sum by (instance, socket) (numapin_pod_memory_resident_bytes{_NODE}"
+                " * on (instance, numa_node) group_left (socket)"
+                f" (numapin_node_memory_bytes{_NODE} > bool 0))",
+                "{{instance}} socket {{socket}}",
+            ),
         ),
+    ),
+    Panel(
+        "Memory left by socket",
+        "bytes",
+        "What a pod that is pinned there can still have.",
+        (
+            (
+                f"sum by (instance, socket) (numapin_node_memory_available_bytes{_NODE})",
+                "{{instance}} socket {{socket}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Pods pinned, by socket",
+        "short",
+        "Written and read back.",
+        (
+            (
+                f"count by (instance, socket) (numapin_pod_pinned{_NODE} == 1)",
+                "{{instance}} socket {{socket}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Pages migrated on the node: counted, and by /proc/vmstat",
+        "pps",
+        "The two must agree, or the counters can't be trusted.",
+        (
+            (_rate(f"numapin_node_counted_migrated_pages_total{_NODE}", by="instance"), "counted"),
+            (_rate(f"numapin_node_numa_pages_migrated_total{_NODE}", by="instance"), "vmstat"),
+        ),
+    ),
+    Panel(
+        "Programs in the kernel that count",
+        "short",
+        "0: what that program counts means nothing; it is loaded anew.",
+        (
+            (
+                f"min by (instance, program) (numapin_agent_program_alive{_NODE})",
+                "{{program}} {{instance}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Events lost, standstill, errors of agents",
+        "cps",
+        "All should be 0; of standstill, seconds a second.",
+        (
+            (
+                _rate(f"numapin_agent_tracer_lost_total{_NODE}", by="instance"),
+                "lost on {{instance}}",
+            ),
+            (
+                _rate(f"numapin_agent_stalled_seconds_total{_NODE}", by="instance"),
+                "standstill {{instance}}",
+            ),
+            (_rate(f"numapin_agent_errors_total{_NODE}", by="kind"), "{{kind}}"),
+        ),
+    ),
+)
+POD: Final = (
+    Panel(
+        "Pages migrated before and after pinning",
+        "pps",
+        "By the kernel's NUMA balancing; about 0 from the pin on.",
+        _before_and_after(_rate(f"{_MIGRATED}{_POD}", by=_EACH), name=_NAME),
+    ),
+    Panel(
+        "Time spent in page migrations before and after pinning (ms a second)",
+        "ms",
+        "Of the pod's own threads, which wait meanwhile.",
+        _before_and_after(_milliseconds(f"{_TOOK}{_POD}"), name=_NAME),
+    ),
+    Panel(
+        "Pages migrated to the other socket",
+        "pps",
+        "Of those; about 0 for a pinned pod.",
+        (
+            (
+                _rate(f"numapin_pod_cross_socket_numa_migrated_pages_total{_POD}", by=_EACH),
+                _NAME,
+            ),
+        ),
+    ),
+    Panel(
+        "Local NUMA-hint faults",
+        "percentunit",
+        "Share of sampled pages that lay on the socket of the CPU that touched them. Gaps are "
+        "no fault: kernels from 6.16 do not sample a pod on one NUMA node.",
+        (
+            (
+                f"{_rate(f'{_HINTS}{_LOCAL}', by=_EACH)} / {_rate(f'{_HINTS}{_POD}', by=_EACH)}",
+                _NAME,
+            ),
+        ),
+    ),
+    Panel(
+        "Threads moved to the other socket",
+        "cps",
+        "By the scheduler; 0 for a pinned pod.",
+        (
+            (
+                _rate(f"numapin_pod_cross_socket_task_migrations_total{_POD}", by=_EACH),
+                _NAME,
+            ),
+        ),
+    ),
+    Panel(
+        "Memory by socket",
+        "bytes",
+        "Where each pod's memory lies.",
+        (
+            (
+                f"sum by ({_EACH}, socket) (numapin_pod_memory_resident_bytes{_POD}"
+                " * on (instance, numa_node) group_left (socket)"
+                " (numapin_node_memory_bytes > bool 0))",
+                f"{_NAME} on {{{{socket}}}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Pinned pods",
+        "short",
+        "1: the cpuset is what the NumaPin asks for, written and read back.",
+        ((f"max by ({_EACH}, socket) (numapin_pod_pinned{_POD})", f"{_NAME} to {{{{socket}}}}"),),
+    ),
+    Panel(
+        "Memory still to be moved",
+        "bytes",
+        "While a running pod is being pinned.",
+        (
+            (
+                f'sum by ({_EACH}) (numapin_pod_moving_bytes{{state="total"}})'
+                f' - sum by ({_EACH}) (numapin_pod_moving_bytes{{state="done"}})',
+                _NAME,
+            ),
+        ),
+    ),
+    Panel(
+        "Cpusets changed by somebody else",
+        "short",
+        "Times in an hour; each was put back.",
+        ((f"sum by ({_EACH}) (increase(numapin_pod_cpuset_drifts_total{_POD}[1h]))", _NAME),),
+    ),
+)
+PROGRAMS: Final = (
+    Panel(
+        "New pod's cgroup made until pinned",
+        "s",
+        "Of pods whose NumaPin was there in time.",
+        _quantiles("numapin_agent_pin_latency_seconds"),
     ),
     Panel(
         "Pod event until NumaPin",
@@ -177,17 +315,23 @@ PANELS: Final = (
         ),
     ),
 )
+ROWS: Final = (
+    Row("Cluster", CLUSTER),
+    Row("Node", NODE),
+    Row("Pod", POD),
+    Row("Agents and operator", PROGRAMS),
+)
+PANELS: Final = tuple(panel for row in ROWS for panel in row.panels)
 
 
-def _panel(number: int, panel: Panel) -> dict[str, Any]:
-    row, column = divmod(number, _COLUMNS)
+def _panel(number: int, panel: Panel, *, x: int, y: int) -> dict[str, Any]:
     return {
-        "id": number + 1,
+        "id": number,
         "type": "timeseries",
         "title": panel.title,
         "description": panel.about,
         "datasource": _DATASOURCE,
-        "gridPos": {"h": _HEIGHT, "w": _WIDTH, "x": column * _WIDTH, "y": row * _HEIGHT},
+        "gridPos": {"h": _HEIGHT, "w": _WIDTH, "x": x, "y": y},
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
         "options": {"legend": {"displayMode": "table", "placement": "right", "calcs": ["last"]}},
         "targets": [
@@ -197,15 +341,45 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
     }
 
 
-def _variable(name: str, label: str) -> dict[str, Any]:
-    where = "" if name == "namespace" else '{namespace=~"$namespace"}'
-    query = f"label_values(numapin_pod_memory_resident_bytes{where}, {name})"
+def _panels() -> list[dict[str, Any]]:
+    """Each row's heading, and below it its panels, two abreast."""
+    made: list[dict[str, Any]] = []
+    y = 0
+    for row in ROWS:
+        heading = {"h": 1, "w": _WIDTH * _COLUMNS, "x": 0, "y": y}
+        made.append(
+            {
+                "id": len(made) + 1,
+                "type": "row",
+                "title": row.title,
+                "collapsed": False,
+                "gridPos": heading,
+                "panels": [],
+            }
+        )
+        y += 1
+        for number, panel in enumerate(row.panels):
+            down, across = divmod(number, _COLUMNS)
+            made.append(_panel(len(made) + 1, panel, x=across * _WIDTH, y=y + down * _HEIGHT))
+        y += -(-len(row.panels) // _COLUMNS) * _HEIGHT
+    return made
+
+
+VARIABLES: Final = (
+    ("node", "Node", "numapin_node_memory_bytes", "instance"),
+    ("namespace", "Namespace", "numapin_pod_memory_resident_bytes", "namespace"),
+    ("pod", "Pod", 'numapin_pod_memory_resident_bytes{namespace=~"$namespace"}', "pod"),
+)
+"""Name, title, and the series and label that its values are taken from."""
+
+
+def _variable(name: str, title: str, series: str, label: str) -> dict[str, Any]:
     return {
         "name": name,
-        "label": label,
+        "label": title,
         "type": "query",
         "datasource": _DATASOURCE,
-        "query": {"query": query, "refId": "A"},
+        "query": {"query": f"label_values({series}, {label})", "refId": "A"},
         "refresh": 2,
         "includeAll": True,
         "multi": True,
@@ -229,11 +403,10 @@ def dashboard() -> dict[str, Any]:
         "templating": {
             "list": [
                 {**datasource, "query": "prometheus"},
-                _variable("namespace", "Namespace"),
-                _variable("pod", "Pod"),
+                *(_variable(*variable) for variable in VARIABLES),
             ]
         },
-        "panels": [_panel(number, panel) for number, panel in enumerate(PANELS)],
+        "panels": _panels(),
     }
 
 

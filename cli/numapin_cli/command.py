@@ -81,3 +81,25 @@ def cluster_options(function: Decorated) -> Decorated:
 namespace_option = click.option(
     "-n", "--namespace", help="Namespace. That of the context by default."
 )
+
+
+def nodes_options(function: Decorated) -> Decorated:
+    """The options that say which agents are asked; without them all of them, if they are few."""
+    for option in (
+        click.option(
+            "--all-nodes",
+            "everywhere",
+            is_flag=True,
+            help="All nodes, however many: each is asked through the API server.",
+        ),
+        click.option(
+            "--node", "nodes", multiple=True, help="Only this node; may be given several times."
+        ),
+        click.option(
+            "-n",
+            "--namespace",
+            help="Only pods of this namespace, and only nodes that hold some. All by default.",
+        ),
+    ):
+        function = option(function)
+    return function

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from numapin_api.errors import ApiError
 from numapin_cli.kube import Cluster
+
+CONNECTIONS: Final = 16
+"""To the API server, kept open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ def connect(where: Where) -> Iterator[Cluster]:
             "pod with a service account; name a kubeconfig with --kubeconfig or $KUBECONFIG"
         )
     configuration.retries = False
+    # As many as are asked at once; its own default goes by the CPUs of this machine.
+    configuration.connection_pool_maxsize = CONNECTIONS
     with client.ApiClient(configuration) as api:
         yield Cluster(api, namespace=namespace, described=described)
 

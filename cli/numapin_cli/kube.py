@@ -26,6 +26,8 @@ Kind = TypeVar("Kind", bound=Resource)
 
 TIMEOUT_SECONDS: Final = (5, 30)
 """To connect, and between bytes of an answer."""
+SCRAPE_SECONDS: Final = (5, 10)
+"""The same of an agent: it answers within milliseconds, or a whole table waits for it."""
 PAGE: Final = 500
 """What kubectl uses."""
 INSTALL: Final = "numapin is not installed in this cluster: install its Helm chart, charts/numapin"
@@ -39,6 +41,10 @@ class NotFoundError(ApiError):
 
 class ForbiddenError(ApiError):
     """The API server says 403."""
+
+
+class UnavailableError(ApiError):
+    """The API server can't reach what it was to pass the request on to."""
 
 
 class UnreadableError(ApiError):
@@ -203,6 +209,49 @@ class Cluster:
         call = partial(self._core.list_pod_for_all_namespaces, label_selector=AGENT_SELECTOR)
         return list(self._list("pods", call))
 
+    def pods(self, namespace: str | None, *, node: str | None = None) -> list[Json]:
+        """All pods of a namespace or of all, on one node or on all.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        call = (
+            partial(self._core.list_namespaced_pod, namespace)
+            if namespace
+            else self._core.list_pod_for_all_namespaces
+        )
+        selector = f"spec.nodeName={node}" if node else None
+        return list(self._list("pods", partial(call, field_selector=selector)))
+
+    def pod_page(self, namespace: str, name: str, *, port: int, path: str) -> str:
+        """What a pod itself answers, through the API server; may be called by several threads.
+
+        Args:
+            namespace: of the pod.
+            name: of the pod.
+            port: that it listens on.
+            path: without the first slash.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        call = partial(
+            self._core.connect_get_namespaced_pod_proxy_with_path, f"{name}:{port}", namespace, path
+        )
+        what = f"{path} of pod {namespace}/{name}"
+        return self._ask(what, partial(call, _request_timeout=SCRAPE_SECONDS)).decode()
+
+    def forwarded_page(self, namespace: str, name: str, *, port: int, path: str) -> str:
+        """The same as ``pod_page`` by port-forward.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        from numapin_cli.forward import page  # noqa: PLC0415
+
+        configuration = self._client.configuration
+        return page(configuration, namespace=namespace, name=name, port=port, path=path)
+
     def nodes(self) -> list[Json]:
         """The Kubernetes nodes.
 
@@ -293,15 +342,19 @@ class Cluster:
             more = (page.get("metadata") or {}).get("continue") or None
 
     def _get(self, what: str, call: Callable[..., Any]) -> Json:
+        # plain JSON: this client's models refuse what a newer API server may send
+        return dict(json.loads(self._ask(what, partial(call, _request_timeout=TIMEOUT_SECONDS))))
+
+    def _ask(self, what: str, call: Callable[..., Any]) -> bytes:
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError, ReadTimeoutError  # noqa: PLC0415
 
         try:
-            # plain JSON: this client's models refuse what a newer API server may send
-            answer = call(_preload_content=False, _request_timeout=TIMEOUT_SECONDS)
-            return dict(json.loads(answer.data))
+            return bytes(call(_preload_content=False).data)
         except ApiException as e:
             raise _refusal(what, e.status, e.body) from e
+        except ReadTimeoutError as e:
+            raise UnavailableError(f"no answer in time when asked for {what}: {e}") from e
         except HTTPError as e:
             raise ApiError(_unreachable(self._host, self._described, e)) from e
 
@@ -330,7 +383,8 @@ def _refusal(what: str, status: int, body: str | bytes | None) -> ApiError:
         return ForbiddenError(f"not allowed: {said or what}")
     if status == 401:
         return ApiError("the API server does not accept these credentials: log in again")
-    return ApiError(
+    kind = UnavailableError if status in {502, 503, 504} else ApiError
+    return kind(
         f"the API server answered {status} when asked for {what}: {said or 'no reason given'}"
     )
 

@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "nodes": "Show what each Kubernetes node is made of and can do.",
     "status": "Show pods, where they are pinned, and whether it took effect.",
     "explain": "Show every check behind a pod's verdict, with its numbers.",
+    "top": "Show what NUMA balancing does to each pod, live.",
+    "advise": "Say which pods without the label would gain by it.",
     "restore": "Give pods on this node their cpusets back, when no agent is left to do so.",
 }
 """Name → what the list of commands says. Each is function ``command`` of a module so named."""

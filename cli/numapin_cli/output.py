@@ -1,6 +1,7 @@
 """Where results go: data alone to stdout, or a picture for people; messages to stderr."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -26,8 +27,13 @@ def emit(style: str, data: object, render: Callable[[], "RenderableType"]) -> No
         from rich.console import Console  # noqa: PLC0415 (rich costs 50 ms)
 
         # rich leaves colours out by itself where stdout is no terminal or NO_COLOR is set
-        width = None if sys.stdout.isatty() else PIPE_WIDTH
-        Console(width=width, highlight=False, soft_wrap=False).print(render())
+        columns = None if sys.stdout.isatty() else PIPE_WIDTH
+        Console(width=columns, highlight=False, soft_wrap=False).print(render())
+
+
+def width() -> int:
+    """Columns that a table may take."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def emit_text(style: str, data: object, render: Callable[[], str]) -> None:

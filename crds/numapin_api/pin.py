@@ -39,6 +39,8 @@ nothing is written. Unpinned: given back. Refused: not written, ``problem`` says
 
 MIN_HINT_FAULT_PAGES: Final = 500
 """Fewer sampled pages prove nothing: at 95 % local, 500 pages give ±2 % (two sigma)."""
+STEADY_WINDOWS: Final = 2
+"""So many whole windows in a row must say the same before a verdict by figures changes."""
 IDLE_CPU_SHARE: Final = 0.001
 """Below a thousandth of one CPU a pod touches too little memory to be judged by faults."""
 
@@ -136,6 +138,10 @@ class NodeBytes(Wire):
 
     node: int
     bytes: Bytes
+    page_cache: Bytes | None = None
+    """Of these, files: pages that no process maps stay where they were read."""
+    shared: Bytes | None = None
+    """Of these, tmpfs and shared memory, which stay where they were first touched."""
 
 
 class Moving(Wire):
@@ -195,6 +201,9 @@ class Observed(Wire):
     baseline_memory: list[NodeBytes] = []
     counters: Counters | None = None
     """Over the last whole verification window since the pin."""
+    windows: Count | None = None
+    """Whole windows in a row, the last one included, whose figures were on the sides of all
+    thresholds that those here are on; 0 while memory is on another side than at their end."""
 
 
 class NumaPinStatus(Wire):

@@ -138,7 +138,7 @@ def _ensure(
     }
     if cache.path(kind, inputs).exists():
         return cache.ensure(kind, inputs, lambda _: None)
-    go = _go()
+    go = find_go()
     with steps.step("Kubernetes, etcd and helm from Go modules"):
         log = cache.root / "logs" / "binaries.log"
         return cache.ensure(kind, inputs, lambda out: _build(go, out, packages, log))
@@ -156,7 +156,12 @@ def go_version(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _go() -> str:
+def find_go() -> str:
+    """The Go toolchain.
+
+    Raises:
+        LabError: there is none, or too old a one.
+    """
     # Debian's and the Go project's own places, besides PATH.
     places = "/usr/local/go/bin:/usr/lib/go/bin"
     go = shutil.which("go") or shutil.which("go", path=places)
@@ -174,12 +179,40 @@ def _go() -> str:
 
 def _build(go: str, out: Path, wanted: _Packages, log: Path) -> None:
     for module, packages, flags in wanted:
-        run(
-            [go, "build", "-trimpath", "-ldflags", f"-s -w {flags}", "-o", f"{out}/", *packages],
-            log=log,
-            # GOFLAGS of the user could ask for a vendor folder or a changed go.mod.
-            env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"},
-            cwd=module,
-        )
+        build(go, out, module=module, packages=packages, flags=flags, log=log)
     # The package is called server; everybody else calls the program etcd.
     (out / "server").rename(out / "etcd")
+
+
+def build(  # noqa: PLR0913 -- all by keyword
+    go: str,
+    out: Path,
+    *,
+    module: Path,
+    packages: tuple[str, ...],
+    flags: str,
+    log: Path,
+    tags: str = "",
+) -> None:
+    """Build programs of a pinned Go module.
+
+    Args:
+        go: the toolchain.
+        out: directory for the programs.
+        module: directory with go.mod and go.sum.
+        packages: to build.
+        flags: of the linker.
+        log: where the compiler's output goes.
+        tags: build tags.
+
+    Raises:
+        LabError: a build failed; names the log.
+    """
+    linked = f"-s -w {flags}"
+    run(
+        [go, "build", "-trimpath", "-tags", tags, "-ldflags", linked, "-o", f"{out}/", *packages],
+        log=log,
+        # GOFLAGS of the user could ask for a vendor folder or a changed go.mod.
+        env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"},
+        cwd=module,
+    )

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from numapin_api.errors import LabError, NumapinError
-from numapin_lab import binaries, compatibility, config, guestroot, nodes, show, wheels
+from numapin_lab import binaries, compatibility, config, kernels, nodes, show, wheels
 from numapin_lab.lab import Lab
 from numapin_lab.steps import Steps
 
@@ -40,7 +40,11 @@ def main(context: click.Context) -> None:
     type=click.IntRange(1, config.MAX_NODES),
     help="Number of nodes (default: as it is, else 1).",
 )
-@click.option("--kernel", type=click.Choice(sorted(guestroot.KERNEL_PACKAGES)))
+@click.option(
+    "--kernel",
+    type=click.Choice(list(kernels.KERNELS)),
+    help=f"Kernel of the nodes (default: as it is, else {kernels.DEFAULT_KERNEL}).",
+)
 @click.option(
     "--kubernetes",
     type=click.Choice(list(binaries.VERSIONS)),
@@ -56,7 +60,7 @@ def up(
     lab.up(
         topology=topology or (now.topology if now else config.DEFAULT_TOPOLOGY),
         count=(len(now.nodes) or 1 if now else 1) if count is None else count,
-        kernel=kernel or (now.kernel if now else guestroot.DEFAULT_KERNEL),
+        kernel=kernel or (now.kernel if now else kernels.DEFAULT_KERNEL),
         kubernetes=kubernetes,
     )
     click.echo(f"export KUBECONFIG={lab.paths.kubeconfig}")
@@ -122,6 +126,13 @@ def demo(lab: Lab, seconds: int) -> None:
     help="Version to test with; may be given again (default: all; for e2e oldest and newest).",
 )
 @click.option(
+    "--kernel",
+    "on",
+    multiple=True,
+    type=click.Choice(list(kernels.KERNELS)),
+    help="Kernel to test on; may be given again (default: all).",
+)
+@click.option(
     "--suite",
     "suites",
     multiple=True,
@@ -130,15 +141,15 @@ def demo(lab: Lab, seconds: int) -> None:
     show_default=True,
 )
 @click.pass_obj
-def matrix(lab: Lab, versions: Sequence[str], suites: Sequence[str]) -> None:
-    """Test against versions of Kubernetes; write docs/compatibility.md.
+def matrix(lab: Lab, versions: Sequence[str], suites: Sequence[str], on: Sequence[str]) -> None:
+    """Test against versions of Kubernetes and on kernels; write docs/compatibility.md.
 
-    Exit status 1 when a test failed. The end-to-end suite replaces a running lab.
+    Exit status 1 when a test failed. The suites e2e and kernels replace a running lab.
     """
     # Only here: it is needed by no other command.
     from numapin_lab import matrix as runner  # noqa: PLC0415
 
-    if not runner.run(lab, versions=versions, suites=suites, today=_today):
+    if not runner.run(lab, versions=versions, suites=suites, on=on, today=_today):
         sys.exit(1)
 
 

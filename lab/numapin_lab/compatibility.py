@@ -11,7 +11,9 @@ from xml.etree import ElementTree as ET
 
 from numapin_api.errors import LabError
 
-SUITES = ("integration", "e2e")
+SUITES = ("integration", "e2e", "kernels")
+"""Tests against versions of Kubernetes, with a real API server and in the lab; and those in the
+lab on each kernel."""
 BEGIN = "<!-- matrix:begin, written by make matrix -->"
 END = "<!-- matrix:end -->"
 _HEAD = """\
@@ -26,7 +28,7 @@ class Result:
 
     Attributes:
         kubernetes: release, like "v1.35.4".
-        suite: one of SUITES.
+        suite: integration or e2e.
         passed: number of tests.
         failed: number of tests, errors included.
         skipped: number of tests.
@@ -43,8 +45,12 @@ class Result:
     date: str
 
 
-def of_junit(text: str, *, kubernetes: str, suite: str, ran_on: str, date: str) -> Result:
-    """Count a run from pytest's JUnit XML.
+def counts(text: str, *, what: str) -> tuple[int, int, int]:
+    """How many tests passed, failed (errors included) and were skipped, from pytest's JUnit XML.
+
+    Args:
+        text: of the file.
+        what: ran, to be named when nothing did.
 
     Raises:
         LabError: it is no such file, or no test was in it.
@@ -59,16 +65,8 @@ def of_junit(text: str, *, kubernetes: str, suite: str, ran_on: str, date: str) 
 
     failed, skipped = count("failures", "errors"), count("skipped")
     if count("tests") == 0:
-        raise LabError(f"no {suite} test ran with Kubernetes {kubernetes}")
-    return Result(
-        kubernetes=kubernetes,
-        suite=suite,
-        passed=count("tests") - failed - skipped,
-        failed=failed,
-        skipped=skipped,
-        ran_on=ran_on,
-        date=date,
-    )
+        raise LabError(f"no {what} ran")
+    return count("tests") - failed - skipped, failed, skipped
 
 
 def read(text: str) -> tuple[Result, ...]:
@@ -103,17 +101,17 @@ def table(results: Iterable[Result]) -> str:
     )
 
 
-def splice(document: str, text: str) -> str:
-    """The document with the text between its markers replaced.
+def splice(document: str, text: str, *, begin: str = BEGIN, end: str = END) -> str:
+    """The document with the text between two markers replaced.
 
     Raises:
         LabError: the markers are not there.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise LabError(f"docs/compatibility.md lacks {BEGIN!r} or {END!r} after it")
-    return f"{before}{BEGIN}\n{text}{END}{after}"
+    before, found, rest = document.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise LabError(f"docs/compatibility.md lacks {begin!r} or {end!r} after it")
+    return f"{before}{begin}\n{text}{end}{after}"
 
 
 def _order(kubernetes: str) -> tuple[int, ...]:

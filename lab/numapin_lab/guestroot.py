@@ -11,7 +11,9 @@ import subprocess
 from pathlib import Path
 
 from numapin_api.errors import LabError
+from numapin_lab import kernels
 from numapin_lab.cache import Cache, hash_tree
+from numapin_lab.kernels import Kernel
 from numapin_lab.steps import Steps, run
 
 SUITE = "trixie"
@@ -46,9 +48,6 @@ _MASKED = (
     "systemd-binfmt.service",
     *(f"modprobe@{module}.service" for module in ("configfs", "drm", "efi_pstore", "fuse")),
 )
-KERNEL_PACKAGES = {"6.12": "linux-image-cloud-amd64"}
-"""Kernel series to the Debian package that brings it."""
-DEFAULT_KERNEL = "6.12"
 
 
 def mirror() -> str:
@@ -110,32 +109,32 @@ def ensure(cache: Cache, steps: Steps, *, kernel: str, programs: Path) -> Path:
     Args:
         cache: where to keep it.
         steps: where to show progress.
-        kernel: a key of KERNEL_PACKAGES.
+        kernel: a key of kernels.KERNELS.
         programs: directory with kubelet.
 
     Raises:
         LabError: no such kernel, or mmdebstrap failed.
     """
-    if kernel not in KERNEL_PACKAGES:
-        raise LabError(f"kernel {kernel!r} is unknown; allowed are {sorted(KERNEL_PACKAGES)}")
+    wanted = kernels.find(kernel)
     inputs = {
         "suite": SUITE,
-        "packages": " ".join([*_PACKAGES, KERNEL_PACKAGES[kernel], *_UNITS, *_MASKED]),
+        "packages": " ".join([*_PACKAGES, wanted.package, *_UNITS, *_MASKED]),
         "files": hash_tree(GUEST_FILES),
         "programs": programs.name,
     }
 
     def build(out: Path) -> None:
-        _build(out / "root", KERNEL_PACKAGES[kernel], programs, cache.root / "logs/guestroot.log")
+        _build(out / "root", wanted, programs, cache.root / "logs/guestroot.log")
 
     if cache.path("guestroot", inputs).exists():
         return cache.ensure("guestroot", inputs, build) / "root"
-    with steps.step("guest root: Debian trixie by mmdebstrap"):
+    with steps.step(f"guest root: Debian {SUITE} with Linux {kernel} by mmdebstrap"):
         return cache.ensure("guestroot", inputs, build) / "root"
 
 
-def _build(root: Path, kernel_package: str, programs: Path, log: Path) -> None:
+def _build(root: Path, kernel: Kernel, programs: Path, log: Path) -> None:
     hooks = [
+        *kernels.setup(kernel, suite=SUITE),
         # Before the kernel is configured, so that its initramfs is made with our settings.
         f"--extract-hook=cp -a '{GUEST_FILES}/.' \"$1/\"",
         f'--customize-hook=systemctl --root="$1" --quiet enable {" ".join(_UNITS)}',
@@ -143,7 +142,7 @@ def _build(root: Path, kernel_package: str, programs: Path, log: Path) -> None:
         '--customize-hook=rm -f "$1/etc/machine-id" "$1/etc/resolv.conf" "$1/etc/hostname"',
     ]
     debootstrap(
-        root, [*_PACKAGES, kernel_package], log=log, extra=[*hooks, "--dpkgopt=force-confold"]
+        root, [*_PACKAGES, kernel.package], log=log, extra=[*hooks, "--dpkgopt=force-confold"]
     )
     shutil.copy2(programs / "kubelet", root / "usr/bin/kubelet")
     (root / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")

@@ -22,6 +22,7 @@ from numapin_lab import (
     guestroot,
     host,
     join,
+    kernels,
     load,
     nodes,
     qemu,
@@ -86,7 +87,7 @@ class Lab:
         Args:
             topology: a key of config.TOPOLOGIES.
             count: number of nodes.
-            kernel: a key of guestroot.KERNEL_PACKAGES.
+            kernel: a key of kernels.KERNELS.
             kubernetes: a key of binaries.VERSIONS; None is as it is, else the default.
 
         Raises:
@@ -191,7 +192,7 @@ class Lab:
         self.up(
             topology=now.topology if now else config.DEFAULT_TOPOLOGY,
             count=len(now.nodes) if now and now.nodes else 1,
-            kernel=now.kernel if now else guestroot.DEFAULT_KERNEL,
+            kernel=now.kernel if now else kernels.DEFAULT_KERNEL,
         )
 
     def deploy(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs the tests against several versions of Kubernetes and writes down what came of it.
+"""Runs the tests against versions of Kubernetes and on kernels, and writes down what came of it.
 
 Deliberately knows nothing of single tests: pytest selects them by marker, its report counts
 them.
@@ -9,14 +9,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+import tenacity
+
 from numapin_api.errors import LabError
-from numapin_lab import binaries, compatibility, config, guestroot
+from numapin_lab import binaries, compatibility, config, kernels, levels
 from numapin_lab.compatibility import Result
 from numapin_lab.lab import Lab
+from numapin_lab.levels import Had, OnKernel, had
 from numapin_lab.paths import checkout
 
 _ALL_RAN = frozenset({0, 1})
@@ -30,10 +33,17 @@ Kubelets fall back without the runtime's RuntimeConfig call until 1.38 (KEP-4033
 E2E_NODES = 2
 _MARKERS = {"integration": "integration", "e2e": "e2e and not lifecycle"}
 """What pytest is asked for: the tests of `make integration` and of `make e2e`."""
+_LOADED_SECONDS = 600.0
+"""An emulated node compiles the kernel programs for a minute and more."""
 
 
 def run(
-    lab: Lab, *, versions: Sequence[str], suites: Sequence[str], today: Callable[[], date]
+    lab: Lab,
+    *,
+    versions: Sequence[str],
+    suites: Sequence[str],
+    on: Sequence[str] = (),
+    today: Callable[[], date],
 ) -> bool:
     """Run suites against versions; each result is in the documents before the next run begins.
 
@@ -41,6 +51,7 @@ def run(
         lab: whose cache and nodes are used.
         versions: keys of binaries.VERSIONS; none is all, for e2e E2E_VERSIONS.
         suites: of compatibility.SUITES.
+        on: keys of kernels.KERNELS; none is all. Their suite runs on the default Kubernetes.
         today: the date to note.
 
     Returns:
@@ -54,7 +65,65 @@ def run(
         results += (_integration(lab, v, today()) for v in versions or binaries.VERSIONS)
     if "e2e" in suites:
         results += (_e2e(lab, v, today()) for v in versions or E2E_VERSIONS)
-    return all(result.failed == 0 for result in results)
+    passed = all(result.failed == 0 for result in results)
+    if "kernels" in suites:
+        ran = [_on_kernel(lab, name, today()) for name in on or kernels.KERNELS]
+        passed &= all(result.ok for result in ran)
+    return passed
+
+
+def _on_kernel(lab: Lab, kernel: str, day: date) -> OnKernel:
+    """The end-to-end tests on a kernel; that it did not come up is a result, too."""
+    kubernetes = binaries.DEFAULT_KUBERNETES
+    try:
+        lab.up(
+            topology=config.DEFAULT_TOPOLOGY,
+            count=E2E_NODES,
+            kernel=kernel,
+            kubernetes=kubernetes,
+        )
+        lab.deploy()
+        release, signals = _signals(lab)
+    except LabError as error:
+        lab.steps.say(f"  Linux {kernel}: {error}")
+        result = OnKernel(kernel, "", 0, 0, 0, day.isoformat(), problem=str(error))
+    else:
+        counts = _counts(lab, kubernetes, "e2e", what=f"on Linux {release}")
+        result = OnKernel(kernel, release, *counts, day.isoformat(), signals)
+    _write_down_kernel(result)
+    return result
+
+
+def _signals(lab: Lab) -> tuple[str, Mapping[str, Had]]:
+    """Kernel of the nodes and levels of their signals, once every agent has published some."""
+
+    def published() -> tuple[str, Mapping[str, Had]] | None:
+        items = json.loads(_kubectl(lab, "get", "numanodes", "-o", "json"))["items"]
+        said = [i.get("status", {}).get("capabilities", {}).get("signals") for i in items]
+        return had({"items": items}) if said and all(said) else None
+
+    retry = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda found: found is None),
+        wait=tenacity.wait_fixed(5),
+        stop=tenacity.stop_after_delay(_LOADED_SECONDS),
+        retry_error_callback=lambda _: None,
+    )
+    found = retry(published)
+    if found is None:
+        raise LabError(f"no signal was published within {_LOADED_SECONDS:.0f} s of numapin's start")
+    return found
+
+
+def _write_down_kernel(result: OnKernel) -> None:
+    results, document = (
+        checkout() / "docs" / name for name in ("kernels.json", "compatibility.md")
+    )
+    merged = levels.merge(levels.read(results.read_text()), result, order=list(kernels.KERNELS))
+    results.write_text(levels.write(merged))
+    text = compatibility.splice(
+        document.read_text(), levels.tables(merged), begin=levels.BEGIN, end=levels.END
+    )
+    document.write_text(text)
 
 
 def _integration(lab: Lab, version: str, day: date) -> Result:
@@ -70,7 +139,7 @@ def _e2e(lab: Lab, version: str, day: date) -> Result:
     lab.up(
         topology=config.DEFAULT_TOPOLOGY,
         count=E2E_NODES,
-        kernel=guestroot.DEFAULT_KERNEL,
+        kernel=kernels.DEFAULT_KERNEL,
         kubernetes=version,
     )
     return _pytest(lab, version, "e2e", ran_on=lambda: _nodes(lab), day=day)
@@ -78,9 +147,21 @@ def _e2e(lab: Lab, version: str, day: date) -> Result:
 
 def _pytest(lab: Lab, version: str, suite: str, *, ran_on: Callable[[], str], day: date) -> Result:
     release = binaries.VERSIONS[version]
+    passed, failed, skipped = _counts(lab, version, suite, what=f"with Kubernetes {release}")
+    result = Result(release, suite, passed, failed, skipped, ran_on(), day.isoformat())
+    _write_down(result)
+    return result
+
+
+def _counts(lab: Lab, version: str, suite: str, *, what: str) -> tuple[int, int, int]:
+    """Run a suite; how many tests passed, failed and were skipped.
+
+    Raises:
+        LabError: not all of its tests have run.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
-        with lab.steps.step(f"{suite} tests with Kubernetes {release}"):
+        with lab.steps.step(f"{suite} tests {what}"):
             arguments = ["-q", "-m", _MARKERS[suite], f"--junitxml={report}"]
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", *arguments],
@@ -92,18 +173,10 @@ def _pytest(lab: Lab, version: str, suite: str, *, ran_on: Callable[[], str], da
         # An interrupted run leaves a report, too, in which nothing has failed.
         if done.returncode not in _ALL_RAN or not report.exists():
             raise LabError(
-                f"pytest ended with status {done.returncode} before all {suite} tests had run with "
-                f"Kubernetes {release}; nothing is written down of it"
+                f"pytest ended with status {done.returncode} before all {suite} tests had run "
+                f"{what}; nothing is written down of it"
             )
-        result = compatibility.of_junit(
-            report.read_text(),
-            kubernetes=release,
-            suite=suite,
-            ran_on=ran_on(),
-            date=day.isoformat(),
-        )
-    _write_down(result)
-    return result
+        return compatibility.counts(report.read_text(), what=f"{suite} test {what}")
 
 
 def _write_down(result: Result) -> None:
@@ -115,16 +188,19 @@ def _write_down(result: Result) -> None:
 
 def _nodes(lab: Lab) -> str:
     """Kernel and runtime of the nodes, as their kubelets say."""
-    argv = [lab.programs() / "kubectl", "--kubeconfig", lab.paths.kubeconfig]
-    said = subprocess.run(
-        [*map(str, argv), "get", "nodes", "-o", "json"], capture_output=True, text=True, check=False
-    )
-    if said.returncode != 0:
-        raise LabError(f"the nodes can't be listed: {said.stderr.strip()}")
+    listed = json.loads(_kubectl(lab, "get", "nodes", "-o", "json"))["items"]
     found = sorted(
         {
             f"Linux {info['kernelVersion']}, {info['containerRuntimeVersion']}"
-            for info in (node["status"]["nodeInfo"] for node in json.loads(said.stdout)["items"])
+            for info in (node["status"]["nodeInfo"] for node in listed)
         }
     )
     return "; ".join(found)
+
+
+def _kubectl(lab: Lab, *args: str) -> str:
+    argv = [lab.programs() / "kubectl", "--kubeconfig", lab.paths.kubeconfig, *args]
+    said = subprocess.run([*map(str, argv)], capture_output=True, text=True, check=False)
+    if said.returncode != 0:
+        raise LabError(f"kubectl {' '.join(args)}: {said.stderr.strip()}")
+    return said.stdout

@@ -207,8 +207,29 @@ def residency(spec: NumaPinSpec, observed: Observed, topology: Topology | None) 
         f"{share:.1f}% ({size(local)} of {size(total)})",
         wanted,
         f"{share:.1f}% of the memory ({size(local)} of {size(total)}) is on NUMA nodes {nodes}"
-        + (f"; {size(total - local)} elsewhere is no more than can't be moved" if little else ""),
+        + (f"; {size(total - local)} elsewhere is no more than can't be moved" if little else "")
+        + ("" if share >= least or little else left_behind(observed, nodes)),
     )
+
+
+def left_behind(observed: Observed, nodes: NodeSet) -> str:
+    """What of the memory elsewhere no pin moves: ``; of the rest …``, empty if none of it.
+
+    Neither move_pages(2) nor a write of cpuset.mems reaches pages that no process maps.
+
+    Args:
+        observed: what the agent saw.
+        nodes: the pin's NUMA nodes.
+    """
+    elsewhere = [m for m in observed.memory if m.node not in nodes]
+    kinds = (
+        (sum(m.page_cache or 0 for m in elsewhere), "page cache"),
+        (sum(m.shared or 0 for m in elsewhere), "tmpfs or shared memory"),
+    )
+    named = [f"{size(amount)} is {kind}" for amount, kind in kinds if amount > IMMOVABLE_BYTES]
+    if not named:
+        return ""
+    return f"; of the rest {' and '.join(named)}, which stays where it was first touched"
 
 
 def local_percent(spec: NumaPinSpec, observed: Observed, topology: Topology | None) -> float | None:

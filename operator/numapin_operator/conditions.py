@@ -143,6 +143,14 @@ def _condition(status: NumaPinStatus | None, kind: str) -> Condition | None:
     return next((c for c in (status.conditions if status else ()) if c.type == kind), None)
 
 
+def standing(status: NumaPinStatus) -> frozenset[str]:
+    """The reasons of Events that hold in a status."""
+    pinned = _condition(status, PINNED)
+    said = set() if pinned is None else {pinned.reason}
+    said.add("Pinned" if pinned is not None and pinned.status == "True" else "Unpinned")
+    return frozenset(said | ({status.verdict} if status.verdict else set()))
+
+
 def notes(old: NumaPinStatus | None, new: NumaPinStatus) -> tuple[Note, ...]:
     """The Events that the step from one status to the next is worth."""
     found: list[Note] = []

@@ -1,10 +1,14 @@
 """Events on pods: their JSON, and a bound on how many one pod can get.
 
-Transitions make Events; a pin that flaps would make them without end, so one reason is
-told of one pod at most once per ``QUIET_SECONDS``.
+Transitions make Events; a pin that flaps would make them without end. So one pod gets at most
+one in ``APART_SECONDS``, and of one reason at most one in ``QUIET_SECONDS``. What has to wait
+is told later if it still holds, so the last word is never lost. That somebody changed a cpuset
+is told in any case: the agent puts it right within seconds, and who did it is to be found out.
 """
 
 import socket
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -13,9 +17,21 @@ from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator.conditions import Note
 from numapin_operator.pods import Pod
 
+APART_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 300.0
+_OF_THE_PIN: Final = frozenset({"Pinned", "Unpinned", "NoAgent"})
+"""Reasons that tell whether the pod is pinned; all others are verdicts or their causes."""
+_HAPPENED: Final = frozenset({"Drifted"})
+"""Reasons that stay true after what they tell of has passed."""
 MESSAGE_CHARACTERS: Final = 1024
 """Longer messages are refused by the API server."""
+
+
+def _about(reason: str) -> str:
+    """What a note is about; of each there is at most one that waits."""
+    if reason in _HAPPENED:
+        return "past"
+    return "pin" if reason in _OF_THE_PIN else "verdict"
 
 
 def event(pod: Pod, note: Note, *, now: datetime, instance: str = "") -> dict[str, Any]:
@@ -60,25 +76,100 @@ def event(pod: Pod, note: Note, *, now: datetime, instance: str = "") -> dict[st
     }
 
 
+@dataclass(slots=True)
+class _Told:
+    """What one pod was told.
+
+    Attributes:
+        at: when last.
+        reasons: when last, by reason.
+        last: reason of the last one, by what it is about.
+        owed: not told yet, by what it is about.
+    """
+
+    at: float = float("-inf")
+    reasons: dict[str, float] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+    owed: dict[str, Note] = field(default_factory=dict)
+
+    def ready_at(self, note: Note) -> float:
+        """When a note may be told."""
+        quiet = self.reasons.get(note.reason, float("-inf")) + QUIET_SECONDS
+        return max(self.at + APART_SECONDS, quiet)
+
+
 class Restraint:
-    """Remembers what was told of whom."""
+    """Remembers what was told of whom, and what is still to be told.
+
+    Lost with the process: a restarted operator may be silent about a transition that it has
+    written, but says nothing twice.
+    """
 
     def __init__(self) -> None:
-        self._told: dict[tuple[str, str], float] = {}
+        self._pods: dict[str, _Told] = {}
         self._swept = float("-inf")
 
-    def allows(self, uid: str, reason: str, *, now: float) -> bool:
-        """Whether this may be told now; if so it counts as told.
+    def offer(self, uid: str, notes: Iterable[Note], *, standing: Set[str], now: float) -> None:
+        """Take in what a transition is worth.
 
         Args:
             uid: the pod's.
-            reason: the Event's.
+            notes: of the transition; each replaces what is owed about the same thing.
+            standing: reasons that hold now: what is owed of others is not true any more,
+                unless it tells of something that happened.
             now: monotonic seconds.
         """
+        self._sweep(now)
+        pod = self._pods.setdefault(uid, _Told())
+        true = standing | _HAPPENED
+        pod.owed = {about: note for about, note in pod.owed.items() if note.reason in true}
+        for note in notes:
+            about = _about(note.reason)
+            told = pod.reasons.get(note.reason, float("-inf"))
+            if pod.last.get(about) == note.reason and now - told < QUIET_SECONDS:
+                pod.owed.pop(about, None)  # back to what was said last
+            else:
+                pod.owed[about] = note
+
+    def due(self, uid: str, *, now: float) -> Note | None:
+        """What may be told now, warnings first; it then counts as told.
+
+        Args:
+            uid: the pod's.
+            now: monotonic seconds.
+        """
+        pod = self._pods.get(uid)
+        if pod is None:
+            return None
+        for about, note in sorted(pod.owed.items(), key=lambda x: x[1].type != "Warning"):
+            if pod.ready_at(note) <= now:
+                del pod.owed[about]
+                pod.at = pod.reasons[note.reason] = now
+                pod.last[about] = note.reason
+                if about == "past":
+                    pod.last.pop("verdict", None)  # that all is well again is news then
+                return note
+        return None
+
+    def wait(self, uid: str, *, now: float) -> float | None:
+        """Seconds until something is due; None when nothing is owed.
+
+        Args:
+            uid: the pod's.
+            now: monotonic seconds.
+        """
+        pod = self._pods.get(uid)
+        if pod is None or not pod.owed:
+            return None
+        return max(0.0, min(map(pod.ready_at, pod.owed.values())) - now)
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone."""
+        self._pods.pop(uid, None)
+
+    def _sweep(self, now: float) -> None:
         if now - self._swept > QUIET_SECONDS:
             self._swept = now
-            self._told = {k: t for k, t in self._told.items() if now - t <= QUIET_SECONDS}
-        if now - self._told.get((uid, reason), float("-inf")) <= QUIET_SECONDS:
-            return False
-        self._told[uid, reason] = now
-        return True
+            self._pods = {
+                u: p for u, p in self._pods.items() if p.owed or now - p.at <= QUIET_SECONDS
+            }

@@ -180,6 +180,8 @@ class Reconciler:
         if pod is None or pod.finished:
             self._heard.pop(key, None)
             if pin is not None:
+                self._restraint.forget(pin.pod_uid)
+            if pin is not None:
                 await self._delete(pin)
             return
         if pin is not None and pin.pod_uid != pod.uid:
@@ -204,6 +206,7 @@ class Reconciler:
             pin = await self._write_pin(pod, pin, decision)
             judgement = step.assess(decision, pin, seen=seen, now=self._now())
         await self._write_status(pod, pin, decision, judgement)
+        await self._tell(pod)
         self._look_again(pin, judgement)
 
     def _decide(self, pod: Pod, pin: PinRecord | None) -> step.Decision:
@@ -296,12 +299,20 @@ class Reconciler:
                     "because": judgement.message,
                 },
             )
-        for note in conditions.notes(old, new):
-            await self._tell(pod, note)
+        self._restraint.offer(
+            pod.uid,
+            conditions.notes(old, new),
+            standing=conditions.standing(new),
+            now=self._clock(),
+        )
 
-    async def _tell(self, pod: Pod, note: conditions.Note) -> None:
-        """Make an Event; one that can't be made is not worth doing anything again."""
-        if not self._restraint.allows(pod.uid, note.reason, now=self._clock()):
+    async def _tell(self, pod: Pod) -> None:
+        """Make the Event that is due; one that can't be made is not worth doing anything again."""
+        note = self._restraint.due(pod.uid, now=self._clock())
+        wait = self._restraint.wait(pod.uid, now=self._clock())
+        if wait is not None:
+            self.mark([pod.key], after=wait)
+        if note is None:
             return
         body = event(pod, note, now=self._now())
         try:

@@ -18,6 +18,7 @@ from numapin_operator.pods import Pod
 from numapin_operator.records import NodeRecord, PinRecord
 from numapin_operator.room import Pinned, Spot
 from numapin_operator.select import Choice, Invalid, select
+from numapin_operator.steady import steadied
 from numapin_operator.verdict import NOT_SEEN_YET, Judgement, Refusal, judge
 
 
@@ -225,7 +226,7 @@ def give_up(decision: Decision, judgement: Judgement) -> Decision:
 def assess(decision: Decision, pin: PinRecord, *, seen: Eyes, now: datetime) -> Judgement:
     """The verdict on a pin as it stands in the API."""
     status = pin.status()
-    return judge(
+    found = judge(
         decision.spec,
         None if status is None else status.observed,
         generation=pin.generation,
@@ -233,6 +234,7 @@ def assess(decision: Decision, pin: PinRecord, *, seen: Eyes, now: datetime) -> 
         refusal=decision.refusal,
         now=now,
     )
+    return steadied(found, status, generation=pin.generation)
 
 
 def status(

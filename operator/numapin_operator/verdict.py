@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from numapin_api.pin import Evidence, NumaPinSpec, Observed, Verdict
-from numapin_operator import checks
+from numapin_operator import checks, observing
 from numapin_operator.checks import Check, Eyes
 
 SILENT_AFTER: Final = timedelta(minutes=25)
@@ -52,6 +52,7 @@ class Judgement:
         local_percent: share of resident memory on the pin's NUMA nodes.
         cross_socket_pages_per_second: NUMA-balancing migrations between sockets.
         whole_window: a whole window was counted.
+        by_figures: it rests on the figures of a window, which the next one may gainsay.
     """
 
     verdict: Verdict
@@ -61,6 +62,17 @@ class Judgement:
     local_percent: float | None = None
     cross_socket_pages_per_second: float | None = None
     whole_window: bool = False
+    by_figures: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of the table: a verdict without what led to it."""
+
+    verdict: Verdict
+    message: str
+    evidence: Evidence | None = None
+    by_figures: bool = False
 
 
 def _said(found: tuple[Check, ...], names: tuple[str, ...] = ()) -> str:
@@ -73,19 +85,19 @@ _CONFLICTS: Final = frozenset({"Conflict", "OutsideParent"})
 _NO_ROOM: Final = frozenset({"NoRoom"})
 
 
-def _refused(spec: NumaPinSpec, observed: Observed) -> tuple[Verdict, str]:
+def _refused(spec: NumaPinSpec, observed: Observed) -> _Row:
     """What a problem that the agent reports makes of the pin."""
     problem = observed.problem
     if problem is None:
-        return "Ineffective", "the agent refused the pin and gave no reason"
+        return _Row("Ineffective", "the agent refused the pin and gave no reason")
     text = f"{problem.reason}: {problem.message}"
     if problem.reason in NOT_SEEN_YET:
-        return "Pending", text
+        return _Row("Pending", text)
     if problem.reason in _CONFLICTS:
-        return "Conflict", text
+        return _Row("Conflict", text)
     if problem.reason in _NO_ROOM:
-        return "Unplaceable", text
-    return "Ineffective", f"not pinned to socket {spec.socket}: {text}"
+        return _Row("Unplaceable", text)
+    return _Row("Ineffective", f"not pinned to socket {spec.socket}: {text}")
 
 
 def _drifted(observed: Observed, *, placed: bool) -> str | None:
@@ -113,21 +125,23 @@ def _silent(observed: Observed, now: datetime | None) -> bool:
 
 def _no_signal(  # noqa: PLR0911 (one return a row of the table)
     found: dict[str, Check], observed: Observed, seen: Eyes, now: datetime | None
-) -> str | None:
+) -> _Row | None:
     """The first reason why quiet counters prove nothing; None if they do."""
     if _silent(observed, now):
-        return "the agent has reported nothing for 25 minutes and more"
+        return _Row("NoSignal", "the agent has reported nothing for 25 minutes and more")
     for name in ("cpus", "residency"):
         if found[name].ok is None:
-            return found[name].message
+            return _Row("NoSignal", found[name].message)
     if found["hintFaults"].ok:
         return None
     if not seen.numa_balancing:
-        return "kernel.numa_balancing is off: the kernel samples and migrates nothing"
+        return _Row(
+            "NoSignal", "kernel.numa_balancing is off: the kernel samples and migrates nothing"
+        )
     if found["migrations"].ok is None:
-        return found["migrations"].message
+        return _Row("NoSignal", found["migrations"].message)
     if found["activity"].ok is not True:
-        return f"idle: {found['activity'].message}"
+        return _Row("NoSignal", f"idle: {found['activity'].message}", by_figures=True)
     return None
 
 
@@ -145,9 +159,7 @@ def _all_checks(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> tuple[Chec
     )
 
 
-def _uncounted(
-    spec: NumaPinSpec, found: dict[str, Check], seen: Eyes
-) -> tuple[Verdict, Evidence | None, str]:
+def _uncounted(spec: NumaPinSpec, found: dict[str, Check], seen: Eyes) -> _Row:
     """The verdict on a pin that is in force on a node where nothing can be counted.
 
     A cpuset of one socket's CPUs and NUMA nodes leaves the kernel nothing to migrate across,
@@ -156,14 +168,14 @@ def _uncounted(
     why = f"no counters: {seen.why('numaMigrations')}"
     residency = found["residency"]
     if residency.ok is False:
-        return "Ineffective", None, f"{residency.message}; {why}"
+        return _Row("Ineffective", f"{residency.message}; {why}")
     if spec.mems is None or found["mems"].ok is None:
-        return "NoSignal", None, f"{why}, and {found['mems'].message}"
+        return _Row("NoSignal", f"{why}, and {found['mems'].message}")
     if residency.ok is None or found["containers"].ok is None:
         unknown = residency if residency.ok is None else found["containers"]
-        return "NoSignal", None, f"{why}, and {unknown.message}"
+        return _Row("NoSignal", f"{why}, and {unknown.message}")
     told = "; ".join(found[name].message for name in ("cpus", "mems", "residency"))
-    return "Verified", "ByPlacement", f"by placement: {told}; {why}"
+    return _Row("Verified", f"by placement: {told}; {why}", "ByPlacement")
 
 
 def _pinned(  # noqa: PLR0911 (one return a row of the table)
@@ -172,37 +184,37 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
     seen: Eyes,
     now: datetime | None,
     all_checks: tuple[Check, ...],
-) -> tuple[Verdict, Evidence | None, str]:
+) -> _Row:
     """The verdict on a pin that the agent says is in force."""
     found = {c.name: c for c in all_checks}
     misplaced = tuple(c for c in all_checks[:3] if c.ok is False)
     problem = observed.problem
     because = "" if problem is None else f" ({problem.reason}: {problem.message})"
     if problem is not None and problem.reason in _CONFLICTS:
-        return "Conflict", None, f"{problem.reason}: {problem.message}"
+        return _Row("Conflict", f"{problem.reason}: {problem.message}")
     drift = _drifted(observed, placed=not misplaced)
     if drift is not None:
-        return "Drifted", None, drift
+        return _Row("Drifted", drift)
     if misplaced:
-        return "Ineffective", None, _said(misplaced) + because
+        return _Row("Ineffective", _said(misplaced) + because)
     if observed.counters is None and seen.blind:
         return _uncounted(spec, found, seen)
     if found["window"].ok is not True:
-        return "Pending", None, found["window"].message
+        return _Row("Pending", found["window"].message)
     wrong = tuple(
         c
         for c in all_checks
         if c.ok is False and c.name in {"residency", "migrations", "hintFaults"}
     )
     if wrong:
-        return "Ineffective", None, _said(wrong) + because
+        return _Row("Ineffective", _said(wrong) + because, by_figures=True)
     mute = _no_signal(found, observed, seen, now)
     if mute is not None:
-        return "NoSignal", None, mute
+        return mute
     told = _said(all_checks, ("residency", "migrations", "hintFaults"))
     if found["hintFaults"].ok:
-        return "Verified", "Measured", told
-    return "Verified", "ByPlacement", f"by placement: {told}"
+        return _Row("Verified", told, "Measured", by_figures=True)
+    return _Row("Verified", f"by placement: {told}", "ByPlacement", by_figures=True)
 
 
 def judge(  # noqa: PLR0913 (each is another witness)
@@ -237,28 +249,26 @@ def judge(  # noqa: PLR0913 (each is another witness)
             f"the agent has answered generation {observed.generation}, not yet {generation}",
         )
     found = _all_checks(spec, observed, sight)
-    share = checks.local_percent(spec, observed, sight.topology)
     counters = observed.counters
     level = sight.level("numaMigrations")
-    rate = None if counters is None or level == "none" else checks.crossing(counters, level)
-    verdict: Verdict
-    evidence: Evidence | None = None
     if spec.mode == "Observe":
-        verdict = "Observing"
-        message = "only observed: " + _said(found, ("residency", "migrations", "hintFaults"))
+        row = _Row("Observing", observing.told(spec, observed, sight))
     elif observed.phase == "Refused":
-        verdict, message = _refused(spec, observed)
+        row = _refused(spec, observed)
     elif observed.phase != "Pinned":
         problem = f": {observed.problem.message}" if observed.problem else ""
-        verdict, message = "Pending", _HANDS_OFF.get(observed.phase, observed.phase) + problem
+        row = _Row("Pending", _HANDS_OFF.get(observed.phase, observed.phase) + problem)
     else:
-        verdict, evidence, message = _pinned(spec, observed, sight, now, found)
+        row = _pinned(spec, observed, sight, now, found)
     return Judgement(
-        verdict=verdict,
-        message=message,
-        evidence=evidence,
+        verdict=row.verdict,
+        message=row.message,
+        evidence=row.evidence,
         checks=found,
-        local_percent=share,
-        cross_socket_pages_per_second=rate,
+        local_percent=checks.local_percent(spec, observed, sight.topology),
+        cross_socket_pages_per_second=None
+        if counters is None or level == "none"
+        else checks.crossing(counters, level),
         whole_window=found[-1].ok is True,
+        by_figures=row.by_figures,
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from support.bpf import no_bcc
+from support.bpf import no_bcc, no_bpf
 from support.capabilities import NEEDS, NUMBERS, table, under, why_not
 from support.fake_cgroups import FakeKernel
 from support.fake_systemd import Bus, FakeSystemd
@@ -68,6 +68,17 @@ attempt("look", look)
 for name, flags in (("move", MOVE), ("move all", MOVE_ALL)):
     attempt(name, lambda: calls.move(pid, pages([address]), 0, flags=flags))
 print(json.dumps(done))
+"""
+
+ALARM = """
+import json
+from numapin_agent.guard.kswapd import KswapdAlarm
+from numapin_api.errors import CounterError
+try:
+    KswapdAlarm().close()
+    print(json.dumps(True))
+except CounterError:
+    print(json.dumps(False))
 """
 
 WRITE = """
@@ -167,6 +178,14 @@ PROBED = {
 @pytest.mark.parametrize("kept", WITHHELD, ids=named)
 def test_moving_pages_needs_what_the_table_says(kept: frozenset[str], victim: tuple[str, str]):
     assert run(kept, PROBE, *victim) == {name: NEEDS[row] <= kept for name, row in PROBED.items()}
+
+
+@can_withhold
+@pytest.mark.skipif(no_bpf() is not None, reason=no_bpf() or "")
+@pytest.mark.parametrize("kept", WITHHELD, ids=named)
+def test_the_alarm_needs_what_the_table_says(kept: frozenset[str]):
+    wanted = NEEDS["hear at once that a socket runs out of memory"]
+    assert run(kept, ALARM) is (wanted <= kept)
 
 
 @can_withhold

@@ -13,7 +13,14 @@ from prometheus_client.core import Metric
 from support.chart import CHART, Helm, one, render
 
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.metrics import Meters, NodeFigures, PodFigures, node_families, pod_families
+from numapin_agent.metrics import (
+    MemoryFigures,
+    Meters,
+    NodeFigures,
+    PodFigures,
+    node_families,
+    pod_families,
+)
 from numapin_api.node import Signal
 from numapin_chart import dashboard
 from numapin_operator.metrics import Metrics, StoreCollector
@@ -39,7 +46,15 @@ def families() -> Iterator[Metric]:
     yield from agents.collect()
     yield from operators.collect()
     pod = PodFigures(
-        "default", "db", CgroupCounters(), {0: 1}, 0, pinned=True, moved_pages=0, moving=(0, 1)
+        "default",
+        "db",
+        CgroupCounters(),
+        {0: 1},
+        0,
+        pinned=True,
+        moved_pages=0,
+        moving=(0, 1),
+        drifts=0,
     )
     yield from pod_families([pod])
     yield from node_families(
@@ -51,6 +66,9 @@ def families() -> Iterator[Metric]:
             tracer_alive=True,
             loop_silent_seconds=0.0,
             writes_pending=0,
+            programs=(("hintFaults", "hint_fentry", True),),
+            counting_since=0.0,
+            memory=(MemoryFigures(0, 0, 1, 1),),
         )
     )
 
@@ -160,8 +178,30 @@ def test_dashboard_is_one_that_grafana_takes():
     assert len(set(ids)) == len(ids)
     places = {(p["gridPos"]["x"], p["gridPos"]["y"]) for p in made["panels"]}
     assert len(places) == len(ids)
-    assert [v["name"] for v in made["templating"]["list"]] == ["datasource", "namespace", "pod"]
-    assert all(p["datasource"]["uid"] == "${datasource}" for p in made["panels"])
+    variables = [v["name"] for v in made["templating"]["list"]]
+    assert variables == ["datasource", "node", "namespace", "pod"]
+    graphs = [p for p in made["panels"] if p["type"] != "row"]
+    assert all(p["datasource"]["uid"] == "${datasource}" for p in graphs)
+    assert [p["title"] for p in made["panels"] if p["type"] == "row"][:3] == [
+        "Cluster",
+        "Node",
+        "Pod",
+    ]
+    named = set(re.findall(r"\$(\w+)", json.dumps([p["targets"] for p in graphs])))
+    assert named - {"__rate_interval"} <= set(variables)
+
+
+def test_panels_do_not_overlap():
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads((CHART / "files/dashboard.json").read_text())["panels"]:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
 
 
 @pytest.mark.integration

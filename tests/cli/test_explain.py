@@ -63,6 +63,67 @@ def test_a_verified_pod_with_all_numbers(pin, numa_node, now, shown):
     assert row(said, "threads") == "threads 4 in one process"
 
 
+def test_what_the_pin_changed(pin, numa_node, now, shown):
+    e = explain(pin(), numa_node(), now=now)
+    assert [(c.name, c.before, c.after, c.direction) for c in e.effect] == [
+        ("pages between sockets", 800.0, 1.0, "better"),
+        ("all NUMA migrations", 1000.0, 2.0, "better"),
+        ("time migrating", 20.0, 0.0, "better"),
+        ("task moves between sockets", 30.0, 0.0, "better"),
+        ("local hint faults", 60.0, 99.8, "better"),
+        ("memory on its socket", 50.0, 99.0, "better"),
+    ]
+    said = shown(e)
+    assert row(said, "better pages") == "better pages between sockets 800.0 1.0 pages/s -100%"
+    assert row(said, "better local") == "better local hint faults 60.0 99.8 %"
+    assert not [step for step in next_steps(e) if "worse off" in step]
+
+
+def test_one_bad_window_is_shown_and_overturns_nothing(pin, numa_node, now):
+    bad = {"counters": {"crossSocketMigratedPages": 6000}, "windows": 1}
+    e = explain(pin(status={"observed": bad, "observedGeneration": 1}), numa_node(), now=now)
+    assert [c.name for c in e.checks if c.ok is False] == ["migrations"]
+    assert (e.verdict, e.verdict_now) == ("Verified", "Verified")
+    bad["windows"] = 2
+    e = explain(pin(status={"observed": bad, "observedGeneration": 1}), numa_node(), now=now)
+    assert e.verdict_now == "Ineffective"
+
+
+def test_harm_is_said_as_plainly(pin, numa_node, now, shown):
+    harmed = {
+        "crossSocketMigratedPages": 60 * 4000,
+        "migratedPages": 60 * 1050,
+        "hintFaultPagesLocal": 3000,
+        "hintFaultPagesRemote": 3000,
+    }
+    e = explain(pin(status={"observed": {"counters": harmed}}), numa_node(), now=now)
+    directions = {c.name: c.direction for c in e.effect}
+    assert directions["pages between sockets"] == "worse"
+    assert directions["all NUMA migrations"] == "same"  # a twentieth more
+    assert directions["local hint faults"] == "worse"
+    assert row(shown(e), "worse pages") == "worse pages between sockets 800.0 4,000.0 pages/s +400%"
+    (step,) = [step for step in next_steps(e) if "worse off" in step]
+    assert "pages between sockets 800.0 -> 4,000.0 pages/s" in step
+    assert "kubectl label pod redis-0 -n shop numapin.io/pin-" in step
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"baseline": None, "baselineMemory": None}, set()),
+        ({"counters": None}, {"memory on its socket"}),
+        ({"threads": 1}, {"pages between sockets", "memory on its socket"}),
+        ({"baseline": {"hintFaultPagesLocal": 1, "hintFaultPagesRemote": 1}}, set()),
+    ],
+)
+def test_what_is_not_comparable_is_left_out(pin, numa_node, now, change, left):
+    e = explain(pin(status={"observed": change}), numa_node(), now=now)
+    names = {c.name for c in e.effect}
+    assert left <= names
+    assert "local hint faults" not in names
+    assert bool(names) is (change.get("baselineMemory", 0) is not None)
+
+
 def observed(**change):
     return {"status": {"observed": change}}
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from support.world import NAMESPACE, World, container, pod, resources
 
 from numapin_api.names import API_VERSION
-from numapin_lab import config, guestroot
+from numapin_lab import config, kernels
 from numapin_lab.demo.cluster import Cluster
 from numapin_lab.lab import Lab
 from numapin_lab.steps import Steps
@@ -70,7 +70,7 @@ def world(pytestconfig: pytest.Config) -> Iterator[World]:
         lab.up(
             topology=now.topology if now else config.DEFAULT_TOPOLOGY,
             count=max(2, len(now.nodes) if now else 0),
-            kernel=now.kernel if now else guestroot.DEFAULT_KERNEL,
+            kernel=now.kernel if now else kernels.DEFAULT_KERNEL,
         )
         lab.deploy()
     running = World(lab, Cluster(lab.paths.kubeconfig))

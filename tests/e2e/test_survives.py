@@ -57,7 +57,7 @@ def test_drift_is_repaired_and_told(world: World):
             for e in world.events("besteffort")
             if re.search("drift", f"{e.reason} {e.message}", re.IGNORECASE)
         ],
-        seconds=60,
+        seconds=120,
         what="an Event tells of the drift",
     )
     observed = eventually(

@@ -4,7 +4,7 @@ import pytest
 
 from numapin_api.errors import LabError
 from numapin_lab import compatibility
-from numapin_lab.compatibility import BEGIN, END, Result, of_junit
+from numapin_lab.compatibility import BEGIN, END, Result
 from numapin_lab.paths import checkout
 
 
@@ -27,23 +27,20 @@ def report(**counts: int) -> str:
     ],
 )
 def test_counts_of_a_report(counts, found):
-    made = of_junit(
-        report(**counts), kubernetes="v1.33.13", suite="e2e", ran_on="x", date="2026-11-23"
-    )
-    assert (made.passed, made.failed, made.skipped) == found
+    assert compatibility.counts(report(**counts), what="e2e test") == found
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "can't be read"),
-        ("<testsuites/>", "no e2e test ran with Kubernetes v1.33.13"),
-        (report(tests=0), "no e2e test ran with Kubernetes v1.33.13"),
+        ("<testsuites/>", "no e2e test with Kubernetes v1.33.13 ran"),
+        (report(tests=0), "no e2e test with Kubernetes v1.33.13 ran"),
     ],
 )
 def test_a_report_of_nothing_is_no_result(text, words):
     with pytest.raises(LabError, match=words):
-        of_junit(text, kubernetes="v1.33.13", suite="e2e", ran_on="x", date="2026-11-23")
+        compatibility.counts(text, what="e2e test with Kubernetes v1.33.13")
 
 
 def test_a_new_result_replaces_that_of_its_minor_version_and_suite():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from numapin_api.errors import LabError
-from numapin_lab import binaries, compatibility, config, guestroot, matrix
+from numapin_lab import binaries, compatibility, config, kernels, matrix
 from numapin_lab.lab import Lab
 from numapin_lab.steps import Steps
 
@@ -102,7 +102,7 @@ def test_rows_differ_by_the_version_alone(docs, monkeypatch):
     same = {
         "topology": config.DEFAULT_TOPOLOGY,
         "count": 2,
-        "kernel": guestroot.DEFAULT_KERNEL,
+        "kernel": kernels.DEFAULT_KERNEL,
     }
     assert lab.asked == [same, same]
     results = compatibility.read((docs / "compatibility.json").read_text())

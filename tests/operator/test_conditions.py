@@ -1,14 +1,23 @@
 """Conditions keep their times, and Events tell transitions only."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from numapin_api.base import Condition
 from numapin_api.pin import CpusMems, NumaPinSpec, NumaPinStatus, Observed, Problem, Verdict
 from numapin_operator.checks import Check
-from numapin_operator.conditions import Claim, Note, claims, notes, settle
-from numapin_operator.events import MESSAGE_CHARACTERS, QUIET_SECONDS, Restraint, event
+from numapin_operator.conditions import Claim, Note, claims, notes, settle, standing
+from numapin_operator.events import (
+    APART_SECONDS,
+    MESSAGE_CHARACTERS,
+    QUIET_SECONDS,
+    Restraint,
+    event,
+)
 from numapin_operator.pods import Key, Pod
 from numapin_operator.verdict import Judgement, Refusal
 
@@ -271,10 +280,104 @@ def test_event_names_of_long_pod_names_are_valid():
     assert ".." not in name
 
 
-def test_flapping_makes_few_events():
+@pytest.mark.parametrize(
+    ("now", "holds"),
+    [
+        (PENDING, {"Unpinned", "AwaitingAgent", "Pending"}),
+        (status("Verified"), {"Pinned", "InForce", "Verified"}),
+        (NO_ROOM, {"Unpinned", "NoRoom", "Unplaceable"}),
+    ],
+)
+def test_what_an_event_may_still_say(now, holds):
+    assert standing(now) == holds
+
+
+def note(reason: str) -> Note:
+    return Note("Normal" if reason in {"Pinned", "Verified"} else "Warning", reason, "m")
+
+
+def told(restraint: Restraint, *, at: float, uid: str = "a") -> str | None:
+    found = restraint.due(uid, now=at)
+    return None if found is None else found.reason
+
+
+def offer(restraint: Restraint, *reasons: str, at: float, uid: str = "a") -> None:
+    restraint.offer(uid, map(note, reasons), standing={*reasons, "Pinned"}, now=at)
+
+
+def test_two_transitions_at_once_are_told_a_minute_apart_warnings_first():
     restraint = Restraint()
-    assert restraint.allows("a", "Drifted", now=0)
-    assert not restraint.allows("a", "Drifted", now=QUIET_SECONDS)
-    assert restraint.allows("a", "Verified", now=1)
-    assert restraint.allows("b", "Drifted", now=1)
-    assert restraint.allows("a", "Drifted", now=QUIET_SECONDS + 1)
+    offer(restraint, "Pinned", "Ineffective", at=0)
+    assert told(restraint, at=0) == "Ineffective"
+    assert told(restraint, at=APART_SECONDS - 1) is None
+    assert restraint.wait("a", now=10) == APART_SECONDS - 10
+    assert told(restraint, at=APART_SECONDS) == "Pinned"
+    assert restraint.wait("a", now=APART_SECONDS) is None
+
+
+def test_what_no_longer_holds_when_its_time_has_come_is_not_told():
+    restraint = Restraint()
+    offer(restraint, "Pinned", at=0)
+    assert told(restraint, at=0) == "Pinned"
+    offer(restraint, "Ineffective", at=10)
+    offer(restraint, at=20)
+    assert restraint.wait("a", now=20) is None
+
+
+def test_a_drift_is_told_though_it_was_put_right_meanwhile_and_then_what_came_of_it():
+    restraint = Restraint()
+    offer(restraint, "Verified", at=0)
+    assert told(restraint, at=0) == "Verified"
+    offer(restraint, "Drifted", at=10)
+    offer(restraint, "NoSignal", at=20)
+    offer(restraint, "Verified", at=30)
+    assert told(restraint, at=APART_SECONDS) == "Drifted"
+    offer(restraint, "Verified", at=90)
+    assert told(restraint, at=QUIET_SECONDS) == "Verified"
+
+
+def test_back_to_what_was_said_last_is_no_news():
+    restraint = Restraint()
+    offer(restraint, "Verified", at=0)
+    assert told(restraint, at=0) == "Verified"
+    offer(restraint, "Ineffective", at=10)
+    offer(restraint, "Verified", at=20)
+    assert restraint.wait("a", now=20) is None
+
+
+def test_the_same_reason_is_told_again_after_a_while():
+    restraint = Restraint()
+    for at in (0, 100, 200):
+        offer(restraint, "Drifted", at=at)
+        assert told(restraint, at=at) == ("Drifted" if at == 0 else None)
+    offer(restraint, "Drifted", at=QUIET_SECONDS)
+    assert told(restraint, at=QUIET_SECONDS) == "Drifted"
+
+
+def test_pods_do_not_share_their_minute():
+    restraint = Restraint()
+    for uid in "ab":
+        offer(restraint, "Drifted", at=1, uid=uid)
+        assert told(restraint, at=1, uid=uid) == "Drifted"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 90), st.sampled_from(["Verified", "Ineffective", "NoSignal"])),
+        max_size=60,
+    )
+)
+def test_whatever_flaps_one_pod_gets_one_event_a_minute_and_the_last_word_is_told(steps):
+    restraint, now, made, last = Restraint(), 0, [], ""
+    for seconds, reason in steps:
+        for now in range(now, now + seconds + 1):  # noqa: B020
+            if (reason_told := told(restraint, at=now)) is not None:
+                made.append((now, reason_told))
+        if reason != last:
+            offer(restraint, reason, at=now)
+        last = reason
+    while (wait := restraint.wait("a", now=now)) is not None:
+        now += int(wait)
+        made.append((now, told(restraint, at=now)))
+    assert all(b[0] - a[0] >= APART_SECONDS for a, b in pairwise(made))
+    assert not last or made[-1][1] == last

@@ -37,7 +37,7 @@ def eyes(
     return Eyes(
         topology=machine(text),
         numa_balancing=balancing,
-        levels={"numaMigrations": migrations, "hintFaults": faults},
+        levels={"numaMigrations": migrations, "hintFaults": faults, "taskMigrations": "fentry"},
         reasons={"numaMigrations": "BPF is not allowed", "hintFaults": "BPF is not allowed"},
         kernel=kernel,
     )
@@ -69,6 +69,23 @@ def observed(**more: object) -> Observed:
         "counters": counters(),
     }
     return Observed.model_validate(given_ | more)
+
+
+def kinds(*, tmpfs: int, cache: int) -> list[NodeBytes]:
+    """80 MiB on the pin's node, 320 on the other, so much of it tmpfs and page cache."""
+    far, near = memory(N0=320, N1=80)
+    return [far.model_copy(update={"page_cache": cache * MIB, "shared": tmpfs * MIB}), near]
+
+
+def dead(why: str) -> Eyes:
+    """What is left to see when the tracer has died."""
+    names = ("numaMigrations", "hintFaults", "taskMigrations")
+    return Eyes(
+        topology=machine(TWO),
+        levels=dict.fromkeys(names, "none"),
+        reasons=dict.fromkeys(names, why),
+        kernel="6.12.1",
+    )
 
 
 def spec(**more: object) -> NumaPinSpec:
@@ -396,6 +413,84 @@ WIDE = CpusMems(cpus="0-7", mems="0-1")
         ),
         pytest.param(
             SPEC,
+            observed(),
+            dead("the program no longer counts"),
+            "NoSignal",
+            "not counted: the program no longer counts",
+            id="tracer died after it had counted",
+        ),
+        pytest.param(
+            SPEC,
+            observed(memory=kinds(tmpfs=300, cache=20)),
+            eyes(),
+            "Ineffective",
+            "20.0% of the memory (80.0 MiB of 400.0 MiB) is on NUMA nodes 1; of the rest 20.0 MiB "
+            "is page cache and 300.0 MiB is tmpfs or shared memory, which stays where it was "
+            "first touched",
+            id="tmpfs and page cache left behind",
+        ),
+        pytest.param(
+            SPEC,
+            observed(memory=kinds(tmpfs=0, cache=3)),
+            eyes(),
+            "Ineffective",
+            "is on NUMA nodes 1",
+            id="hardly any page cache left behind: it is not what is wrong",
+        ),
+        pytest.param(
+            spec(mems=None),  # onUnplaceable CpuOnly: memory Strict, and no node to bind it to
+            observed(effective=CpusMems(cpus="4-7", mems="0-1")),
+            eyes(),
+            "Verified/Measured",
+            "99.7% of the memory",
+            id="CpuOnly, memory followed",
+        ),
+        pytest.param(
+            spec(mems=None),
+            observed(
+                effective=CpusMems(cpus="4-7", mems="0-1"), memory=memory(N0=400), counters=QUIET
+            ),
+            eyes(),
+            "Ineffective",
+            "0.0% of the memory",
+            id="CpuOnly, memory elsewhere",
+        ),
+        pytest.param(
+            SPEC,
+            observed(
+                effective=CpusMems(cpus="4-7", mems="0-1"),
+                problem=Problem(reason="RanLow", message="NUMA nodes 1 ran low"),
+            ),
+            eyes(),
+            "Ineffective",
+            "memory may come from NUMA nodes 0-1, not 1 (RanLow: NUMA nodes 1 ran low)",
+            id="Strict was widened rather than killed",
+        ),
+        pytest.param(
+            spec(memory="Preferred"),
+            observed(
+                effective=CpusMems(cpus="4-7", mems="0-1"),
+                memory=memory(N0=100, N1=300),
+                problem=Problem(reason="RanLow", message="NUMA nodes 1 ran low"),
+            ),
+            eyes(),
+            "Ineffective",
+            "75.0% of the memory (300.0 MiB of 400.0 MiB) is on NUMA nodes 1 (RanLow",
+            id="Preferred was widened, and much went elsewhere",
+        ),
+        pytest.param(
+            spec(memory="Preferred"),
+            observed(
+                effective=CpusMems(cpus="4-7", mems="0-1"),
+                problem=Problem(reason="RanLow", message="NUMA nodes 1 ran low"),
+            ),
+            eyes(),
+            "Verified/Measured",
+            "99.7% of the memory",
+            id="Preferred was widened, and hardly anything went elsewhere",
+        ),
+        pytest.param(
+            SPEC,
             observed(counters=None),
             eyes(migrations="none", faults="none"),
             "Verified/ByPlacement",
@@ -464,8 +559,57 @@ WIDE = CpusMems(cpus="0-7", mems="0-1")
             observed(phase="Observing", effective=WIDE),
             eyes(),
             "Observing",
-            "99.7% of the memory",
+            "only observed: it would be pinned to socket 1: CPUs 4-7, memory nodes 1; 99.7% of its "
+            "memory is there already, 1.0 MiB elsewhere; the most that it can gain is an end of "
+            "1.0% remote of 1000 sampled pages, over 60 s",
             id="observing",
+        ),
+        pytest.param(
+            spec(mode="Observe"),
+            observed(
+                phase="Observing",
+                effective=WIDE,
+                counters=counters(
+                    migrated_pages=120_000,
+                    cross_socket_migrated_pages=90_000,
+                    migration_nanoseconds=1_200_000_000,
+                    cross_socket_task_migrations=150,
+                    hint_fault_pages_remote=660,
+                ),
+            ),
+            eyes(),
+            "Observing",
+            "an end of 1500.0 pages/s of cross-socket migrations, 20.0 ms/s spent migrating, "
+            "2.5 thread moves/s between sockets, 40.0% remote of 1650 sampled pages, over 60 s",
+            id="observing: everything to gain",
+        ),
+        pytest.param(
+            spec(mode="Observe"),
+            observed(
+                phase="Observing",
+                threads=1,
+                counters=counters(migrated_pages=600, hint_fault_pages_remote=9999),
+            ),
+            eyes(migrations="cgroup"),
+            "Observing",
+            "an end of 10.0 pages/s of NUMA migrations, over 60 s",
+            id="observing: what is not valid is not promised",
+        ),
+        pytest.param(
+            spec(mode="Observe"),
+            observed(phase="Observing", counters=QUIET),
+            eyes(),
+            "Observing",
+            "nothing to gain was seen within 60 s",
+            id="observing: nothing to gain",
+        ),
+        pytest.param(
+            spec(mode="Observe", mems=None, memory="None"),
+            observed(phase="Observing", counters=None, memory=[]),
+            eyes(),
+            "Observing",
+            "CPUs 4-7, memory as it is; what it can gain is not counted yet",
+            id="observing: not counted yet, CPUs only",
         ),
         pytest.param(
             spec(memory="Preferred"),
@@ -642,3 +786,17 @@ def test_verified_never_comes_with_a_contradiction(seen: Observed, sight: Eyes):
     assert False not in {by_name[n] for n in ("cpus", "mems", "containers", "migrations")}
     assert by_name["cpus"] is by_name["window"] is by_name["residency"] is True
     assert (found.evidence == "Measured") is (by_name["hintFaults"] is True)
+
+
+def test_a_dead_program_makes_silence_prove_nothing_and_is_named():
+    """As the agent reports it: the levels are none because of the program, the zeros go on."""
+    why = "program migrate_end of numaMigrations is not attached any more"
+    sight = Eyes(
+        topology=machine(TWO),
+        levels={"numaMigrations": "none", "hintFaults": "none"},
+        reasons={"numaMigrations": why, "hintFaults": why},
+        kernel="6.12.1",
+    )
+    found = judge(SPEC, observed(counters=QUIET), generation=1, seen=sight)
+    assert found.verdict == "NoSignal"
+    assert why in found.message

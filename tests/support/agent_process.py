@@ -73,6 +73,12 @@ class FakeNode:
         """The pod's cgroup goes."""
         shutil.rmtree(self.kernel.paths.cgroup / f"kubepods/burstable/pod{uid}")
 
+    def free(self, node: int, kib: int) -> None:
+        """So much memory of a NUMA node is free from now on, and nothing can be reclaimed."""
+        file = self.root / f"sys/devices/system/node/node{node}/meminfo"
+        (total,) = (x for x in file.read_text().splitlines() if "MemTotal" in x)
+        file.write_text(f"{total}\nNode {node} MemFree: {kib:>15} kB\n")
+
     def effective(self, uid: str) -> tuple[str, str]:
         """The pod's effective CPUs and NUMA nodes."""
         pod = self.kernel.paths.cgroup / f"kubepods/burstable/pod{uid}"
@@ -161,6 +167,10 @@ class _Settling(FileCpusets):
         super().apply(pod, cpus=cpus, mems=mems)
         self._kernel.settle(pod.path)
 
+    def widen_mems(self, pod: PodCgroup, mems: NodeSet) -> None:
+        super().widen_mems(pod, mems)
+        self._kernel.settle(pod.path)
+
     def release(self, pod: PodCgroup) -> None:
         super().release(pod)
         self._kernel.settle(pod.path)
@@ -172,6 +182,7 @@ def _pinner(
     *,
     eyes: Eyes,
     moved: Callable[[str], None],
+    exposure_changed: Callable[[], None],
     state_dir: Path,
 ) -> Pinner:
     mover = PageMover(proc=paths.proc, calls=MovePages(), available=eyes.available)
@@ -183,7 +194,7 @@ def _pinner(
         now=lambda: datetime.now(UTC),
         clock=time.monotonic,
     )
-    return Pinner(host, tools)
+    return Pinner(host, tools, exposure_changed=exposure_changed)
 
 
 def _make(config: AgentConfig) -> Agent:

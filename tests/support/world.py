@@ -20,12 +20,14 @@ from numapin_api.names import PIN_LABEL, PIN_LABEL_VALUE
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_lab import nodes, ports
-from numapin_lab.demo.cluster import AGENT_SELECTOR, Cluster, eventually
+from numapin_lab.demo.cluster import AGENT_SELECTOR, OPERATOR_SELECTOR, Cluster, eventually
 from numapin_lab.lab import Lab
 
 IMAGE = "localhost/numapin-workloads:lab"
 NAMESPACE = "e2e"
-METRICS_PORT = 9465
+AGENT_PORT = 9465
+OPERATOR_PORT = 8081
+"""Where metrics are served."""
 SLEEP = "trap 'exit 0' TERM; sleep infinity & wait"
 """A shell as PID 1 that ends at once when it is told to, and costs an emulated CPU nothing."""
 _COMMAND_SECONDS = 240
@@ -235,15 +237,30 @@ class World:
     @contextmanager
     def agent_http(self, node: str) -> Iterator[str]:
         """URL of a node's agent, through a port-forward that ends with the block."""
-        agent = self.agent(node)
-        port = ports.choose(("agent",))["agent"]
+        with self._forwarded(self.agent(node), AGENT_PORT) as url:
+            yield url
+
+    @contextmanager
+    def operator_http(self) -> Iterator[str]:
+        """URL of the operator's metrics, likewise."""
+        operator = eventually(
+            lambda: self.cluster.component(OPERATOR_SELECTOR),
+            seconds=300,
+            what="the operator is ready",
+        )
+        with self._forwarded(operator, OPERATOR_PORT) as url:
+            yield url
+
+    @contextmanager
+    def _forwarded(self, to: client.V1Pod, port_there: int) -> Iterator[str]:
+        port = ports.choose(("forward",))["forward"]
         forward = subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "KILL", "--"),
                 str(self.lab.programs() / "kubectl"),
                 *("--kubeconfig", str(self.lab.paths.kubeconfig), "port-forward"),
-                *("-n", str(agent.metadata.namespace), f"pod/{agent.metadata.name}"),
-                f"{port}:{METRICS_PORT}",
+                *("-n", str(to.metadata.namespace), f"pod/{to.metadata.name}"),
+                f"{port}:{port_there}",
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -251,7 +268,9 @@ class World:
         url = f"http://127.0.0.1:{port}"
         try:
             eventually(
-                lambda: get(f"{url}/healthz")[0] == 200, seconds=120, what="the agent answers"
+                lambda: get(f"{url}/metrics")[0] == 200,
+                seconds=120,
+                what=f"{to.metadata.name} answers",
             )
             yield url
         finally:

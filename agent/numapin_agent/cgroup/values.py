@@ -5,7 +5,7 @@ an error, because guessing at memory figures would let a wrong verdict through.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from numapin_api.cpulist import CpuSet, NodeSet
@@ -33,15 +33,17 @@ Page cache that nobody maps stays where it is until it is reclaimed.
 """
 
 
-class _Sums(NamedTuple):
-    """Which sums a key of memory.numa_stat is part of."""
-
-    resident: bool
-    movable: bool
-
-
-_COUNTED = {
-    key: _Sums(key in RESIDENT_KEYS, key in MOVABLE_KEYS) for key in (*RESIDENT_KEYS, *MOVABLE_KEYS)
+_SUMS = ("resident", "movable", "file", "shmem")
+"""The fields of ``Residency``."""
+_COUNTED: Mapping[str, tuple[str, ...]] = {
+    key: tuple(
+        name
+        for name, keys in zip(
+            _SUMS, (RESIDENT_KEYS, MOVABLE_KEYS, ("file",), ("shmem",)), strict=True
+        )
+        if key in keys
+    )
+    for key in (*RESIDENT_KEYS, *MOVABLE_KEYS, "shmem")
 }
 
 
@@ -62,10 +64,14 @@ class Residency:
     Attributes:
         resident: bytes per NUMA node: anonymous, file and kernel memory, once each.
         movable: bytes per NUMA node that some process maps.
+        file: of the resident ones, files; tmpfs and shared memory among them.
+        shmem: of these, tmpfs and shared memory.
     """
 
     resident: Mapping[int, int]
     movable: Mapping[int, int]
+    file: Mapping[int, int] = field(default_factory=dict)
+    shmem: Mapping[int, int] = field(default_factory=dict)
 
     def off(self, nodes: NodeSet) -> int:
         """Movable bytes on any other NUMA node."""
@@ -78,23 +84,21 @@ def parse_numa_stat(text: str) -> Residency:
     Raises:
         CgroupError: a field is not ``N<node>=<bytes>``.
     """
-    resident: dict[int, int] = {}
-    movable: dict[int, int] = {}
+    sums: dict[str, dict[int, int]] = {name: {} for name in _SUMS}
     for line in text.splitlines():
         key, _, rest = line.partition(" ")
         into = _COUNTED.get(key)
         if into is None:
             continue
-        for field in rest.split():
-            name, _, size = field.partition("=")
+        for part in rest.split():
+            name, _, size = part.partition("=")
             if not (name[:1] == "N" and name[1:].isdecimal() and size.isdecimal()):
-                raise CgroupError(f"memory.numa_stat: {field!r} in {line!r} is not N<node>=<bytes>")
+                raise CgroupError(f"memory.numa_stat: {part!r} in {line!r} is not N<node>=<bytes>")
             node, count = int(name[1:]), int(size)
-            if into.resident:
-                resident[node] = resident.get(node, 0) + count
-            if into.movable:
-                movable[node] = movable.get(node, 0) + count
-    return Residency(resident=resident, movable=movable)
+            for name_of_sum in into:
+                bytes_by_node = sums[name_of_sum]
+                bytes_by_node[node] = bytes_by_node.get(node, 0) + count
+    return Residency(**sums)
 
 
 def parse_flat_keyed(text: str, key: str) -> int | None:

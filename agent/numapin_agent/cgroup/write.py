@@ -38,6 +38,13 @@ class CpusetWriter(Protocol):
             SystemdError: see ``apply``.
         """
 
+    def widen_mems(self, pod: PodCgroup, mems: NodeSet) -> None:
+        """Add memory nodes at once, from any thread; systemd is not told and must be later.
+
+        Raises:
+            CgroupError: see ``apply``.
+        """
+
     def release(self, pod: PodCgroup) -> None:
         """Give the pod its parent's effective cpuset back and forget ours.
 
@@ -62,6 +69,13 @@ class FileCpusets:
     def narrow_mems(self, pod: PodCgroup, mems: NodeSet) -> None:
         """See ``CpusetWriter.narrow_mems``."""
         self.apply(pod, mems=mems)
+
+    def widen_mems(self, pod: PodCgroup, mems: NodeSet) -> None:
+        """See ``CpusetWriter.widen_mems``: nodes that are there already keep their pages.
+
+        mm/mempolicy.c ``do_migrate_pages`` leaves out source nodes that are targets as well.
+        """
+        files.write(pod.root, pod.path / "cpuset.mems", str(mems))
 
     def release(self, pod: PodCgroup) -> None:
         """See ``CpusetWriter.release``.
@@ -113,6 +127,10 @@ class SystemdCpusets:
         """
         self._files.narrow_mems(pod, mems)
         self.apply(pod, mems=mems)
+
+    def widen_mems(self, pod: PodCgroup, mems: NodeSet) -> None:
+        """See ``CpusetWriter.widen_mems``: PID 1 may take seconds, and the pod has none."""
+        self._files.widen_mems(pod, mems)
 
     def release(self, pod: PodCgroup) -> None:
         """See ``CpusetWriter.release``.

@@ -32,10 +32,12 @@ class Probed:
     Attributes:
         level: how it is had.
         reason: why not better.
+        programs: what has to run for it, by name.
     """
 
     level: Level
     reason: str | None
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,9 @@ def _collect(channel: socket.socket, request: Request, got: _Collected, deadline
         message, fds = received
         if "signal" in message:
             got.fds += zip(message["roles"], fds, strict=True)
-            got.signals[message["signal"]] = Probed(message["level"], message["reason"])
+            got.signals[message["signal"]] = Probed(
+                message["level"], message["reason"], tuple(message.get("programs", ()))
+            )
         got.done = message.get("done")
         got.unavailable = message.get("unavailable")
 

@@ -246,6 +246,7 @@ def serve_signals(channel: socket.socket, request: Request, prepared: Plan) -> N
                     "level": attempt.level,
                     "reason": one.reason,
                     "roles": list(fds),
+                    "programs": [program.name for program in attempt.programs],
                 }
                 send(channel, message, list(fds.values()))
                 pending.remove(one)

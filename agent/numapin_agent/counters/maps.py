@@ -57,6 +57,15 @@ class PerCpuHash:
         there = {key: value for key, value in found if value is not None}
         return b"".join(there), b"".join(there.values())
 
+    def full(self) -> bool:
+        """Whether no other entry finds room.
+
+        Raises:
+            OSError: bpf(2) failed.
+        """
+        keys, _ = self.entries()
+        return len(keys) // self.key_size >= syscalls.map_info(self.fd).max_entries
+
     def delete(self, key: bytes) -> bool:
         """Remove an entry; False when it was not there."""
         return syscalls.map_delete(self.fd, key)

@@ -9,16 +9,19 @@ import os
 import platform
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import Final, Self
 
 from numapin_agent.counters import syscalls
-from numapin_agent.counters.canary import canary
+from numapin_agent.counters.checkup import Checkup
 from numapin_agent.counters.handover import Request
-from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, Probed, load
+from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, load
 from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import (
     FIELDS,
     KEY_SIZE,
@@ -86,15 +89,23 @@ class Counters:
         topology: of the machine.
         possible: CPUs the kernel may ever bring up; values come for each of them.
         fallback: whether memory.stat has the kernel's own count of migrated pages.
+        vmstat: the kernel's own books, to check the programs by.
     """
 
     def __init__(
-        self, loaded: Loaded, *, topology: Topology, possible: CpuSet, fallback: bool
+        self,
+        loaded: Loaded,
+        *,
+        topology: Topology,
+        possible: CpuSet,
+        fallback: bool,
+        vmstat: Path,
     ) -> None:
+        self._checkup = Checkup(vmstat)
         self._probed = dict(loaded.signals)
         migrations = self._probed["numaMigrations"]
         if migrations.level == "none" and fallback:
-            self._probed["numaMigrations"] = Probed("cgroup", migrations.reason)
+            self._probed["numaMigrations"] = replace(migrations, level="cgroup")
         self._lock = RLock()
         self._fds = loaded.fds
         self._cost = loaded.cost
@@ -149,7 +160,13 @@ class Counters:
         )
         loaded = load(request, options)
         fallback = _has_fallback(paths)
-        return cls(loaded, topology=topology, possible=possible, fallback=fallback)
+        return cls(
+            loaded,
+            topology=topology,
+            possible=possible,
+            fallback=fallback,
+            vmstat=paths.vmstat,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -243,23 +260,62 @@ class Counters:
         except OSError as error:
             raise CounterError(f"programs can't be asked: {error.strerror}") from error
 
-    def alive(self) -> bool:
-        """Whether the programs are loaded and an event of our own is counted.
+    def faults(self) -> tuple[Fault, ...]:
+        """Programs that no longer count, found out by asking and by events of our own.
 
-        The event, a page of this process moved to another NUMA node, needs two nodes and the
-        numaMigrations or pinMoves programs; without them only loadedness is checked.
+        Raises:
+            CounterError: the counters can't be read, so nothing is known of any program.
         """
         with self._lock:
-            if not self._descriptors("link:"):
-                return False
+            found: tuple[Fault, ...] | None = None
             try:
-                self.lost()
-                if not self._descriptors("link:migrate_end"):
-                    return True
-                nodes = [n.id for n in self._topology.nodes if n.memory_bytes > 0]
-                return canary(nodes, self._moved_by_syscalls) is not False
-            except (OSError, CounterError):
-                return False
+                found = self._checkup(self)
+            finally:
+                if found != ():
+                    self._fds = tuple(one for one in self._fds if syscalls.is_ours(one[1]))
+            return found
+
+    @property
+    def topology(self) -> Topology:
+        """Of the machine, as the programs were told last."""
+        return self._topology
+
+    def attachments(self) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """By program the descriptors of it and of what attaches it."""
+        with self._lock:
+            names = dict.fromkeys(program for _, program in self.roster()) if self._fds else {}
+            return {
+                name: tuple(
+                    zip_longest(
+                        self._descriptors(f"program:{name}"),
+                        self._descriptors(f"link:{name}"),
+                        fillvalue=-1,  # lost: no descriptor at all
+                    )
+                )
+                for name in names
+            }
+
+    def signals_of(self, program: str) -> tuple[str, ...]:
+        """Which signals a program is needed for."""
+        return tuple(name for name, probed in self._probed.items() if program in probed.programs)
+
+    def roster(self) -> tuple[tuple[str, str], ...]:
+        """Signal and program, of all programs that are attached."""
+        return tuple(
+            (name, one) for name, probed in self._probed.items() for one in probed.programs
+        )
+
+    def full(self) -> tuple[str, ...]:
+        """Signals whose table has no room for another cgroup.
+
+        Raises:
+            CounterError: a map can't be read.
+        """
+        try:
+            with self._lock:
+                return tuple(name for name, one in self._maps.items() if one.full())
+        except OSError as error:
+            raise CounterError(f"tables can't be asked: {error.strerror}") from error
 
     def follow(self, topology: Topology) -> None:
         """Tell the programs of CPUs that came or went.
@@ -283,7 +339,8 @@ class Counters:
             fds, self._fds = self._fds, ()
             self._maps = {}
             for _, fd in fds:
-                os.close(fd)
+                if syscalls.is_ours(fd):
+                    os.close(fd)
 
     @staticmethod
     def _fill(role: str, fd: int, indexes: Sequence[int]) -> None:
@@ -298,7 +355,12 @@ class Counters:
         prefix = role.endswith(":")
         return [fd for name, fd in self._fds if (name.startswith(role) if prefix else name == role)]
 
-    def _moved_by_syscalls(self) -> int:
+    def moved_by_syscalls(self) -> int:
+        """Pages moved by system calls, by whomever.
+
+        Raises:
+            OSError: the kernel does not answer.
+        """
         totals = self._descriptors("map:totals")
         return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
 

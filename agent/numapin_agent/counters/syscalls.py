@@ -13,6 +13,7 @@ import os
 import platform
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 _NUMBERS: Final = {
@@ -34,6 +35,8 @@ _CLOEXEC = 8
 _MPOL_MF_MOVE = 2
 _MAP_INFO_SIZE = 40
 _PROG_INFO_SIZE, _PROG_INFO_RUN_TIME = 216, 192
+_LINK_INFO_SIZE = 16
+_PERF_EVENT, _BPF = "anon_inode:[perf_event]", "anon_inode:bpf"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -328,6 +331,43 @@ def program_info(program: int) -> ProgramInfo:
     info = ctypes.create_string_buffer(_PROG_INFO_SIZE)
     bpf(_OBJ_INFO, attribute("=IIQ", program, len(info), ctypes.addressof(info)))
     return ProgramInfo(*struct.unpack_from("=QQQ", info.raw, _PROG_INFO_RUN_TIME))
+
+
+def is_ours(fd: int) -> bool:
+    """Whether a descriptor is one of BPF or of a perf event.
+
+    One that was closed behind our back may stand for something else by now: closing it then
+    would hurt a stranger.
+    """
+    try:
+        kind = str(Path(f"/proc/self/fd/{fd}").readlink())
+    except OSError:
+        return False
+    return kind == _PERF_EVENT or kind.startswith(_BPF)
+
+
+def attached(program: int, link: int) -> bool:
+    """Whether a program is still attached by a link that ``raw_tracepoint_open`` or another made.
+
+    A perf event of a kprobe can't be asked which program it runs (kernel/trace/bpf_trace.c
+    ``perf_event_query_prog_array`` answers for tracepoints only): there it counts that the
+    descriptor is a perf event, whose program nobody else can take away.
+
+    Args:
+        program: descriptor of the program.
+        link: descriptor of what attaches it.
+    """
+    try:
+        known = ctypes.create_string_buffer(_PROG_INFO_SIZE)
+        bpf(_OBJ_INFO, attribute("=IIQ", program, len(known), ctypes.addressof(known)))
+        if str(Path(f"/proc/self/fd/{link}").readlink()) == _PERF_EVENT:
+            return True
+        info = ctypes.create_string_buffer(_LINK_INFO_SIZE)
+        bpf(_OBJ_INFO, attribute("=IIQ", link, len(info), ctypes.addressof(info)))
+    except OSError:
+        return False
+    # struct bpf_prog_info begins with type and id, struct bpf_link_info with type, id, prog_id.
+    return bool(struct.unpack_from("=8xI", info.raw) == struct.unpack_from("=4xI", known.raw))
 
 
 def move_own_page(address: int, node: int | None) -> int:

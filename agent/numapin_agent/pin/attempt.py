@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 MOST_STEPS = 8
 """Of one reconciliation; the longest way is CPUs, widen, narrow, hold."""
+NO_MOVES = frozenset({"NoRoom", "RanLow"})
+"""Problems with which no more pages are to be moved to where there is no room for them."""
 FIGHT_SECONDS = 600.0
 """How far back changes by somebody else are counted."""
 
@@ -138,15 +140,14 @@ class Attempt:
     def still(self) -> bool:
         """Whether a pod that was found to be as ordered is so still.
 
-        That hangs on cpuset files alone, but where a Preferred pin gives way to a lack of
-        memory.
+        That hangs on cpuset files alone, but where a pin gives way to a lack of memory.
 
         Raises:
             CgroupError: a file can't be read.
         """
         if not self.footprint.holds():
             return False
-        if self.order.memory != "Preferred" or self.record is None:
+        if self.order.memory == "None" or self.record is None:
             return True
         view = replace(self.view, available=self.tools.eyes.available())
         return decide.next_step(self.order, view, Past(record=self.record)) == decide.Hold()
@@ -185,6 +186,8 @@ class Attempt:
             moving=self.tools.moves.progress(self.pod.uid) if phase == "Moving" else None,
             moved_pages=record.moved_pages if record is not None else 0,
             memory=self.view.memory.resident,
+            file=self.view.memory.file,
+            shmem=self.view.memory.shmem,
             threads=self.pod.max_threads(),
         )
 
@@ -202,7 +205,7 @@ class Attempt:
                 report = self.report("Moving")
             case decide.Hold(problem=problem):
                 self._settle()
-                if problem is None:
+                if problem is None or problem.reason in NO_MOVES:
                     self.tools.moves.forget(self.pod.uid)
                 report = self.report("Pinned", problem)
             case decide.Refuse(problem=problem):
@@ -238,7 +241,13 @@ class Attempt:
             outcome=moves.outcome(uid),
             immovable=moves.immovable(),
             drifts=len(self.drifts),
+            guarded_seconds=self._record_age(),
         )
+
+    def _record_age(self) -> float:
+        if self.record is None:
+            return float("inf")
+        return (self.tools.now() - self.record.time).total_seconds()
 
     def _write(
         self,
@@ -279,6 +288,8 @@ class Attempt:
                 f"{self.pod.path}: the kernel has {found} after cpus {cpus or '-'} "
                 f"mems {mems or '-'} were written"
             )
+        if mems is not None and self.record is not None and self.record.hasty:
+            self._save(replace(self.record, hasty=False))
 
     def _save(self, record: Record) -> None:
         self.tools.checkpoint.save(record)

@@ -8,13 +8,15 @@ with hardly any memory yet goes at once.
 No I/O and no clock. Each step changes one thing; the caller looks again after each, so any
 state, also one that a crash left behind, leads to the same end.
 
-The Preferred guard works at the pace of reconciliation: it is no protection against a pod
-that fills the socket between two ticks.
+A pin must not cost a pod its life: where its NUMA nodes run low, its memory nodes are widened
+(``guard.rules`` says when, and the guard's own thread is faster than this), and narrowed again
+when there has been room for a while.
 """
 
 from dataclasses import dataclass
 
 from numapin_agent.cgroup.values import Cpuset
+from numapin_agent.guard.rules import least_free
 from numapin_agent.pin.values import ContainerCpuset, Past, PinOrder, Problem, Record, View
 from numapin_api.cpulist import CpuSet, NodeSet
 
@@ -35,7 +37,9 @@ ACCEPTABLE = 256 * MIB
 RETRY_SECONDS = 300.0
 """How long a page move that failed or got stuck is left alone."""
 HYSTERESIS_PERCENT = 5
-"""Of the target's memory, beyond the headroom, before Preferred narrows again."""
+"""Of the target's memory, beyond the headroom, before a widened pin is narrowed again."""
+NARROW_AGAIN_SECONDS = 600.0
+"""Nor is it before: a pod that fills and empties its socket would else be moved each time."""
 STAND_DOWN_DRIFTS = 6
 """So many changes by somebody else within ten minutes are a fight, which we don't fight."""
 
@@ -128,6 +132,9 @@ def next_step(order: PinOrder, view: View | None, past: Past) -> Step:
     gate = _gate(order, wanted, view, past)
     if gate is not None:
         return gate
+    if past.record is not None and past.record.hasty:
+        # Once more by the right way, so that systemd does not put the old value back.
+        return Apply(mems=view.parent.mems, guarded=True)
     if narrow:
         return _with_memory(order, wanted, view, past)
     return _without_memory(wanted, view, past)
@@ -245,15 +252,15 @@ def _with_memory(order: PinOrder, wanted: Cpuset, view: View, past: Past) -> Ste
     target, record = wanted.mems, past.record
     ours = record is not None and record.mems == target
     if ours and view.effective.mems == target:
-        headroom = _headroom(order, view, target)
-        low = _free(view, target) < headroom and target != view.parent.mems
-        if order.memory == "Preferred" and low:
+        if target != view.parent.mems and _free(view, target) < _least(order, view, target):
             return Apply(mems=view.parent.mems, guarded=True)
         return _cpus_then(Hold(find_conflict(wanted, view)), wanted, view, past)
+    guarded = record is not None and record.guarded and not ours
     off = view.memory.off(target)
-    problem = _lack_of_room(order, target, off, view, past)
+    problem = _too_early(target, view, past) if guarded else None
+    problem = problem or _lack_of_room(order, target, off, view, past)
     if problem is not None:
-        if order.memory == "Strict" and not ours:
+        if order.memory == "Strict" and not ours and not guarded:
             return Refuse(problem)
         return _cpus_only(problem, wanted, view, past)
     slight = off <= AT_ONCE and sum(view.memory.movable.values()) <= SMALL
@@ -269,8 +276,41 @@ def _cpus_only(problem: Problem, wanted: Cpuset, view: View, past: Past) -> Step
     return _cpus_then(Hold(problem), wanted, view, past)
 
 
+def _too_early(target: NodeSet, view: View, past: Past) -> Problem | None:
+    """Why a pin that was widened must stay so for a while, whatever is free now."""
+    if past.guarded_seconds >= NARROW_AGAIN_SECONDS:
+        return None
+    return Problem(
+        "RanLow",
+        f"NUMA nodes {target} ran low, so the pod's memory may come from {view.parent.mems}; "
+        f"looked at again {NARROW_AGAIN_SECONDS / 60:.0f} minutes after that",
+    )
+
+
 def _free(view: View, target: NodeSet) -> int:
     return sum(view.available.get(n, 0) for n in target)
+
+
+def _least(order: PinOrder, view: View, target: NodeSet) -> int:
+    capacity = sum(view.capacity.get(n, 0) for n in target)
+    return least_free(order.memory, headroom_percent=order.headroom_percent, capacity=capacity)
+
+
+def exposed_to(order: PinOrder, view: View, record: Record | None) -> tuple[NodeSet, int] | None:
+    """The NUMA nodes that a pod is bound to, and the bytes that must stay available there.
+
+    Args:
+        order: what is wanted.
+        view: what is.
+        record: what is on file.
+
+    Returns:
+        None when it may use all that its parent has, or is bound by somebody else.
+    """
+    bound = view.effective.mems
+    if record is None or bound != record.mems or not bound < view.parent.mems:
+        return None
+    return bound, _least(order, view, bound)
 
 
 def _headroom(order: PinOrder, view: View, target: NodeSet) -> int:

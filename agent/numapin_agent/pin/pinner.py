@@ -1,13 +1,16 @@
 """The agent's hands: pins and un-pins pods, and knows which it has pinned.
 
 The rules are in ``decide``, the steps in ``attempt``; here is what the agent calls. Page
-moves go on in a worker thread; everything else is done by whoever calls.
+moves go on in a worker thread; everything else is done by whoever calls. One thread calls all
+of it but ``exposed`` and ``widen``, which are the guard's.
 """
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from numapin_agent.cgroup.host import CgroupHost
 from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cgroup.systemd import SystemdBus
 from numapin_agent.cgroup.write import CpusetWriter, FileCpusets, SystemdCpusets
+from numapin_agent.guard.rules import Exposed
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.pin import decide
 from numapin_agent.pin.attempt import Attempt, Tools
@@ -29,6 +33,11 @@ from numapin_api.errors import NumapinError, StateError
 
 log = logging.getLogger(__name__)
 
+LOCKS = 64
+"""Pods share them: one each would stay behind for every pod that ever was."""
+LOCK_SECONDS = 0.05
+"""How long the guard waits for a pod that the loop is at, before it sees to the others."""
+
 
 class Pinner:
     """Pins and un-pins pods on this node.
@@ -36,22 +45,34 @@ class Pinner:
     Args:
         host: finds pods.
         tools: what it works with; ``on_this_host`` makes the real ones.
+        exposure_changed: called when another pod is bound to some of the NUMA nodes, or one
+            no longer is.
     """
 
-    def __init__(self, host: CgroupHost, tools: Tools) -> None:
+    def __init__(
+        self,
+        host: CgroupHost,
+        tools: Tools,
+        *,
+        exposure_changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._host = host
         self._tools = tools
+        self._exposure_changed = exposure_changed
+        self._locks = tuple(threading.Lock() for _ in range(LOCKS))
+        self._exposed: dict[str, Exposed] = {}
         self._drifts: dict[str, deque[float]] = {}
         self._settled: dict[str, Attempt] = {}
 
     @classmethod
-    def on_this_host(
+    def on_this_host(  # noqa: PLR0913 -- most by keyword
         cls,
         paths: HostPaths,
         host: CgroupHost,
         *,
         eyes: Eyes,
         moved: Callable[[str], None],
+        exposure_changed: Callable[[], None],
         state_dir: Path,
     ) -> "Pinner":
         """A pinner for the real host.
@@ -62,6 +83,7 @@ class Pinner:
             eyes: looks at pods and NUMA nodes.
             moved: called from another thread, with the UID, when a page move has ended:
                 reconcile soon.
+            exposure_changed: see the class.
             state_dir: where records are kept, below the host's /run.
 
         Raises:
@@ -81,6 +103,7 @@ class Pinner:
                 now=lambda: datetime.now(UTC),
                 clock=time.monotonic,
             ),
+            exposure_changed=exposure_changed,
         )
 
     def taken(self) -> tuple[str, ...]:
@@ -110,6 +133,10 @@ class Pinner:
             What was done and what the kernel says now. Never raises for what the host, the
             kernel or systemd refuse: that is the report's problem.
         """
+        with self._lock(order.uid):
+            return self._reconcile(order, history_seconds)
+
+    def _reconcile(self, order: PinOrder, history_seconds: float) -> PinReport:
         attempt: Attempt | None = None
         pod: PodCgroup | None = None
         self._settled.pop(order.uid, None)
@@ -126,7 +153,9 @@ class Pinner:
             if stranger is not None:
                 return PinReport(phase="Refused", problem=stranger)
             report = attempt.run(history_seconds)
+            self._expose(order.uid, attempt)
         except NumapinError as e:
+            self._expose(order.uid, attempt)
             if pod is not None and not pod.exists():
                 # It ended while we were at it: no problem of anybody's.
                 self._forget(order.uid)
@@ -140,6 +169,69 @@ class Pinner:
         if report.phase in ("Pinned", "Observing") and report.problem is None:
             self._settled[order.uid] = attempt
         return report
+
+    def exposed(self) -> tuple[Exposed, ...]:
+        """The pods that are bound to some of the node's memory, as of the last look at each."""
+        return tuple(self._exposed.values())
+
+    def widen(self, uid: str) -> bool:
+        """Let a pod use all the memory that its parent has, before the kernel kills it.
+
+        From any thread, and by file alone: the next reconciliation tells systemd.
+
+        Args:
+            uid: of the pod.
+
+        Returns:
+            Whether that was done; not while the pod is being reconciled, nor when it is gone.
+
+        Raises:
+            NumapinError: the kernel refuses, or it can't be put on file.
+        """
+        lock = self._lock(uid)
+        if not lock.acquire(timeout=LOCK_SECONDS):
+            return False
+        try:
+            return self._widen(uid)
+        finally:
+            lock.release()
+
+    def _widen(self, uid: str) -> bool:
+        pod = self._host.find_pod(uid)
+        record = self._tools.checkpoint.load(uid)
+        if pod is None or record is None or uid not in self._exposed:
+            return False
+        mems = pod.parent_effective().mems
+        self._tools.checkpoint.save(
+            replace(
+                record,
+                mems=mems,
+                time=self._tools.now(),
+                settled=False,
+                guarded=True,
+                hasty=True,
+            )
+        )
+        self._tools.writer.widen_mems(pod, mems)
+        self._put_exposed({u: e for u, e in self._exposed.items() if u != uid})
+        return True
+
+    def _expose(self, uid: str, attempt: Attempt | None) -> None:
+        """Note whether the pod is bound now."""
+        others = {u: e for u, e in self._exposed.items() if u != uid}
+        found = attempt and decide.exposed_to(attempt.order, attempt.view, attempt.record)
+        if found:
+            others[uid] = Exposed(uid, *found)
+        self._put_exposed(others)
+
+    def _put_exposed(self, exposed: dict[str, Exposed]) -> None:
+        # A new dict each time, so that the guard's copy stays whole.
+        if exposed != self._exposed:
+            self._exposed = exposed
+            self._exposure_changed()
+
+    def _lock(self, uid: str) -> threading.Lock:
+        return self._locks[hash(uid) % LOCKS]
 
     def unchanged(self, uid: str) -> bool:
         """Whether another reconciliation of a pod with the same order would find nothing to do.
@@ -206,3 +298,4 @@ class Pinner:
         self._tools.checkpoint.forget(uid)
         self._drifts.pop(uid, None)
         self._settled.pop(uid, None)
+        self._put_exposed({u: e for u, e in self._exposed.items() if u != uid})

@@ -161,6 +161,8 @@ class Past:
         outcome: of the last finished page move, if any.
         immovable: why pages can't be moved on this node; None when they can.
         drifts: how often somebody else changed its cpuset lately.
+        guarded_seconds: how long ago its record was written, which for guarded ones is when
+            its memory nodes were widened.
     """
 
     record: Record | None = None
@@ -169,6 +171,7 @@ class Past:
     outcome: MoveOutcome | None = None
     immovable: str | None = None
     drifts: int = 0
+    guarded_seconds: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ class Record:
         time: when.
         settled: the kernel was seen to hold it.
         guarded: mems were widened again because the target NUMA nodes ran low.
+        hasty: they were by file alone, in a hurry: systemd still holds the old ones.
         drift: the last one seen.
         moved_pages: moved by the agent so far, in base pages.
     """
@@ -196,6 +200,7 @@ class Record:
     time: datetime
     settled: bool = False
     guarded: bool = False
+    hasty: bool = False
     drift: Drift | None = None
     moved_pages: int = 0
 
@@ -217,6 +222,7 @@ class Record:
             "time": self.time.isoformat(),
             "settled": self.settled,
             "guarded": self.guarded,
+            "hasty": self.hasty,
             "drift": drift,
             "movedPages": self.moved_pages,
         }
@@ -241,6 +247,7 @@ class Record:
                 "guarded": bool(guarded),
                 "drift": dict() | None as drift,
                 "movedPages": int(moved),
+                **later,
             }:
                 return cls(
                     uid=uid,
@@ -251,6 +258,8 @@ class Record:
                     time=datetime.fromisoformat(time),
                     settled=settled,
                     guarded=guarded,
+                    # Agents up to 0.1 wrote no such key, and nothing in a hurry.
+                    hasty=later.get("hasty") is True,
                     drift=None if drift is None else _drift(drift),
                     moved_pages=moved,
                 )
@@ -283,6 +292,8 @@ class PinReport:
         moving: progress while pages are moved.
         moved_pages: base pages that the agent moved so far.
         memory: resident bytes per NUMA node.
+        file: of these, files, with tmpfs and shared memory.
+        shmem: of these, tmpfs and shared memory.
         threads: most threads in one process.
     """
 
@@ -295,4 +306,6 @@ class PinReport:
     moving: Moving | None = None
     moved_pages: int = 0
     memory: Mapping[int, int] = field(default_factory=dict)
+    file: Mapping[int, int] = field(default_factory=dict)
+    shmem: Mapping[int, int] = field(default_factory=dict)
     threads: int = 0

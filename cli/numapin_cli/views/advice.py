@@ -17,6 +17,13 @@ def next_steps(e: Explanation) -> tuple[str, ...]:
         e: the explanation, but for its ``next``.
     """
     steps = list(_BY_VERDICT.get(e.verdict or "", _waiting)(e))
+    worse = [c for c in e.effect if c.direction == "worse"]
+    if worse:
+        named = ", ".join(f"{c.name} {c.before:,.1f} -> {c.after:,.1f} {c.unit}" for c in worse)
+        steps.append(
+            f"since the pin it is worse off: {named}; compare over a longer window, and un-pin it "
+            f"if that stays so: kubectl label pod {e.name} -n {e.namespace} numapin.io/pin-"
+        )
     if e.verdict and e.verdict_now and e.verdict != e.verdict_now:
         steps.append(
             f"the same checks now say {e.verdict_now}, the operator last said {e.verdict}: "

@@ -45,6 +45,8 @@ def _sections(e: Explanation, now: datetime) -> Iterator[tuple[str, RenderableTy
         yield "Resident memory", _memory(e)
     if e.before or e.after:
         yield "Counters", _counters(e)
+    if e.effect:
+        yield "What the pin changed", _effect(e)
     if e.signals:
         yield "Signals in force", _signals(e)
     if e.moving or e.drift or e.problem:
@@ -169,6 +171,23 @@ def _counters(e: Explanation) -> Table:
     )
     row("pages moved by the pin", cells(",d", "moved_by_pin_pages", ""))
     row("CPU time", cells(",.1f", "cpu_percent", "% of a CPU"))
+    return table
+
+
+_STYLES = {"better": "green", "worse": "bold red", "same": "dim"}
+
+
+def _effect(e: Explanation) -> Table:
+    table = _grid("", "", ">before", ">now", "")
+    for c in e.effect:
+        change = f"{(c.after - c.before) / c.before:+.0%}" if c.unit != "%" and c.before else ""
+        table.add_row(
+            Text(c.direction, style=_STYLES[c.direction]),
+            c.name,
+            f"{c.before:,.1f}",
+            f"{c.after:,.1f}",
+            f"{c.unit} {change}".rstrip(),
+        )
     return table
 
 

@@ -26,7 +26,9 @@ from numapin_api.pin import (
 )
 from numapin_api.policy import Granularity, MemoryMode, Mode, Verification
 from numapin_api.topology import Topology
+from numapin_cli.views.effect import ChangeRow, changes
 from numapin_operator.checks import eyes, home
+from numapin_operator.steady import steadied
 from numapin_operator.verdict import Judgement, judge
 
 
@@ -110,6 +112,8 @@ class Explanation(Wire):
     threads: int | None = None
     before: Rates | None = None
     after: Rates | None = None
+    effect: tuple[ChangeRow, ...] = ()
+    """What the pin changed, for pods that ran before it."""
     signals: tuple[Signal, ...] = ()
     kernel: str | None = None
     numa_balancing: bool | None = None
@@ -132,7 +136,11 @@ def explain(pin: NumaPin, node: NumaNode | None, *, now: datetime) -> Explanatio
     observed = status.observed if status else None
     seen = eyes(node.status if node else None)
     capabilities = node.status.capabilities if node and node.status else None
-    judged = judge(spec, observed, generation=pin.metadata.generation, seen=seen, now=now)
+    judged = steadied(
+        judge(spec, observed, generation=pin.metadata.generation, seen=seen, now=now),
+        status,
+        generation=pin.metadata.generation or 0,
+    )
     refused = spec.socket is None
     return Explanation(
         namespace=pin.metadata.namespace or "default",
@@ -162,6 +170,7 @@ def explain(pin: NumaPin, node: NumaNode | None, *, now: datetime) -> Explanatio
         threads=observed.threads if observed else None,
         before=rates(observed.baseline) if observed and observed.baseline else None,
         after=rates(observed.counters) if observed and observed.counters else None,
+        effect=changes(observed, frozenset(home(spec, seen.topology))) if observed else (),
         signals=tuple(capabilities.signals) if capabilities else (),
         kernel=capabilities.kernel if capabilities else None,
         numa_balancing=capabilities.numa_balancing if capabilities else None,

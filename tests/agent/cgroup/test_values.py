@@ -38,6 +38,8 @@ def test_each_resident_page_counts_once():
         1: 8192 + 2097152 + 16384 + 2000 + 4000,
     }
     assert memory.movable == {0: 419430400 + 4096, 1: 8192 + 40960}
+    assert memory.file == {0: 1048576, 1: 2097152}
+    assert memory.shmem == {0: 524288, 1: 0}
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,13 @@ NOTHING = dict.fromkeys(FIELDS, Probed("none", "a reason"))
 
 
 def counters(*fds: tuple[str, int], fallback: bool = False, topology: Topology = ONE_NODE):
-    return Counters(Loaded(NOTHING, fds), topology=topology, possible=POSSIBLE, fallback=fallback)
+    return Counters(
+        Loaded(NOTHING, fds),
+        topology=topology,
+        possible=POSSIBLE,
+        fallback=fallback,
+        vmstat=HostPaths().vmstat,
+    )
 
 
 @pytest.mark.parametrize(("fallback", "level"), [(True, "cgroup"), (False, "none")])
@@ -99,7 +105,8 @@ def test_without_programs_the_kernels_own_count_is_the_fallback(fallback, level)
         assert {s.reason for s in levels} == {"a reason"}
         assert nothing.read() == {}
         assert nothing.lost() == 0
-        assert nothing.alive() is False
+        assert nothing.faults() == ()
+        assert nothing.full() == ()
         assert nothing.cost is None
         nothing.forget([1])
 

@@ -5,7 +5,10 @@ the real ones.
 """
 
 import itertools
+import platform
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +17,9 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient, CoreV1Api
 from lightkube.generic_resource import create_namespaced_resource
+from support import detach
 from support.agent_process import AgentProcess, FakeNode
+from support.bpf import no_bcc
 from support.resources import Resources, request
 from support.wait import until
 
@@ -358,6 +363,25 @@ def test_the_api_server_restarts_and_the_agent_goes_on(
     assert running.node.effective(first) == ON_ONE
 
 
+@pytest.mark.parametrize("memory", ["Strict", "Preferred"])
+def test_a_socket_that_runs_full_costs_no_pod_its_life(running: World, memory: str) -> None:
+    """The guard has a thread of its own and does not wait for a tick."""
+    uid = running.pod("hopper")
+    running.node.pod(uid)
+    running.pin("hopper", uid, memory=memory)
+    running.await_phase("hopper", "Pinned")
+    assert running.node.effective(uid) == ON_ONE
+    running.node.free(1, kib=16)
+    running.await_effective(uid, "2-3", "0-1")
+    seen = until(
+        lambda: (seen := running.observed("hopper")).get("problem") and seen,
+        what="the reason is published",
+    )
+    assert (seen["phase"], seen["problem"]["reason"]) == ("Pinned", "RanLow")
+    assert seen["effective"] == {"cpus": "2-3", "mems": "0-1"}
+    assert "drift" not in seen
+
+
 def test_steady_state_writes_nothing(running: World) -> None:
     uid = running.pod("hopper")
     running.node.pod(uid)
@@ -469,3 +493,38 @@ def test_a_pod_that_claims_anothers_cgroup_gets_nothing(running: World) -> None:
     running.pin("thief", str(thief.metadata.uid))
     running.await_phase("thief", "Waiting")
     assert running.node.effective(victim) == ALL
+
+
+@pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or "")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="knows x86-64's registers only")
+@pytest.mark.timeout(180)
+def test_a_program_detached_from_outside_is_named_and_loaded_anew(running: World) -> None:
+    """Real programs on this machine's kernel; the next check is awaited, so half a minute."""
+    agent = running.agent
+
+    def metric(start: str) -> str | None:
+        lines = agent.get("/metrics")[1].splitlines()
+        return next((line.split()[-1] for line in lines if line.startswith(start)), None)
+
+    program = 'numapin_agent_program_alive{program="migrate_start"'
+    until(lambda: metric("numapin_agent_signal_level"), what="signals", seconds=60)
+    if metric(program) is None:
+        pytest.skip("this kernel lets no program be attached")
+    assert agent.process is not None
+    subprocess.run(
+        [sys.executable, detach.__file__, str(agent.process.pid), "mm_migrate_pages_start"],
+        check=True,
+    )
+    until(
+        lambda: metric("numapin_agent_tracer_reloads_total") == "1.0",
+        what=f"a reload;\n{agent.log()}",
+        seconds=60,
+    )
+    until(lambda: metric(program) == "1.0", what="the program counts again", seconds=30)
+
+    def told() -> bool:
+        status = running.nodes.get(agent.node_name)["status"]
+        said = [c["message"] for c in status["conditions"] if c["type"] == "Degraded"]
+        return "program migrate_start of numaMigrations is not attached any more" in said[0]
+
+    until(told, what=f"the NumaNode names it;\n{agent.log()}")

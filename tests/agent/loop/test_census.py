@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_api.node import Signal
+from numapin_api.node import Level, Signal
 from numapin_api.topology import Topology
 
 KERNEL = {1: 10, 2: 20, 3: 30}
@@ -35,8 +36,11 @@ class Tracer:
     def lost(self) -> int:
         return 0
 
-    def alive(self) -> bool:
-        return True
+    def full(self) -> tuple[str, ...]:
+        return ()
+
+    def faults(self) -> tuple[Fault, ...]:
+        return ()
 
     def follow(self, topology: Topology) -> None: ...
 
@@ -60,11 +64,11 @@ class Cgroup:
 
 
 class Counted:
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer | None = None) -> None:
         self.now = 100.0
         self.census = Census(clock=lambda: self.now)
         self.census.replace([Cgroup("a", frozenset({1, 2})), Cgroup("b", frozenset({3}))])
-        self.tracer = Tracer()
+        self.tracer = tracer or Tracer()
         self.census.attach(self.tracer)
 
     def pages(self, uid: str) -> int:
@@ -102,3 +106,76 @@ def test_what_was_just_read_is_not_read_again(counted: Counted) -> None:
     counted.now += 0.1
     assert counted.census.recent(seconds=0.5).node.totals().migrated_pages == 66
     assert counted.tracer.asked == [None, None]
+
+
+@dataclass
+class Fixed(Tracer):
+    """What the kernel's maps hold, until told otherwise."""
+
+    holds: dict[int, int] = field(default_factory=dict)
+    level: Level = "fentry"
+
+    def levels(self) -> tuple[Signal, ...]:
+        return (Signal(name="numaMigrations", level=self.level),)
+
+    def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
+        return {c: CgroupCounters(migrated_pages=n) for c, n in self.holds.items()}
+
+
+def test_new_maps_add_to_what_the_old_ones_held() -> None:
+    old = Fixed(holds={1: 10, 3: 5})
+    counted = Counted(old)
+    counted.census.sample()
+    old.holds[1] = 12  # between the last look and the gap
+    counted.census.interrupted(Fixed(holds={1: 100}))
+    assert counted.pages("a") == 12
+    counted.census.read()
+    assert counted.pages("a") == 12 + 100
+    assert counted.pages("b") == 5
+    assert counted.census.read().node.totals().migrated_pages == 12 + 100 + 5
+
+
+def test_the_same_maps_are_not_added_twice() -> None:
+    same = Fixed(holds={1: 10})
+    counted = Counted(same)
+    counted.census.read()
+    counted.census.interrupted(same)
+    same.holds[1] = 11
+    counted.census.read()
+    assert counted.pages("a") == 11
+
+
+def test_what_memory_stat_says_is_the_kernels_and_outlives_new_maps() -> None:
+    counted = Counted(Fixed(level="cgroup"))
+    member = Cgroup("a", frozenset({1}))
+    member.numa_pages_migrated = lambda: 30  # type: ignore[method-assign]
+    counted.census.replace([member])
+    counted.census.read()
+    assert counted.pages("a") == 30
+    counted.census.interrupted(Fixed(level="cgroup"))
+    counted.census.read()
+    assert counted.pages("a") == 30
+
+
+def test_no_baseline_reaches_back_over_a_gap() -> None:
+    counted = Counted()
+    counted.census.sample()
+    counted.now += 30
+    counted.census.sample()
+    pod = counted.census.pod("a")
+    assert pod is not None
+    assert pod.before(counted.now) is not None
+    counted.census.interrupted(Fixed(holds={1: 1}))
+    counted.now += 1
+    counted.census.sample()
+    pod = counted.census.pod("a")
+    assert pod is not None
+    assert pod.before(counted.now) is None
+    assert [s.epoch for s in pod.history] == [1]
+    counted.now += 5
+    at = counted.census.sample_pod("a")
+    pod = counted.census.pod("a")
+    assert pod is not None
+    window = pod.before(at)
+    assert window is not None
+    assert window.seconds == 5

@@ -13,7 +13,7 @@ from support.wait import until
 
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.health import MOST_PER_PEER, HealthServer
-from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
+from numapin_agent.metrics import Figures, MemoryFigures, Meters, NodeFigures, PodFigures
 from numapin_api.node import Signal
 
 PINNED = PodFigures(
@@ -33,6 +33,7 @@ PINNED = PodFigures(
     pinned=True,
     moved_pages=512,
     moving=(10, 40),
+    drifts=3,
 )
 PLAIN = PodFigures(namespace="demo", name="plain", totals=None, memory={0: 8192})
 NODE = NodeFigures(
@@ -43,6 +44,11 @@ NODE = NodeFigures(
     tracer_alive=True,
     loop_silent_seconds=0.5,
     writes_pending=1,
+    programs=(("hintFaults", "hint_fentry", False),),
+    counting_since=1_700_000_000.5,
+    reloads=2,
+    stalled_seconds=11.5,
+    memory=(MemoryFigures(0, 0, 8192, 4096), MemoryFigures(1, None, 16, None)),
 )
 
 
@@ -120,6 +126,14 @@ def test_every_metric(pages: Pages) -> None:
         ("numapin_node_counted_migrated_pages_total",): 98,
         ("numapin_node_numa_pages_migrated_total",): 99,
         ("numapin_agent_signal_level", "fentry", "hintFaults"): 1,
+        ("numapin_pod_cpuset_drifts_total", "hopper"): 3,
+        ("numapin_node_memory_bytes", "0", "0"): 8192,
+        ("numapin_node_memory_bytes", "1", ""): 16,
+        ("numapin_node_memory_available_bytes", "0", "0"): 4096,
+        ("numapin_agent_program_alive", "hint_fentry", "hintFaults"): 0,
+        ("numapin_agent_counting_since_timestamp_seconds",): 1_700_000_000.5,
+        ("numapin_agent_tracer_reloads_total",): 2,
+        ("numapin_agent_stalled_seconds_total",): 11.5,
         ("numapin_agent_tracer_alive",): 1,
         ("numapin_agent_tracer_lost_total",): 2,
         ("numapin_agent_loop_silent_seconds",): 0.5,

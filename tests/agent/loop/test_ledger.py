@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.ledger import HISTORY_SECONDS, Ledger, PodLedger, difference
+from numapin_agent.ledger import (
+    HISTORY_SECONDS,
+    ZERO,
+    Ledger,
+    PodLedger,
+    Sample,
+    difference,
+    window,
+)
 
 POD, APP, SIDECAR, RESTARTED = 10, 11, 12, 13
 
@@ -159,3 +167,8 @@ def test_two_looks_at_one_moment_are_one_sample() -> None:
 @given(counts, counts)
 def test_difference_undoes_addition(a: int, b: int) -> None:
     assert difference(pages(a) + pages(b), pages(b)) == pages(a)
+
+
+def test_samples_of_two_epochs_make_no_window() -> None:
+    with pytest.raises(ValueError, match="epochs 0 and 1 make no window"):
+        window(Sample(0, ZERO, 0), Sample(60, ZERO, 0, epoch=1))

@@ -12,6 +12,7 @@ import pytest
 from support.agent_objects import POD_UID, pin, pod
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.loop import GRACE_SECONDS, Loop
 from numapin_agent.orders import wants_pin
@@ -74,8 +75,11 @@ class Tracer:
     def lost(self) -> int:
         return 0
 
-    def alive(self) -> bool:
-        return True
+    def full(self) -> tuple[str, ...]:
+        return ()
+
+    def faults(self) -> tuple[Fault, ...]:
+        return ()
 
     def follow(self, topology: Topology) -> None: ...
 
@@ -355,6 +359,67 @@ def test_a_restarted_agent_goes_on_with_what_its_predecessor_measured() -> None:
     assert (again.last.phase, again.last.baseline) == ("Waiting", left.baseline)
 
 
+def test_no_window_of_a_restarted_agent_spans_its_start() -> None:
+    """Its counters begin at zero, so that a window across would have fewer pages than none."""
+    before = Node()
+    counting(before, pages=10**6)
+    before.have(pin(), pod()).run(65)
+    left = before.last
+    again = Node(on_file={POD_UID})
+    again.now = before.now + 20
+    started = again.now + 1e9
+    tracer = counting(again)
+    held = NumaPin.read({**pin().wire(), "status": {"observed": left.wire()}})
+    again.have(held, pod())
+    for _ in range(610):  # until it is time to write again
+        tracer.pages += 1
+        again.run(1)
+    counters = again.last.counters
+    assert counters is not None
+    assert counters.since.timestamp() >= started - 1
+    # One page a second; which ticks are the window's first and last is not of interest here.
+    assert abs(counters.migrated_pages - counters.seconds) <= 1
+
+
+def test_after_a_gap_in_the_counting_windows_begin_anew() -> None:
+    node = Node()
+    old = counting(node, pages=500)
+    node.have(pin(), pod()).run(65)
+    whole = node.last.counters
+    assert whole is not None
+    old.pages = 600  # nobody knows what else was missed
+    new = Tracer()
+    node.census.interrupted(new)
+    gap = node.now + 1e9
+    node.loop.dirty([KEY])
+    node.run()
+    assert node.last.counters is None
+    for _ in range(65):
+        new.pages += 2
+        node.run(1)
+    counters = node.last.counters
+    assert counters is not None
+    assert counters.since.timestamp() >= gap - 1
+    assert counters.migrated_pages == 2 * counters.seconds
+    ledger = node.census.pod(POD_UID)
+    assert ledger is not None
+    assert ledger.totals().migrated_pages == 600 + new.pages
+
+
+def test_after_a_gap_the_predecessors_window_does_not_come_back() -> None:
+    node = Node()
+    counting(node)
+    node.have(pin(), pod()).run(65)
+    held = NumaPin.read({**pin().wire(), "status": {"observed": node.last.wire()}})
+    again = Node(on_file={POD_UID})
+    counting(again)
+    again.have(held, pod()).run(10)
+    again.census.interrupted(Tracer())
+    again.loop.dirty([KEY])
+    again.run()
+    assert again.last.counters is None
+
+
 # Drift
 
 
@@ -453,3 +518,24 @@ def test_after_stop_nothing_is_done() -> None:
     node.loop.stop()
     node.loop.run()
     assert node.published == []
+
+
+# Streaks
+
+
+def test_windows_that_agree_are_counted_and_that_outlives_the_agent() -> None:
+    node = Node()
+    counting(node)
+    node.have(pin(), pod()).run(65)
+    assert node.last.windows == 1
+    node.run(120)
+    assert node.last.windows == 2  # written once; from then on nothing is new
+    assert len(node.published) == 3
+    again = Node(on_file={POD_UID})
+    counting(again)
+    held = NumaPin.read({**pin().wire(), "status": {"observed": node.last.wire()}})
+    again.have(held, pod()).run(65)
+    again.its_pins = {KEY: held}
+    again.drifts = 1  # something to write for
+    again.run(1)
+    assert again.loop._seen[KEY].streak.count == 3

@@ -1,7 +1,7 @@
 """What the node reporter tells the kernel programs."""
 
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ from support import sysfs_tree
 from support.agent_process import FakeNode
 
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.node import SLOW_SECONDS, NodeReporter
+from numapin_agent.trust import Trust
 from numapin_api.errors import CounterError
-from numapin_api.node import Signal
+from numapin_api.node import NumaNodeStatus, Signal
 from numapin_api.topology import Topology
 
 
@@ -36,8 +38,11 @@ class Tracer:
     def lost(self) -> int:
         return 0
 
-    def alive(self) -> bool:
-        return True
+    def full(self) -> tuple[str, ...]:
+        return ()
+
+    def faults(self) -> tuple[Fault, ...]:
+        return ()
 
     def follow(self, topology: Topology) -> None:
         if self.refuses:
@@ -45,25 +50,39 @@ class Tracer:
         self.told.append(" ".join(str(s.cpus) for s in topology.sockets))
 
 
+@dataclass
 class Written:
-    """A publisher that keeps nothing."""
+    """A publisher and an API server that keep what was written last."""
 
-    def submit(self, key: str, write: object) -> None: ...
+    status: Any = None
+
+    def submit(self, key: str, write: Callable[[], None]) -> None:
+        write()
+
+    def numa_node(self) -> None:
+        return None
+
+    def apply_numa_node(self, status: NumaNodeStatus) -> None:
+        self.status = status
+
+
+def make(root: Path, clock: Callable[[], float], written: Any) -> NodeReporter:
+    FakeNode.make(root)
+    paths = HostPaths(root)
+    return NodeReporter(
+        paths=paths,
+        cgroups=CgroupHost.discover(paths),
+        api=written,
+        publisher=written,
+        problems=lambda: (),
+        agent_version="1",
+        clock=clock,
+    )
 
 
 def test_cpus_that_come_are_told_to_the_kernel_programs_once(tmp_path: Path) -> None:
-    FakeNode.make(tmp_path)
-    paths = HostPaths(tmp_path)
     now = 0.0
-    parts: dict[str, Any] = {"api": None, "publisher": Written()}
-    reporter = NodeReporter(
-        paths=paths,
-        cgroups=CgroupHost.discover(paths),
-        problems=lambda: (),
-        agent_version="1",
-        clock=lambda: now,
-        **parts,
-    )
+    reporter = make(tmp_path, lambda: now, Written())
     tracer = Tracer()
     reporter.attach(tracer)
     now += SLOW_SECONDS
@@ -80,3 +99,49 @@ def test_cpus_that_come_are_told_to_the_kernel_programs_once(tmp_path: Path) -> 
     now += SLOW_SECONDS
     reporter.refresh()
     assert tracer.told == ["0-1 2-3", "0-2 3-5"]
+
+
+def test_cpus_that_come_are_told_at_the_next_tick(tmp_path: Path) -> None:
+    """Events on a CPU of no known socket are lost: no minute may pass."""
+    reporter = make(tmp_path, lambda: 0.0, Written())
+    tracer = Tracer()
+    reporter.attach(tracer)
+    reporter.refresh()
+    shutil.rmtree(tmp_path / "sys/devices")
+    sysfs_tree.write(sysfs_tree.machine(sockets=2, cpus=3), tmp_path)
+    reporter.refresh()
+    assert tracer.told == ["0-1 2-3", "0-2 3-5"]
+
+
+def test_new_programs_are_told_of_the_cpus_too(tmp_path: Path) -> None:
+    reporter = make(tmp_path, lambda: 0.0, Written())
+    reporter.attach(Tracer())
+    new = Tracer()
+    reporter.attach(new)
+    assert new.told == ["0-1 2-3"]
+
+
+def test_a_dead_program_is_named_in_the_numanode_at_once(tmp_path: Path) -> None:
+    written = Written()
+    reporter = make(tmp_path, lambda: 0.0, written)
+    reporter.attach(Tracer())
+    assert reporter.tracer_alive is True
+    assert [c.status for c in written.status.conditions] == ["True", "False"]
+    fault = Fault("migrate_end", ("numaMigrations",), "is not attached any more")
+    reporter.trusted(Trust(faults=(fault,)))
+    degraded = written.status.conditions[1]
+    assert (degraded.type, degraded.status, degraded.reason) == ("Degraded", "True", "TracerDead")
+    assert "program migrate_end of numaMigrations is not attached" in degraded.message
+    (signal,) = written.status.capabilities.signals
+    assert (signal.level, signal.reason) == ("none", str(fault))
+    assert reporter.tracer_alive is False
+    assert reporter.signals == (signal,)
+    reporter.trusted(Trust())
+    assert written.status.conditions[1].status == "False"
+    assert written.status.capabilities.signals[0].level == "fentry"
+
+
+def test_without_programs_there_is_nothing_to_be_alive(tmp_path: Path) -> None:
+    reporter = make(tmp_path, lambda: 0.0, Written())
+    reporter.counters_failed(CounterError("no BTF"))
+    assert reporter.tracer_alive is None

@@ -13,6 +13,7 @@ from numapin_agent.ledger import Window
 from numapin_agent.observe import (
     REFRESH_SECONDS,
     Baseline,
+    Streak,
     counters,
     node_bytes,
     observed,
@@ -143,6 +144,58 @@ def test_what_a_verdict_hangs_on_is_written_at_once(new: Observed) -> None:
 def test_steady_state_is_written_every_ten_minutes(new: Observed) -> None:
     assert not worth_publishing(STEADY, new, spec=SPEC, age_seconds=REFRESH_SECONDS - 1)
     assert worth_publishing(STEADY, new, spec=SPEC, age_seconds=REFRESH_SECONDS)
+
+
+BAD = publish(whole=window(cross_socket_migrated_pages=6000))
+
+
+@pytest.mark.parametrize(
+    ("windows", "worth"), [(None, True), (0, False), (1, False), (2, True), (3, True)]
+)
+def test_one_window_that_says_something_else_is_not_worth_a_write(
+    windows: int | None, worth: bool
+) -> None:
+    new = BAD.model_copy(update={"windows": windows})
+    old = STEADY.model_copy(update={"windows": 7})
+    assert worth_publishing(old, new, spec=SPEC, age_seconds=0) is worth
+
+
+def test_figures_that_were_written_in_doubt_are_written_again_when_that_is_over() -> None:
+    doubted = BAD.model_copy(update={"windows": 1})  # because ten minutes were over
+    sure = BAD.model_copy(update={"windows": 2})
+    assert worth_publishing(doubted, sure, spec=SPEC, age_seconds=0)
+    assert not worth_publishing(
+        sure, sure.model_copy(update={"windows": 3}), spec=SPEC, age_seconds=0
+    )
+
+
+def test_a_streak_counts_whole_windows_that_say_the_same() -> None:
+    good, bad = (True, True), (True, False)
+    streak = Streak()
+    assert streak.windows(good) is None
+    seen = []
+    for inputs, mark in [
+        (good, 1.0),
+        (good, 1.0),  # another look within the same window
+        (good, 2.0),
+        (bad, 2.0),  # the memory of now is on another side than at the window's end
+        (good, 2.0),
+        (bad, 3.0),
+        (bad, 4.0),
+        (bad, None),  # the cpuset was changed: measured anew
+        (bad, 5.0),
+    ]:
+        streak = streak.after(inputs, mark)
+        seen.append(streak.windows(inputs))
+    assert seen == [1, 1, 2, 0, 2, 1, 2, None, 1]
+
+
+def test_kinds_of_memory_are_told_where_the_kernel_tells_them() -> None:
+    report = replace(REPORT, memory={0: 30, 1: 100}, file={0: 30, 1: 5}, shmem={0: 20})
+    assert publish(report).wire()["memory"] == [
+        {"node": 0, "bytes": 30, "pageCache": 10, "shared": 20},
+        {"node": 1, "bytes": 100, "pageCache": 5, "shared": 0},
+    ]
 
 
 def test_a_problem_whose_numbers_change_is_the_same_problem() -> None:

@@ -67,7 +67,7 @@ def view(effective=ALL, far=0, near=0, age=1000.0, free=(3 * GIB, 3 * GIB), **mo
     )
 
 
-def past(written=None, *, guarded=False, history=60.0, **more):
+def past(written=None, *, guarded=False, hasty=False, history=60.0, **more):
     record = None
     if written is not None:
         cpus, mems = written
@@ -79,6 +79,7 @@ def past(written=None, *, guarded=False, history=60.0, **more):
             mems=NodeSet.parse(mems),
             time=NOW,
             guarded=guarded,
+            hasty=hasty,
         )
     return Past(record=record, history_seconds=history, **more)
 
@@ -224,11 +225,67 @@ CPUS = ("2-3", "0-1")
             Apply(mems=BOTH, guarded=True),
         ),
         (
-            "Strict, runs low: stays",
+            "Strict, below the headroom: stays",
             order(),
-            view(PINNED, near=GIB, free=(GIB, 0)),
+            view(PINNED, near=GIB, free=(GIB, 82 * MIB)),
             past(PINNED),
             Hold(),
+        ),
+        (
+            "Strict, nothing left: widened before the kernel kills",
+            order(),
+            view(PINNED, near=GIB, free=(GIB, 81 * MIB)),
+            past(PINNED),
+            Apply(mems=BOTH, guarded=True),
+        ),
+        (
+            "Strict, was widened, no room: stays widened, CPUs too",
+            order(),
+            view(CPUS, near=GIB, far=MIB, free=(GIB, 500 * MIB)),
+            past(CPUS, guarded=True),
+            "NoRoom",
+        ),
+        (
+            "Strict, was widened, room again, but only just now",
+            order(),
+            view(CPUS, near=GIB, free=(GIB, 3 * GIB)),
+            past(CPUS, guarded=True, guarded_seconds=599),
+            "RanLow",
+        ),
+        (
+            "Strict, was widened, room for ten minutes",
+            order(),
+            view(CPUS, near=GIB, free=(GIB, 3 * GIB)),
+            past(CPUS, guarded=True, guarded_seconds=600),
+            NarrowMems(ONE),
+        ),
+        (
+            "all the memory there is: nothing to widen to",
+            order(mems="0-1"),
+            view(("2-3", "0-1"), near=GIB, free=(0, 0)),
+            past(("2-3", "0-1")),
+            Hold(),
+        ),
+        (
+            "Preferred with a headroom of nothing: the last resort",
+            order(memory="Preferred", headroom=0),
+            view(PINNED, near=GIB, free=(GIB, 81 * MIB)),
+            past(PINNED),
+            Apply(mems=BOTH, guarded=True),
+        ),
+        (
+            "widened in a hurry: systemd is told first of all",
+            order(),
+            view(CPUS, near=GIB, free=(GIB, 3 * GIB)),
+            past(CPUS, guarded=True, hasty=True, guarded_seconds=0),
+            Apply(mems=BOTH, guarded=True),
+        ),
+        (
+            "widened in a hurry, then memory is no longer wanted: told all the same",
+            order(memory="None"),
+            view(CPUS, near=GIB),
+            past(CPUS, guarded=True, hasty=True),
+            Apply(mems=BOTH, guarded=True),
         ),
         (
             "Preferred, room again but only just: hysteresis",

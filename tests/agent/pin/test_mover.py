@@ -136,6 +136,57 @@ def test_pages_that_do_not_move_do_not_stop_the_others_and_it_ends(kernel, pod_p
     assert job.bytes_left == len(left) * PAGE
 
 
+class Greedy(FakeProcess):
+    """Touches new pages on the far node while it is moved: so many for each that moves."""
+
+    def __init__(self, *args, ratio: float, **more):
+        self.ratio = ratio
+        super().__init__(*args, **more)
+
+    def move(self, pid, addresses, node, *, flags):
+        before = sum(1 for n in self.nodes.values() if n != node)
+        result = super().move(pid, addresses, node, flags=flags)
+        moved = before - sum(1 for n in self.nodes.values() if n != node)
+        behind = max(self.nodes) + 1
+        self.nodes |= dict.fromkeys(range(behind, behind + int(moved * self.ratio)), 1 - node)
+        self.tell()
+        return result
+
+
+def test_a_pod_that_allocates_as_fast_as_it_is_moved_is_given_up_soon(kernel, pod_path):
+    process = Greedy(kernel, pod_path, 7, BIG, ratio=1.0)
+    job = job_of(kernel)
+    mover_for(kernel, process).run(job)
+    assert job.bytes_left == len(BIG) * PAGE
+    assert job.moved_pages <= 4 * len(BIG)
+
+
+def test_a_pod_that_allocates_slower_than_it_is_moved_converges(kernel, pod_path):
+    process = Greedy(kernel, pod_path, 7, BIG, ratio=0.25)
+    job = job_of(kernel)
+    mover_for(kernel, process).run(job)
+    assert job.bytes_left <= 4 << 20
+    assert job.bytes_left == sum(1 for n in process.nodes.values() if n == 0) * PAGE
+
+
+def test_a_move_that_is_taken_up_half_way_moves_only_what_is_left(kernel, pod_path):
+    """A killed agent leaves nothing behind but pages on either node."""
+    process = FakeProcess(kernel, pod_path, 7, BIG)
+    killed = job_of(kernel)
+
+    def clock():
+        if len(process.calls) == 2:
+            killed.cancelled.set()
+        return 0.0
+
+    mover_for(kernel, process, clock).run(killed)
+    assert 0 < killed.moved_pages < len(BIG)
+    job = job_of(kernel)
+    mover_for(kernel, process).run(job)
+    assert job.moved_pages == len(BIG) - killed.moved_pages
+    assert set(process.nodes.values()) == {1}
+
+
 def test_without_sys_nice_private_pages_move_all_the_same(kernel, pod_path):
     process = FakeProcess(kernel, pod_path, 7, SPREAD)
     process.refuse = {MOVE_ALL: errno.EPERM}

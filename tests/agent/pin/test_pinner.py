@@ -5,7 +5,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.fake_cgroups import UID, FakeKernel, container
@@ -44,6 +44,15 @@ class Writer(FileCpusets):
         if self.die_before == len(self.calls):
             raise KeyboardInterrupt
         super().apply(pod, cpus=cpus, mems=mems)
+        self.kernel.settle()
+        if self.die_after == len(self.calls):
+            raise KeyboardInterrupt
+
+    def widen_mems(self, pod, mems):
+        self.calls.append(f"mems={mems} in a hurry")
+        if self.die_before == len(self.calls):
+            raise KeyboardInterrupt
+        super().widen_mems(pod, mems)
         self.kernel.settle()
         if self.die_after == len(self.calls):
             raise KeyboardInterrupt
@@ -114,7 +123,7 @@ class Bench:
                 ),
                 moves=Moves(self.mover, done=lambda _: self.moved.set(), clock=lambda: self.time),
                 checkpoint=Checkpoint(self.state),
-                now=lambda: NOW,
+                now=lambda: NOW + timedelta(seconds=self.time),
                 clock=lambda: self.time,
             ),
         )
@@ -244,8 +253,10 @@ def test_an_observed_pod_is_unchanged_too(bench):
     assert not bench.pinner.unchanged(UID)
 
 
-@pytest.mark.parametrize(("memory", "unchanged"), [("Strict", True), ("Preferred", False)])
-def test_only_a_preferred_pin_hangs_on_free_memory(bench, memory, unchanged):
+@pytest.mark.parametrize(
+    ("memory", "unchanged"), [("None", True), ("Strict", False), ("Preferred", False)]
+)
+def test_only_pins_of_memory_hang_on_free_memory(bench, memory, unchanged):
     bench.pod(running=False)
     bench.reconcile(order(memory=memory))
     assert bench.pinner.unchanged(UID)
@@ -419,12 +430,105 @@ def test_preferred_widens_and_narrows_again(bench):
     report = bench.reconcile(wanted)
     assert str(report.effective) == "cpus 2-3 mems 0-1"
     assert report.problem is not None
-    assert report.problem.reason == "NoRoom"
+    assert report.problem.reason == "RanLow"
     assert report.drift is None
     bench.restart()
     bench.available = {0: 3 * GIB, 1: 3 * GIB}
     report = bench.reconcile(wanted)
+    assert report.problem is not None
+    assert report.problem.reason == "RanLow"
+    bench.time += 600
+    report = bench.reconcile(wanted)
     assert (str(report.effective), report.problem) == ("cpus 2-3 mems 1", None)
+
+
+def test_a_socket_that_fills_and_empties_all_day_does_not_make_the_pin_flap(bench):
+    bench.pod(running=False)
+    bench.reconcile()
+    bench.writer.calls.clear()
+    for minute in range(120):
+        bench.time += 60
+        bench.available = {0: 3 * GIB, 1: (minute % 2) * 3 * GIB}
+        bench.reconcile()
+    # Twice in about ten minutes: wider, and back.
+    assert 10 <= len(bench.writer.calls) <= 24
+
+
+@pytest.mark.parametrize("memory", ["Strict", "Preferred"])
+def test_the_guard_widens_by_file_and_systemd_is_told_at_the_next_look(bench, memory):
+    path = bench.pod(running=False)
+    wanted = order(memory=memory)
+    bench.reconcile(wanted)
+    (exposed,) = bench.pinner.exposed()
+    assert (exposed.uid, str(exposed.mems)) == (UID, "1")
+    assert exposed.least == 4 * GIB * (2 if memory == "Strict" else 10) // 100
+    assert bench.pinner.widen(UID)
+    assert (path / "cpuset.mems.effective").read_text() == "0-1\n"
+    assert bench.writer.calls[1:] == ["mems=0-1 in a hurry"]
+    assert bench.pinner.exposed() == ()
+    assert not bench.pinner.unchanged(UID)
+    report = bench.reconcile(wanted)
+    assert bench.writer.calls[2:] == ["cpus= mems=0-1"]
+    assert (report.phase, report.problem.reason, report.drift) == ("Pinned", "RanLow", None)
+    assert str(report.effective) == "cpus 2-3 mems 0-1"
+    for _ in range(3):
+        bench.reconcile(wanted)
+    assert len(bench.writer.calls) == 3
+    assert not bench.pinner.widen(UID)
+
+
+def test_a_pod_that_is_not_bound_is_not_exposed_and_not_widened(bench):
+    bench.pod(running=False)
+    bench.reconcile(order(memory="None", mems=None))
+    assert bench.pinner.exposed() == ()
+    assert not bench.pinner.widen(UID)
+    assert not bench.pinner.widen("somebody-else")
+
+
+def test_a_pod_that_goes_or_is_released_is_exposed_no_more(bench):
+    told = []
+    bench.pod(running=False)
+    bench.pinner._exposure_changed = lambda: told.append(len(bench.pinner.exposed()))
+    bench.reconcile()
+    bench.pinner.release(UID)
+    bench.reconcile()
+    shutil.rmtree(bench.kernel.paths.cgroup / POD)
+    bench.reconcile()
+    assert told == [1, 0, 1, 0]
+
+
+def test_the_guard_does_not_wait_for_a_pod_that_is_being_reconciled(bench):
+    bench.pod(running=False)
+    bench.reconcile()
+    with bench.pinner._lock(UID):
+        assert not bench.pinner.widen(UID)
+    assert bench.pinner.widen(UID)
+
+
+@pytest.mark.parametrize("when", ["die_before", "die_after"])
+def test_a_crash_while_widening_leaves_a_wide_pod_of_which_systemd_is_told(bench, when):
+    path = bench.pod(running=False)
+    bench.reconcile()
+    setattr(bench.writer, when, 2)
+    with pytest.raises(KeyboardInterrupt):
+        bench.pinner.widen(UID)
+    bench.writer.die_before = bench.writer.die_after = None
+    bench.restart()
+    report = bench.reconcile(history=0)
+    assert bench.writer.calls[2:] == ["cpus= mems=0-1"]
+    assert (path / "cpuset.mems.effective").read_text() == "0-1\n"
+    assert (report.phase, report.drift) == ("Pinned", None)
+
+
+def test_page_moves_to_where_there_is_no_room_stop(bench):
+    bench.pod(far=GIB)
+    wanted = order(memory="Preferred")
+    assert bench.reconcile(wanted).phase == "Moving"
+    bench.available = {0: 3 * GIB, 1: 100 * MIB}
+    report = bench.reconcile(wanted)
+    assert (report.phase, report.problem.reason) == ("Pinned", "NoRoom")
+    bench.pinner.close()  # waits for the mover, which has been stopped
+    assert bench.mover.go.is_set() is False
 
 
 def test_systemd_that_refuses_is_told_and_the_pod_stays_on_file(bench):
@@ -509,6 +613,32 @@ def test_a_crash_at_any_write_leaves_the_pod_on_file_and_the_next_agent_finishes
     assert (report.phase, report.problem) == ("Pinned", None)
     assert str(report.effective) == "cpus 2-3 mems 1"
     assert report.drift is None
+
+
+def test_an_agent_that_dies_while_pages_move_never_says_that_they_are_there(bench):
+    path = bench.pod(far=GIB)
+    assert bench.reconcile().phase == "Moving"
+    bench.kernel.memory(path, N0=GIB // 2, N1=GIB // 2)  # half-way
+    bench.restart()
+    assert bench.pinner.taken() == (UID,)
+    report = bench.reconcile(history=0)
+    assert (report.phase, report.applied is not None) == ("Moving", True)
+    assert report.moving is not None
+    assert (report.moving.bytes_done, report.moving.bytes_total) == (0, GIB // 2)
+    assert str(report.effective) == "cpus 2-3 mems 0-1"
+    bench.finish_move()
+    report = bench.reconcile(history=0)
+    assert (report.phase, str(report.effective)) == ("Pinned", "cpus 2-3 mems 1")
+    assert report.drift is None
+
+
+def test_an_agent_that_dies_while_pages_move_gives_back_what_is_no_longer_wanted(bench):
+    path = bench.pod(far=GIB)
+    assert bench.reconcile().phase == "Moving"
+    bench.restart()
+    assert bench.pinner.release(UID).phase == "Unpinned"
+    assert (path / "cpuset.cpus.effective").read_text() == "0-3\n"
+    assert (bench.pinner.taken(), bench.mover.runs) == ((), 1)
 
 
 @pytest.mark.parametrize("when", ["die_before", "die_after"])

@@ -24,7 +24,7 @@ struct pin_moves { u64 pages; };
 BPF_TABLE("array", u32, u32, cpu_socket, MAX_CPUS);
 BPF_TABLE("array", u32, u32, node_socket, MAX_NODES);
 
-/* 0: events without room in a map. 1: pages moved by system calls, ours among them. */
+/* 0: events without room in a map, or on a CPU of no known socket. 1: pages moved by system calls, ours among them. */
 BPF_TABLE("percpu_array", u32, u64, totals, 2);
 
 BPF_TABLE("percpu_hash", u64, struct numa_migrations, numaMigrations, MAX_CGROUPS);
@@ -247,8 +247,13 @@ int task_migrate(u64 *ctx)
 	u64 cgroup;
 	u32 from = socket_of_cpu(word_at(ctx[0] + OFF_TASK_CPU));
 	u32 to = socket_of_cpu(ctx[1]);
-	if (from == to || !from || !to)
+	if (from == to && from)
 		return 0;
+	if (!from || !to) {
+		/* a CPU came that we have not been told of yet */
+		add_total(0, 1);
+		return 0;
+	}
 	cgroup = cgroup_of(ctx[0]);
 	counters = taskMigrations.lookup_or_try_init(&cgroup, &zero);
 	if (counters)

@@ -1,0 +1,4 @@
+"""Keeps pins from costing a pod its life: widens memory nodes before the kernel kills.
+
+``rules`` says when, ``kswapd`` hears the kernel's early sign, ``watch`` is the thread.
+"""

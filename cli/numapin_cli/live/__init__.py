@@ -1,0 +1,1 @@
+"""Fast figures, straight from the agents: asked through the API server, never kept there."""

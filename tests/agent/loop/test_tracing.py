@@ -1,0 +1,305 @@
+"""Who loads, checks and reloads, with tracers that die when told to."""
+
+import threading
+from collections.abc import Collection, Iterable, Mapping, Set
+from dataclasses import dataclass, field
+
+import pytest
+
+from numapin_agent.census import Census
+from numapin_agent.counters.pulse import Fault
+from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.tracing import BEAT_SECONDS, CHECK_SECONDS, SWEEP_SECONDS, Tracing
+from numapin_agent.trust import Trust
+from numapin_api.errors import CounterError
+from numapin_api.node import Level, Signal
+from numapin_api.topology import Topology
+
+DEAD = Fault("task_migrate", ("taskMigrations",), "is not attached any more")
+
+
+@dataclass
+class Tracer:
+    level: Level = "rawTracepoint"
+    dead: tuple[Fault, ...] = ()
+    losses: int = 0
+    room: bool = True
+    counts: dict[int, int] = field(default_factory=dict)
+    forgotten: set[int] = field(default_factory=set)
+    closed: bool = False
+    unreadable: bool = False
+
+    def levels(self) -> tuple[Signal, ...]:
+        return (Signal(name="taskMigrations", level=self.level, reason="because"),)
+
+    def roster(self) -> tuple[tuple[str, str], ...]:
+        return () if self.level == "none" else (("taskMigrations", "task_migrate"),)
+
+    def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
+        if self.unreadable:
+            raise CounterError("map taskMigrations can't be read")
+        return {
+            cgroup: CgroupCounters(cross_socket_task_migrations=n)
+            for cgroup, n in self.counts.items()
+            if only is None or cgroup in only
+        }
+
+    def forget(self, cgroup_ids: Iterable[int]) -> None:
+        for cgroup in cgroup_ids:
+            self.forgotten.add(cgroup)
+            self.counts.pop(cgroup, None)
+
+    def lost(self) -> int:
+        if self.unreadable:
+            raise CounterError("lost events can't be read")
+        return self.losses
+
+    def full(self) -> tuple[str, ...]:
+        return () if self.room else ("taskMigrations",)
+
+    def faults(self) -> tuple[Fault, ...]:
+        if self.unreadable:
+            raise CounterError("no map")
+        return self.dead
+
+    def follow(self, topology: Topology) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Cgroup:
+    uid: str
+    ids: frozenset[int]
+
+    def cgroup_ids(self) -> frozenset[int]:
+        return self.ids
+
+    def cpu_nanoseconds(self) -> int:
+        return 5
+
+    def numa_pages_migrated(self) -> int | None:
+        return None
+
+    def residency(self) -> dict[int, int]:
+        return {}
+
+
+class Stage:
+    """A tracing with all around it made up; ``next`` is what the coming load gives."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.next: Tracer | CounterError = Tracer()
+        self.loaded: list[Tracer] = []
+        self.trusts: list[Trust] = []
+        self.attached: list[object] = []
+        self.gone: CounterError | None = None
+        self.errors: list[Exception] = []
+        self.gaps = 0
+        self.cgroups: Set[int] = {1, 2}
+        self.census = Census(clock=lambda: self.now)
+        self.census.replace([Cgroup("a", frozenset({1}))])
+        self.tracing = Tracing(
+            load=self.load,
+            census=self.census,
+            reporter=self,
+            existing=lambda: self.cgroups,
+            failed=self.errors.append,
+            interrupted=self.interrupted,
+            clock=lambda: self.now,
+            wall=lambda: self.now + 1e9,
+        )
+
+    def load(self) -> Tracer:
+        if isinstance(self.next, CounterError):
+            raise self.next
+        self.loaded.append(self.next)
+        return self.next
+
+    def attach(self, tracer: object) -> None:
+        self.attached.append(tracer)
+
+    def counters_failed(self, error: CounterError) -> None:
+        self.gone = error
+
+    def trusted(self, trust: Trust) -> None:
+        self.trusts.append(trust)
+
+    def interrupted(self) -> None:
+        self.gaps += 1
+
+    def beat(self, *, seconds: float = CHECK_SECONDS, late: float = 0.0) -> None:
+        self.now += seconds
+        self.tracing.beat(late=late)
+
+    def hops(self) -> int:
+        pod = self.census.read().pods["a"]
+        return pod.totals().cross_socket_task_migrations
+
+    @property
+    def reasons(self) -> set[str]:
+        return {r.reason for r in self.tracing.trust.reasons()}
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_a_dead_program_is_found_within_a_minute_even_by_a_late_check():
+    """The check itself, and the beat it waits for."""
+    assert CHECK_SECONDS + 2 * BEAT_SECONDS < 60
+
+
+def test_a_dead_program_is_loaded_anew_and_totals_stay(stage: Stage) -> None:
+    old, new = Tracer(counts={1: 40}), Tracer(counts={1: 50})
+    stage.next = old
+    assert stage.tracing.start()
+    assert stage.hops() == 40
+    since = stage.tracing.since
+    old.counts[1] = 44  # after the last look, before it died
+    old.dead, old.losses = (DEAD,), 3
+    stage.next = new
+    stage.beat()
+    assert old.closed
+    assert stage.attached == [old, new]
+    assert stage.tracing.programs() == (("taskMigrations", "task_migrate", True),)
+    assert stage.hops() == 44 + 50  # though the new map holds more than the old did
+    assert stage.gaps == 1
+    assert stage.reasons == {"TracerReloaded", "EventsLost"}
+    assert stage.tracing.reloads == 1
+    assert stage.tracing.since is not None
+    assert since is not None
+    assert stage.tracing.since > since
+    new.losses = 2
+    assert stage.tracing.lost() == 5
+
+
+def test_a_program_that_can_not_be_loaded_anew_stays_named(stage: Stage) -> None:
+    old = Tracer(dead=(DEAD,))
+    stage.next = old
+    stage.tracing.start()
+    for failure in (CounterError("no memory"), Tracer("none")):
+        stage.next = failure
+        stage.beat(seconds=3600)
+        assert not old.closed
+        assert stage.trusts[-1].faults == (DEAD,)
+        assert stage.tracing.programs() == (("taskMigrations", "task_migrate", False),)
+        assert len(stage.errors) >= 1
+    assert stage.loaded[-1].closed
+    assert stage.gaps == 0
+    assert stage.tracing.reloads == 2
+
+
+def test_a_program_that_counts_again_by_itself_is_a_gap_all_the_same(stage: Stage) -> None:
+    tracer = Tracer(dead=(DEAD,), counts={1: 7})
+    stage.next = tracer
+    stage.tracing.start()
+    stage.next = CounterError("no memory")
+    stage.beat()
+    tracer.dead = ()
+    stage.beat()
+    assert stage.gaps == 1
+    assert stage.hops() == 7
+    assert stage.census.read().epoch == 1
+    assert not tracer.closed
+
+
+def test_a_tracer_that_can_not_be_asked_is_dead(stage: Stage) -> None:
+    tracer = Tracer()
+    stage.next = tracer
+    stage.tracing.start()
+    tracer.unreadable = True
+    stage.next = CounterError("no")
+    stage.beat()
+    assert "can't be asked" in stage.trusts[-1].faults[0].why
+    assert stage.tracing.lost() is None
+
+
+def test_losses_are_reported(stage: Stage) -> None:
+    tracer = Tracer(losses=4, room=False)
+    stage.next = tracer
+    stage.tracing.start()
+    stage.beat()
+    assert stage.reasons == {"EventsLost"}
+    assert stage.trusts[-1].loss is not None
+    assert stage.trusts[-1].loss.full == ("taskMigrations",)
+    assert stage.gaps == 0
+
+
+def test_full_tables_are_swept_at_the_next_check_and_totals_stay(stage: Stage) -> None:
+    tracer = Tracer(counts={1: 5, 2: 6, 3: 7}, room=False)
+    stage.next = tracer
+    stage.tracing.start()
+    before = stage.census.read().node.totals()
+    stage.beat()
+    assert tracer.forgotten == set()
+    stage.beat()
+    assert tracer.forgotten == {3}
+    assert stage.census.read().node.totals() == before
+
+
+def test_cgroups_that_are_gone_are_forgotten_in_time(stage: Stage) -> None:
+    tracer = Tracer(counts={1: 5, 4: 1})
+    stage.next = tracer
+    stage.tracing.start()
+    stage.beat(seconds=SWEEP_SECONDS - 1)
+    assert tracer.forgotten == set()
+    stage.beat()
+    assert tracer.forgotten == {4}
+
+
+def test_a_cgroup_of_a_pod_is_left_to_the_look_at_the_pod(stage: Stage) -> None:
+    tracer = Tracer(counts={1: 5})
+    stage.next = tracer
+    stage.tracing.start()
+    stage.cgroups = set()
+    stage.beat(seconds=SWEEP_SECONDS)
+    assert tracer.forgotten == set()
+    assert stage.hops() == 5
+
+
+def test_a_stall_is_counted_and_reported(stage: Stage) -> None:
+    stage.next = Tracer(counts={1: 5})
+    stage.tracing.start()
+    stage.beat(seconds=BEAT_SECONDS + 10, late=10.0)
+    assert stage.tracing.stalled_seconds == 10
+    assert stage.reasons == {"Stalled"}
+    assert stage.gaps == 0  # nothing was missed
+    stage.beat(late=0.5)
+    assert stage.tracing.stalled_seconds == 10
+
+
+def test_without_counters_a_stall_is_noticed_all_the_same(stage: Stage) -> None:
+    stage.next = CounterError("switched off")
+    assert not stage.tracing.start()
+    assert stage.gone is not None
+    assert stage.census.hopeless
+    assert stage.tracing.since is None
+    stage.beat(late=10.0)
+    assert stage.tracing.stalled_seconds == 10
+    assert stage.tracing.lost() == 0
+    stage.next = Tracer("none")
+    assert not stage.tracing.start()
+    assert stage.tracing.since is None
+    stage.beat()
+    assert stage.tracing.reloads == 0
+
+
+def test_a_surprise_does_not_end_the_watch(stage: Stage, monkeypatch) -> None:
+    tracer = Tracer()
+    stage.next = tracer
+    stage.tracing.start()
+    monkeypatch.setattr(tracer, "faults", lambda: 1 / 0)
+    stage.beat()
+    assert isinstance(stage.errors[-1], ZeroDivisionError)
+
+
+def test_the_thread_ends_when_told(stage: Stage) -> None:
+    thread = threading.Thread(target=stage.tracing.run)
+    thread.start()
+    stage.tracing.stop()
+    thread.join(10)
+    assert not thread.is_alive()

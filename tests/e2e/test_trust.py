@@ -1,0 +1,193 @@
+"""Counters that stop to count on a real node: found, named, loaded anew; and no number is wrong.
+
+The agent's own link to a tracepoint is taken away from outside (``support.detach``), as nothing
+short of that could: a raw tracepoint has no switch. Needs two NUMA nodes, for the agent's page.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support import detach
+from support.dashboards import ready_to_ask
+from support.prometheus import Server, running
+from support.world import NAMESPACE, World, get
+
+from numapin_chart import dashboard
+from numapin_lab.demo.cluster import eventually
+from numapin_lab.demo.exposition import read
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800, func_only=True)]
+
+NODE = "numa-0"
+PROGRAM = "migrate_end"
+SINCE = ("numapin_agent_counting_since_timestamp_seconds",)
+# The agent's process on the node: the one whose command line is the agent's.
+AGENT_PID = "pgrep -f '[n]umapin[-_]agent' | sort -n | head -1"
+
+
+def figures(world: World) -> Mapping[tuple[str, ...], float]:
+    """The agent's own metrics: name and label values to value."""
+    with world.agent_http(NODE) as url:
+        status, text = get(f"{url}/metrics")
+    assert status == 200
+    return {
+        (s.name, *s.labels.values()): s.value
+        for f in text_string_to_metric_families(text)
+        for s in f.samples
+    }
+
+
+def counting(world: World) -> set[str]:
+    """Names of the programs that count."""
+    return {
+        key[1]  # labels come in alphabetical order: program, signal
+        for key, value in figures(world).items()
+        if key[0] == "numapin_agent_program_alive" and value == 1
+    }
+
+
+def reloads(world: World) -> float:
+    return figures(world)[("numapin_agent_tracer_reloads_total",)]
+
+
+def degraded(world: World) -> str:
+    """Message of the NumaNode's condition Degraded while it is True."""
+    found = world.numa_node(NODE).status.conditions
+    return next((c.message for c in found if (c.type, c.status) == ("Degraded", "True")), "")
+
+
+def take_away(world: World, tracepoint: str) -> None:
+    script = Path(detach.__file__).read_text().replace("'", "'\\''")
+    world.ssh(NODE, f"python3 -c '{script}' $({AGENT_PID}) {tracepoint}")
+
+
+def test_every_program_counts_by_events_of_our_own(world: World):
+    """The page that is moved and the thread that is sent are really seen, on two NUMA nodes."""
+    expected = {"migrate_start", PROGRAM, "task_migrate"}
+    eventually(
+        lambda: expected <= counting(world), seconds=120, what="all programs are found to count"
+    )
+    assert reloads(world) == 0
+    assert "TracerDead" not in degraded(world)
+
+
+@pytest.mark.lifecycle
+def test_detached_programs_are_named_and_loaded_anew_and_no_window_spans_the_gap(world: World):
+    before = figures(world)
+    take_away(world, "mm_migrate_pages")
+    eventually(lambda: reloads(world) == 1, seconds=180, what="the programs are loaded anew")
+    assert f"program {PROGRAM} of" in degraded(world)
+    assert figures(world)[SINCE] > before[SINCE]
+
+    # Once more, within the time in which no other reload is tried: now they stay dead.
+    take_away(world, "all")
+    eventually(
+        lambda: PROGRAM not in counting(world) and "is not attached any more" in degraded(world),
+        seconds=180,
+        what="the dead programs are named",
+    )
+    signals = {s.name: s for s in world.numa_node(NODE).status.capabilities.signals}
+    assert {s.level for s in signals.values()} == {"none"}
+    assert PROGRAM in signals["numaMigrations"].reason
+
+    def without_signal() -> bool:
+        pin = world.pin("burstable")
+        return pin is not None and pin.status is not None and pin.status.verdict == "NoSignal"
+
+    eventually(without_signal, seconds=300, what="burstable has the verdict NoSignal")
+    eventually(lambda: PROGRAM in counting(world), seconds=900, what="they are loaded anew in time")
+    after = figures(world)
+    for key, value in before.items():
+        if key[0].startswith("numapin_pod_") and key[0].endswith("_total") and key in after:
+            assert after[key] >= value, key
+
+    def window_after_the_gap() -> bool:
+        pin = world.pin("burstable")
+        observed = pin.status.observed if pin is not None and pin.status else None
+        if observed is None or observed.counters is None:
+            return False
+        # The API shows whole seconds.
+        return observed.counters.since.timestamp() + 1 >= after[SINCE]
+
+    eventually(window_after_the_gap, seconds=300, what="a whole window after the gap")
+
+
+@pytest.mark.lifecycle
+def test_fentry_programs_that_are_switched_off_are_blind_and_named(world: World):
+    """kernel.ftrace_enabled=0 leaves them attached; the kernel's books of hint faults tell."""
+    levels = {s.name: s.level for s in world.numa_node(NODE).status.capabilities.signals}
+    if levels["hintFaults"] != "fentry":
+        pytest.skip(f"hintFaults is had by {levels['hintFaults']} on this kernel")
+    set_to = "sysctl -qw kernel.ftrace_enabled={}"
+    refused = world.ssh(NODE, f"{set_to.format(0)} 2>&1 || echo refused")
+    if "refused" in refused:
+        pytest.skip(f"this kernel does not switch its function tracer off: {refused.strip()}")
+    try:
+        eventually(
+            lambda: "hint_fentry" in degraded(world) and "is blind" in degraded(world),
+            seconds=300,
+            what="the blind program is named",
+        )
+    finally:
+        world.ssh(NODE, set_to.format(1))
+    eventually(
+        lambda: "hint_fentry" in counting(world), seconds=600, what="the program counts again"
+    )
+
+
+@pytest.mark.lifecycle
+def test_an_agent_that_stood_still_loses_nothing_and_says_so(world: World):
+    lost = figures(world)[("numapin_agent_tracer_lost_total",)]
+    world.ssh(NODE, f"pid=$({AGENT_PID}); kill -STOP $pid; sleep 12; kill -CONT $pid")
+    stalled = ("numapin_agent_stalled_seconds_total",)
+    eventually(lambda: figures(world)[stalled] >= 5, seconds=60, what="the stall is counted")
+    eventually(lambda: "stood still" in degraded(world), seconds=60, what="the NumaNode says so")
+    assert figures(world)[("numapin_agent_tracer_lost_total",)] == lost
+
+
+@contextmanager
+def scraping(world: World, scratch: Path) -> Iterator[Server]:
+    """A Prometheus on this machine that asks agents and operator through port-forwards."""
+    with ExitStack() as open_:
+        urls = {node: open_.enter_context(world.agent_http(node)) for node in ("numa-0", "numa-1")}
+        urls["operator"] = open_.enter_context(world.operator_http())
+        scrapes = [
+            {
+                "job_name": name,
+                "scrape_interval": "5s",
+                "scrape_timeout": "5s",
+                "honor_labels": True,
+                "static_configs": [
+                    {"targets": [url.removeprefix("http://")], "labels": {"instance": name}}
+                ],
+            }
+            for name, url in urls.items()
+        ]
+        yield open_.enter_context(running(scratch, scrapes))
+
+
+def test_every_query_of_the_dashboard_runs_on_what_the_lab_offers(world: World, tmp_path: Path):
+    """Each is taken; those whose metric the lab has now return series."""
+    with scraping(world, tmp_path) as server:
+        eventually(
+            lambda: (
+                server.query("rate(numapin_pod_numa_migrated_pages_total[1m])")
+                and server.query("rate(numapin_operator_api_writes_total[1m])")
+            ),
+            seconds=180,
+            what="two scrapes of agents and operator",
+        )
+        empty = {
+            panel.title
+            for panel in dashboard.PANELS
+            if not any(server.query(ready_to_ask(expression)) for expression, _ in panel.lines)
+        }
+        # Only while pages are being moved.
+        assert empty <= {"Memory still to be moved"}
+        pods = {s["metric"]["pod"] for s in server.query("numapin_pod_pinned == 1")}
+        assert {"burstable", "besteffort"} <= pods
+    with world.agent_http(NODE) as url:
+        assert (NAMESPACE, "burstable") in read(get(f"{url}/metrics")[1])
