@@ -10,6 +10,7 @@ NumapinError
 ├── SystemdError        SystemdRefused      PID 1 refused or could not be reached
 ├── MoveError           PageMoveFailed      move_pages(2) failed for more than single pages
 ├── CounterError        CountersUnavailable BPF can't be compiled, loaded or read
+├── TraceError          TraceRefused        a probe can't be answered on this kernel
 ├── ApiError            ApiUnavailable      the API server refused or could not be reached
 ├── ChartError          ChartUnreadable     the chart's own files contradict each other
 ├── SelfTestError       SelfTestFailed      a pod of our own was not pinned and verified
@@ -80,6 +81,12 @@ class CounterError(NumapinError):
     """Kernel counters can't be had, or stopped."""
 
     reason: ClassVar[str] = "CountersUnavailable"
+
+
+class TraceError(NumapinError):
+    """A probe can't be answered on this kernel, or was given up."""
+
+    reason: ClassVar[str] = "TraceRefused"
 
 
 class ApiError(NumapinError):

@@ -41,20 +41,27 @@ def fingerprint(source: str, macros: Mapping[str, int], programs: Iterable[str])
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def build(macros: Mapping[str, int], programs: Iterable[str], store: Path | None) -> Object:
+def build(
+    macros: Mapping[str, int],
+    programs: Iterable[str],
+    store: Path | None,
+    *,
+    source: str | None = None,
+) -> Object:
     """An object with these programs.
 
     Args:
         macros: for the preprocessor.
-        programs: names of functions in programs.c.
+        programs: names of functions in the source.
         store: directory of kept objects, or None to keep nothing.
+        source: of the programs; programs.c if absent.
 
     Raises:
-        CompileError: programs.c does not compile so, or its maps can't be made.
+        CompileError: the source does not compile so, or its maps can't be made.
         NoCompilerError: it must be compiled, and bcc can't be imported.
     """
     names = sorted(programs)
-    source = (BPF_DIR / "programs.c").read_text()
+    source = source or (BPF_DIR / "programs.c").read_text()
     kept = store / f"bpf-{fingerprint(source, macros, names)}.json" if store is not None else None
     if kept is not None:
         with contextlib.suppress(OSError, ObjectError):

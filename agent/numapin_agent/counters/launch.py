@@ -153,7 +153,7 @@ def _run(request: Request, options: LoadOptions, interpreter: str) -> _Collected
                     stdout=subprocess.DEVNULL,
                     stderr=output,
                     pass_fds=(theirs.fileno(),),
-                    env=_environment(),
+                    env=environment(),
                 )
         except OSError as error:
             os.close(output)
@@ -166,7 +166,7 @@ def _run(request: Request, options: LoadOptions, interpreter: str) -> _Collected
         except (OSError, ValueError, KeyError) as error:
             got.problem = f"the loader's messages broke off: {error}"
         finally:
-            status = _end(child)
+            status = end(child)
     if got.done is None and got.unavailable is None:
         tail = stderr_tail(os.pread(output, 1 << 20, 0).decode(errors="replace"))
         got.problem = got.problem or f"the loader ended early with status {status}"
@@ -192,7 +192,8 @@ def _collect(channel: socket.socket, request: Request, got: _Collected, deadline
         got.unavailable = message.get("unavailable")
 
 
-def _end(child: subprocess.Popen[bytes]) -> int:
+def end(child: subprocess.Popen[bytes]) -> int:
+    """See a loader child off; its exit status."""
     try:
         return child.wait(timeout=2)
     except subprocess.TimeoutExpired:
@@ -200,7 +201,7 @@ def _end(child: subprocess.Popen[bytes]) -> int:
         return child.wait()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Only what the child needs: its own code, and our headers in place of the kernel's."""
     code = str(Path(numapin_agent.__file__).parent.parent)
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}

@@ -259,7 +259,7 @@ def raw_tracepoint_open(program: int, name: str | None) -> int:
     return bpf(_RAW_TRACEPOINT_OPEN, attribute("=QII", at, program, 0))
 
 
-def kprobe_open(program: int, function: str, pmu_type: int) -> int:
+def kprobe_open(program: int, function: str, pmu_type: int, *, returns: bool = False) -> int:
     """Attach a kprobe program through a perf event of its own.
 
     Nothing is left in tracefs and none is needed; the probe goes when the last copy of the
@@ -269,9 +269,10 @@ def kprobe_open(program: int, function: str, pmu_type: int) -> int:
         program: descriptor of a loaded PROG_KPROBE.
         function: kernel symbol.
         pmu_type: number in /sys/bus/event_source/devices/kprobe/type.
+        returns: whether to run at the function's return (kretprobe).
     """
     symbol = ctypes.create_string_buffer(function.encode())
-    attr = struct.pack("=II", pmu_type, _PERF_ATTR_SIZE) + bytes(40)
+    attr = struct.pack("=IIQ", pmu_type, _PERF_ATTR_SIZE, int(returns)) + bytes(32)
     attr += struct.pack("=IIQQ", 0, 0, ctypes.addressof(symbol), 0)
     attr += bytes(_PERF_ATTR_SIZE - len(attr))
     buffer = ctypes.create_string_buffer(attr, len(attr))
@@ -292,7 +293,7 @@ def kprobe_open(program: int, function: str, pmu_type: int) -> int:
     return fd
 
 
-def kprobe_multi_open(program: int, function: str) -> int:
+def kprobe_multi_open(program: int, function: str, *, returns: bool = False) -> int:
     """Attach a kprobe program through fprobe (5.18 and later), without a perf event.
 
     Asks for no right beyond loading, where ``kprobe_open`` is refused for want of SYS_ADMIN
@@ -301,11 +302,21 @@ def kprobe_multi_open(program: int, function: str) -> int:
     Args:
         program: descriptor of a PROG_KPROBE loaded for ATTACH_KPROBE_MULTI.
         function: kernel symbol.
+        returns: whether to run at the function's return (BPF_F_KPROBE_MULTI_RETURN).
     """
     symbol = ctypes.create_string_buffer(function.encode())
     symbols = (ctypes.c_uint64 * 1)(ctypes.addressof(symbol))
     attr = attribute(
-        "=IIIIIIQQQ", program, 0, ATTACH_KPROBE_MULTI, 0, 0, 1, ctypes.addressof(symbols), 0, 0
+        "=IIIIIIQQQ",
+        program,
+        0,
+        ATTACH_KPROBE_MULTI,
+        0,
+        int(returns),
+        1,
+        ctypes.addressof(symbols),
+        0,
+        0,
     )
     return bpf(_LINK_CREATE, attr)
 

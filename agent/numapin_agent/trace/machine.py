@@ -1,0 +1,212 @@
+"""What a trace reads of the machine beside its maps: names of processes, files, interrupts.
+
+The edge to procfs. All of it can vanish at any moment: then there is no name, never an error.
+Files of containers are opened below the container's own root, see ``kernel.open_in_root``.
+"""
+
+import mmap
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from numapin_agent.trace import kernel
+from numapin_agent.trace.symbols import (
+    UNKNOWN,
+    Elf,
+    ElfError,
+    Region,
+    Symbols,
+    elf,
+    kernel_symbols,
+    perf_map,
+    regions,
+)
+
+_BIGGEST_ELF: Final = 1 << 30
+_BIGGEST_PERF_MAP: Final = 64 << 20
+_ELVES: Final = 256
+"""Programs and libraries kept in memory during one trace."""
+
+
+class Machine:
+    """Names of one machine, remembered for one trace.
+
+    Args:
+        proc: the host's procfs.
+    """
+
+    def __init__(self, proc: Path) -> None:
+        self._proc = proc
+        self._names: dict[int, str] = {}
+        self._regions: dict[int, list[Region]] = {}
+        self._elves: dict[tuple[int, int], Elf] = {}
+        self._by_path: dict[tuple[int, str], Elf | None] = {}
+        self._perf_maps: dict[int, Symbols] = {}
+        self.kernel = Symbols()
+
+    def load_kernel(self) -> None:
+        """Read the kernel's symbols; none where they are hidden from us."""
+        try:
+            with (self._proc / "kallsyms").open() as lines:
+                self.kernel = kernel_symbols(lines)
+        except OSError:
+            self.kernel = Symbols()
+
+    def meet(self, tgid: int) -> None:
+        """Note a process while it lives: its name and what it has mapped."""
+        if tgid in self._names:
+            return
+        try:
+            self._names[tgid] = (self._proc / str(tgid) / "comm").read_text().strip()
+            self._regions[tgid] = regions((self._proc / str(tgid) / "maps").read_text())
+        except OSError:
+            self._regions.setdefault(tgid, [])
+
+    def process(self, tgid: int) -> str:
+        """A process' name, if it was met alive."""
+        self.meet(tgid)
+        if tgid == 0:
+            return "idle"
+        return self._names.get(tgid, f"process {tgid}, gone")
+
+    def descriptor(self, tgid: int, fd: int) -> str:
+        """What a descriptor stands for: a path, or a socket with its addresses."""
+        try:
+            told = str((self._proc / str(tgid) / "fd" / str(fd)).readlink())
+        except OSError:
+            return f"descriptor {fd}"
+        socket = re.fullmatch(r"socket:\[(\d+)\]", told)
+        return self._socket(tgid, socket[1]) if socket else told
+
+    def _socket(self, tgid: int, inode: str) -> str:
+        for family in ("tcp", "tcp6", "udp", "udp6"):
+            try:
+                lines = (self._proc / str(tgid) / "net" / family).read_text().splitlines()[1:]
+            except OSError:
+                continue
+            for line in lines:
+                part = line.split()
+                if part[9] == inode:
+                    return f"{family} {endpoint(part[1])} → {endpoint(part[2])}"
+        return f"socket {inode}"
+
+    def interrupts(self) -> dict[int, str]:
+        """Devices by interrupt number."""
+        try:
+            lines = (self._proc / "interrupts").read_text().splitlines()
+        except OSError:
+            return {}
+        cpus, found = len(lines[0].split()), {}
+        for line in lines[1:]:
+            number, _, rest = line.partition(":")
+            if number.strip().isdigit():
+                found[int(number)] = " ".join(rest.split()[cpus:][-1:])
+        return found
+
+    def ipvs_threads(self) -> dict[int, int]:
+        """Nanoseconds of CPU time of each kernel thread that keeps IPVS' statistics."""
+        found = {}
+        for directory in self._proc.iterdir():
+            if not directory.name.isdigit():
+                continue
+            try:
+                if (directory / "comm").read_text().startswith("ipvs-e"):
+                    found[int(directory.name)] = int(
+                        (directory / "schedstat").read_text().split()[0]
+                    )
+            except (OSError, ValueError, IndexError):
+                continue
+        return found
+
+    def kernel_name(self, address: int) -> str:
+        """A kernel function; never its address."""
+        return self.kernel.find(address) or UNKNOWN
+
+    def user_name(self, tgid: int, address: int) -> str:
+        """A function of a process, or what file or memory it lies in."""
+        self.meet(tgid)
+        region = next((r for r in self._regions[tgid] if r.start <= address < r.end), None)
+        if region is None or not region.path.startswith("/"):
+            found = self._perf_map(tgid).find(address)
+            return found or (region.path if region and region.path else UNKNOWN)
+        made = self._elf(tgid, region.path)
+        name = made.find(address - region.start + region.offset) if made is not None else None
+        return name or f"[{region.path.rsplit('/', 1)[-1]}]"
+
+    @contextmanager
+    def _open(self, tgid: int, path: str, biggest: int) -> Iterator[tuple[int, os.stat_result]]:
+        root = os.open(self._proc / str(tgid) / "root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = kernel.open_in_root(root, path)
+        finally:
+            os.close(root)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= biggest:
+                raise OSError(f"{path}: no file that can be read")
+            yield fd, status
+        finally:
+            os.close(fd)
+
+    def _elf(self, tgid: int, path: str) -> Elf | None:
+        if (tgid, path) not in self._by_path:
+            try:
+                with self._open(tgid, path, _BIGGEST_ELF) as (fd, status):
+                    self._by_path[tgid, path] = self._read_elf(fd, status)
+            except (OSError, ValueError):
+                self._by_path[tgid, path] = None
+        return self._by_path[tgid, path]
+
+    def _read_elf(self, fd: int, status: os.stat_result) -> Elf | None:
+        identity = (status.st_dev, status.st_ino)
+        if identity not in self._elves and len(self._elves) < _ELVES:
+            with mmap.mmap(fd, status.st_size, access=mmap.ACCESS_READ) as data:
+                view = memoryview(data)
+                try:
+                    self._elves[identity] = elf(view)
+                except ElfError:
+                    self._elves[identity] = Elf()
+                finally:
+                    view.release()
+        return self._elves.get(identity)
+
+    def _perf_map(self, tgid: int) -> Symbols:
+        if tgid not in self._perf_maps:
+            self._perf_maps[tgid] = Symbols()
+            for number in self._numbers(tgid):
+                try:
+                    path = f"/tmp/perf-{number}.map"  # noqa: S108 — where perf's readers look
+                    with self._open(tgid, path, _BIGGEST_PERF_MAP) as (fd, status):
+                        text = os.pread(fd, status.st_size, 0).decode(errors="replace")
+                except OSError:
+                    continue
+                self._perf_maps[tgid] = perf_map(text)
+                break
+        return self._perf_maps[tgid]
+
+    def _numbers(self, tgid: int) -> list[int]:
+        """A process' number in its own PID namespace, then in ours."""
+        try:
+            status = (self._proc / str(tgid) / "status").read_text()
+        except OSError:
+            return []
+        line = next((x for x in status.splitlines() if x.startswith("NSpid:")), "NSpid:")
+        return list(dict.fromkeys([*map(int, reversed(line.split()[1:])), tgid]))
+
+
+def endpoint(text: str) -> str:
+    """An address of /proc/net/tcp, such as 0100007F:1F90, as people write it."""
+    import ipaddress  # noqa: PLC0415 — only slow system calls on sockets need it
+
+    address, port = text.split(":")
+    words = bytes.fromhex(address)
+    # each 32-bit word is printed as the machine holds it: little-endian here
+    raw = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
+    ip = ipaddress.ip_address(raw)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return f"{ip}:{int(port, 16)}" if ip.version == 4 else f"[{ip}]:{int(port, 16)}"

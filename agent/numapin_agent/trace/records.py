@@ -1,0 +1,126 @@
+"""What the kernel programs leave in their maps, decoded. Mirrors the structs of ``bpf/``.
+
+Pure: bytes in, values out.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+(
+    TIMER,
+    HRTIMER,
+    SOFTIRQ,
+    HARDIRQ,
+    VECTOR,
+    QUEUED,
+    OFF,
+    SYSCALL,
+    FUNCTION,
+    NETFILTER,
+    RECEIVE,
+    MIGRATION,
+) = range(1, 13)
+"""KIND_* of ``bpf/common.c``."""
+
+_KEY: Final = struct.Struct("=QII")
+_NUMBERS: Final = struct.Struct("=QQQQIIII")
+_PATH: Final = struct.Struct("=IiiI")
+KEY_SIZE: Final = _KEY.size
+EVENT_SIZE: Final = _NUMBERS.size + 64
+PATH_SIZE: Final = _PATH.size
+WEIGHT_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a histogram is of: ``id`` means what its kind says."""
+
+    id: int
+    kind: int
+    cpu: int
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Key":
+        """From ``struct key``."""
+        return cls(*_KEY.unpack(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One long event.
+
+    Attributes:
+        start: nanoseconds of CLOCK_MONOTONIC.
+        length: nanoseconds.
+        id: as of ``Key``; of kinds QUEUED and OFF the thread.
+        extra: of system calls the descriptor.
+        kind: what it is.
+        cpu: where it ended.
+        tid: thread that ran where it ended.
+        tgid: its process.
+        text: of system calls the path.
+    """
+
+    start: int
+    length: int
+    id: int
+    extra: int
+    kind: int
+    cpu: int
+    tid: int
+    tgid: int
+    text: str = ""
+
+    @property
+    def end(self) -> int:
+        """When it was over."""
+        return self.start + self.length
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Event":
+        """From ``struct moment``."""
+        numbers, text = _NUMBERS.unpack_from(data), data[_NUMBERS.size :]
+        return cls(*numbers, text=text.split(b"\0", 1)[0].decode(errors="replace"))
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One call path of one process: numbers of its stacks, negative where there is none."""
+
+    tgid: int
+    user: int
+    kernel: int
+    kind: int
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Path":
+        """From ``struct path``."""
+        return cls(*_PATH.unpack(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """How often a path was taken, and how long that took."""
+
+    count: int
+    nanoseconds: int
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Weight":
+        """From ``struct weight``."""
+        return cls(*struct.unpack("=QQ", data))
+
+
+def pairs(
+    keys: bytes, values: bytes, key_size: int, value_size: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a map that was read at once."""
+    for i in range(len(keys) // key_size):
+        yield keys[i * key_size : (i + 1) * key_size], values[i * value_size : (i + 1) * value_size]
+
+
+def addresses(stack: bytes) -> tuple[int, ...]:
+    """A stack's return addresses, innermost first; the kernel fills up with zeros."""
+    return tuple(one for (one,) in struct.iter_unpack("=Q", stack) if one)
