@@ -1,0 +1,156 @@
+"""How much CPU time waits for memory, from what the kernel and the CPUs count anyway.
+
+Cycles, instructions and stalled cycles by PMU where there is one; pressure (PSI), CPU time and
+page faults from the cgroup's or the node's own files. Attaches nothing.
+"""
+
+import os
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.trace import kernel
+from numapin_agent.trace.result import Figure
+
+_HARDWARE: Final = 0
+_EVENTS: Final = {"cycles": 0, "instructions": 1, "cycles stalled in the backend": 8}
+"""PERF_COUNT_HW_*, uapi/linux/perf_event.h."""
+
+
+def pressure(text: str) -> dict[str, int]:
+    """Microseconds of ``some`` and ``full`` since boot, from a PSI file."""
+    found = {}
+    for line in text.splitlines():
+        kind, *fields = line.split()
+        totals = [one.removeprefix("total=") for one in fields if one.startswith("total=")]
+        if totals and totals[0].isdigit():
+            found[kind] = int(totals[0])
+    return found
+
+
+def flat(text: str) -> dict[str, int]:
+    """A file of lines ``name number``; other lines are left out."""
+    parts = (line.split() for line in text.splitlines())
+    return {part[0]: int(part[1]) for part in parts if len(part) == 2 and part[1].isdigit()}
+
+
+def scaled(value: bytes) -> int:
+    """A counter that shared its hardware, as if it had had it always.
+
+    Args:
+        value: what read(2) gives: count, time enabled, time running.
+    """
+    count, enabled, ran = struct.unpack("=QQQ", value)
+    return count * enabled // ran if ran else 0
+
+
+def pmu_figures(counts: dict[str, int]) -> list[Figure]:
+    """What cycles and instructions say together."""
+    found = [Figure(name=name, value=value, unit="") for name, value in counts.items()]
+    cycles, instructions = counts.get("cycles", 0), counts.get("instructions", 0)
+    stalled = counts.get("cycles stalled in the backend")
+    if cycles and instructions:
+        per_cycle = round(instructions / cycles, 2)
+        found.append(Figure(name="instructions per cycle", value=per_cycle, unit=""))
+    if cycles and stalled is not None:
+        share = round(100 * stalled / cycles, 1)
+        found.append(Figure(name="cycles that wait in the backend", value=share, unit="%"))
+    return found
+
+
+@dataclass(slots=True)
+class Watch:
+    """Counters read at the begin and at the end.
+
+    Attributes:
+        paths: of the host.
+        directory: of the cgroup, None for the node.
+        online: CPU numbers.
+    """
+
+    paths: HostPaths
+    directory: Path | None
+    online: Iterable[int]
+    _before: dict[str, int] = field(default_factory=dict)
+    _events: dict[str, list[int]] = field(default_factory=dict)
+    _notes: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Open the CPUs' counters and read the kernel's."""
+        target = -1
+        if self.directory is not None:
+            target = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name, config in _EVENTS.items():
+                self._open(name, config, target)
+        finally:
+            if target >= 0:
+                os.close(target)
+        self._before = self._read()
+
+    def _open(self, name: str, config: int, target: int) -> None:
+        fds: list[int] = []
+        try:
+            for cpu in self.online:
+                fd = kernel.perf_open(_HARDWARE, config, pid=target, cpu=cpu, cgroup=target >= 0)
+                fds.append(fd)
+        except OSError as error:
+            for fd in fds:
+                os.close(fd)
+            self._notes.append(f"{name}: not counted by this CPU's PMU: {error.strerror}")
+        else:
+            self._events[name] = fds
+
+    def end(self, seconds: float) -> tuple[list[Figure], list[str]]:
+        """What changed, and what could not be had."""
+        now = self._read()
+        counts = {
+            name: sum(scaled(os.read(fd, 24)) for fd in fds) for name, fds in self._events.items()
+        }
+        found = pmu_figures(counts)
+        for name, value in now.items():
+            if name in self._before:
+                unit = "ms/s" if name.startswith(("waiting", "CPU time")) else "/s"
+                scale = 1e3 if unit == "ms/s" else 1
+                rate = round((value - self._before[name]) / scale / seconds, 3)
+                found.append(Figure(name=name, value=rate, unit=unit))
+        notes = list(self._notes)
+        if not any(name.startswith("waiting") for name in now):
+            notes.append("pressure (PSI) is not kept here: boot with psi=1")
+        return found, notes
+
+    def close(self) -> None:
+        """Close the CPUs' counters."""
+        while self._events:
+            for fd in self._events.popitem()[1]:
+                os.close(fd)
+
+    def _read(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        node = self.directory is None
+        files = self.directory or self.paths.proc
+        with suppress(OSError):
+            text = (files / ("pressure/memory" if node else "memory.pressure")).read_text()
+            for kind, total in pressure(text).items():
+                found[f"waiting for memory, {kind} tasks"] = total
+        with suppress(OSError):
+            counted = flat((files / ("vmstat" if node else "memory.stat")).read_text())
+            for name, called in (
+                ("pgfault", "page faults"),
+                ("pgmajfault", "page faults that read from disk"),
+                ("numa_hint_faults", "NUMA hint faults"),
+            ):
+                if name in counted:
+                    found[called] = counted[name]
+        with suppress(OSError):
+            if node:
+                fields = (files / "stat").read_text().splitlines()[0].split()
+                busy = sum(int(x) for x in (*fields[1:4], *fields[6:8]))
+                found["CPU time"] = busy * 1_000_000 // os.sysconf("SC_CLK_TCK")
+            else:
+                found["CPU time"] = flat((files / "cpu.stat").read_text())["usage_usec"]
+        return found

@@ -1,0 +1,406 @@
+"""Decides from a kernel's types which programs a question needs, or why it can't be answered.
+
+Pure, like ``counters.plan`` and for the same reason: what a kernel offers is read from its
+BTF, never from its version. Alternatives are tried in order: fentry, kprobe, nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from numapin_agent.counters.btf import Btf, Parameter
+from numapin_agent.trace.histogram import VALUE_SIZE
+from numapin_agent.trace.question import Question
+
+Kind = Literal["rawTracepoint", "fentry", "fexit", "kprobe", "kretprobe", "perfEvent"]
+
+OFFSETS: Final = {
+    "OFF_TASK_CGROUPS": (("task_struct", "cgroups"),),
+    "OFF_TASK_PID": (("task_struct", "pid"),),
+    "OFF_TASK_TGID": (("task_struct", "tgid"),),
+    "OFF_TASK_STATE": (("task_struct", "__state"), ("task_struct", "state")),
+    "OFF_CSS_SET_DFL": (("css_set", "dfl_cgrp"),),
+    "OFF_CGROUP_KN": (("cgroup", "kn"),),
+    "OFF_CGROUP_LEVEL": (("cgroup", "level"),),
+    "OFF_CGROUP_ANCESTORS": (("cgroup", "ancestors"),),
+    "OFF_CGROUP_ANCESTOR_IDS": (("cgroup", "ancestor_ids"),),
+    "OFF_KN_ID": (("kernfs_node", "id"),),
+    "OFF_TIMER_FUNCTION": (("timer_list", "function"),),
+    "OFF_HRTIMER_FUNCTION": (("hrtimer", "function"), ("hrtimer", "__function")),
+    "OFF_SKB_HEAD": (("sk_buff", "head"),),
+    "OFF_SKB_NETWORK": (("sk_buff", "network_header"),),
+    "OFF_SKB_PROTOCOL": (("sk_buff", "protocol"),),
+    "OFF_NF_HOOK": (("nf_hook_state", "hook"),),
+    "OFF_NF_FAMILY": (("nf_hook_state", "pf"),),
+}
+"""Per macro where to look, first found wins."""
+
+_REGISTERS: Final = {"x86_64": ("di", "si"), "aarch64": ("regs",)}
+_TRACEPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "timer_expire_entry": ("timer_list",),
+    "timer_expire_exit": ("timer_list",),
+    "hrtimer_expire_entry": ("hrtimer",),
+    "hrtimer_expire_exit": ("hrtimer",),
+    "softirq_entry": ("unsigned int",),
+    "softirq_exit": ("unsigned int",),
+    "softirq_raise": ("unsigned int",),
+    "irq_handler_entry": ("int", "irqaction"),
+    "irq_handler_exit": ("int", "irqaction"),
+    "sched_wakeup": ("task_struct",),
+    "sched_wakeup_new": ("task_struct",),
+    "sched_switch": ("_Bool", "task_struct", "task_struct"),
+    "sys_enter": ("pt_regs", "long int"),
+    "sys_exit": ("pt_regs", "long int"),
+    "mm_migrate_pages_start": ("migrate_mode", "int"),
+    "mm_migrate_pages": ("long unsigned int",),
+    "page_fault_user": ("long unsigned int",),
+    "page_fault_kernel": ("long unsigned int",),
+    "netif_receive_skb": ("sk_buff",),
+    "napi_gro_receive_entry": ("sk_buff",),
+    "netif_rx_entry": ("sk_buff",),
+    "skb_copy_datagram_iovec": ("sk_buff", "int"),
+}
+"""What each tracepoint must pass, from its first parameter on."""
+
+VECTORS: Final = (
+    ("local_timer", "local timer"),
+    ("reschedule", "reschedule"),
+    ("call_function", "function call"),
+    ("call_function_single", "single function call"),
+    ("irq_work", "irq work"),
+)
+"""x86 interrupts without a device (arch/x86/include/asm/trace/irq_vectors.h), and their names."""
+
+NAMES: Final = (
+    *{struct for places in OFFSETS.values() for struct, _ in places},
+    "pt_regs",
+    "migrate_reason",
+    "nf_hook_slow",
+    "tcp_v4_rcv",
+    *(f"btf_trace_{name}" for name in _TRACEPOINTS),
+    *(f"btf_trace_{name}_{end}" for name, _ in VECTORS for end in ("entry", "exit")),
+)
+"""What ``Btf`` must keep for ``facts``; a question about a function needs that one, too."""
+
+MOMENTS: Final = 8192
+_STACK_BYTES: Final = 1280
+"""Of one user stack and a quarter of a kernel stack, with what the kernel adds to each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A function of the probe's C file and where it is attached.
+
+    Attributes:
+        name: of the C function.
+        kind: how.
+        target: kernel function, tracepoint or event.
+        btf_id: of the target, for fentry and fexit.
+    """
+
+    name: str
+    kind: Kind
+    target: str
+    btf_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Programs that belong together, in alternatives, best first.
+
+    Attributes:
+        attempts: each a set of programs that must all attach.
+        optional: what the answer lacks without it; None when there is no answer without.
+    """
+
+    attempts: tuple[tuple[Program, ...], ...]
+    optional: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to answer a question.
+
+    Attributes:
+        sources: C files, in order.
+        macros: for the compiler.
+        parts: what to attach.
+        notes: what the answer can't tell on this kernel.
+    """
+
+    sources: tuple[str, ...]
+    macros: Mapping[str, int]
+    parts: tuple[Part, ...]
+    notes: tuple[str, ...] = ()
+
+    def programs(self) -> tuple[Program, ...]:
+        """All that may be attached, each once."""
+        found = (p for part in self.parts for attempt in part.attempts for p in attempt)
+        return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the running kernel offers.
+
+    Attributes:
+        macros: offsets that were found.
+        tracepoints: what each passes.
+        functions: BTF id and parameters by name.
+        numa_reason: enumerator MR_NUMA_MISPLACED, None without NUMA balancing.
+    """
+
+    macros: Mapping[str, int] = field(default_factory=dict)
+    tracepoints: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
+    functions: Mapping[str, tuple[int, tuple[Parameter, ...]]] = field(default_factory=dict)
+    numa_reason: int | None = None
+
+
+class RefusedError(Exception):
+    """This kernel can't answer; the text says why."""
+
+
+def names(question: Question) -> tuple[str, ...]:
+    """Which types must be kept for ``facts``."""
+    return (*NAMES, question.function) if question.function else NAMES
+
+
+def facts(btf: Btf, question: Question, machine: str) -> Facts:
+    """Collect what matters from BTF.
+
+    Args:
+        btf: parsed with ``names``.
+        question: what is asked.
+        machine: as ``uname -m`` says.
+    """
+    macros: dict[str, int] = {}
+    for macro, places in OFFSETS.items():
+        found = next((o for s, m in places if (o := btf.offset(s, m)) is not None), None)
+        if found is not None:
+            macros[macro] = found
+    registers = [btf.offset("pt_regs", name) for name in _REGISTERS.get(machine, ())]
+    if machine == "aarch64" and registers[0] is not None:
+        registers = [registers[0] + 8 * i for i in range(2)]
+    for i, at in enumerate(registers):
+        if at is not None:
+            macros |= {f"OFF_ARG{i}": at, f"OFF_SYSARG{i}": at}
+    tracepoints = [*_TRACEPOINTS, *(f"{v}_{end}" for v, _ in VECTORS for end in ("entry", "exit"))]
+    functions = {"nf_hook_slow", "tcp_v4_rcv", question.function or "nf_hook_slow"}
+    return Facts(
+        macros,
+        {n: p for n in tracepoints if (p := btf.tracepoint(n)) is not None},
+        {n: f for n in functions if (f := btf.function(n)) is not None},
+        btf.enumerator("migrate_reason", "MR_NUMA_MISPLACED"),
+    )
+
+
+def plan(question: Question, kernel: Facts, *, scoped: bool, cpus: int, map_bytes: int) -> Plan:
+    """What to compile and attach.
+
+    Args:
+        question: what is asked.
+        kernel: what it offers.
+        scoped: whether only one cgroup's events count.
+        cpus: number of possible CPUs.
+        map_bytes: most memory for maps.
+
+    Raises:
+        RefusedError: this kernel lacks something that the question needs.
+    """
+    if scoped:
+        _need_scope(kernel)
+    made = _PLANS[question.probe](kernel, question)
+    sizes = {
+        "MAX_KEYS": max(64, min(4096, map_bytes // 2 // (VALUE_SIZE * max(1, cpus)))),
+        "MAX_MOMENTS": MOMENTS,
+        "MAX_STACKS": 1 << max(8, min(14, (map_bytes // 2 // _STACK_BYTES).bit_length() - 1)),
+        "MAX_PATHS": 16384,
+    }
+    places = {f"N_{program.name}": i for i, program in enumerate(made.programs())}
+    macros = {**kernel.macros, **made.macros, **sizes, **places}
+    return Plan(("common", *made.sources), macros, made.parts, made.notes)
+
+
+def _need(kernel: Facts, *macros: str) -> None:
+    absent = [macro for macro in macros if macro not in kernel.macros]
+    if absent:
+        raise RefusedError(f"BTF of this kernel lacks {', '.join(absent)}")
+
+
+def _need_scope(kernel: Facts) -> None:
+    _need(kernel, "OFF_TASK_CGROUPS", "OFF_CSS_SET_DFL", "OFF_CGROUP_LEVEL")
+    if "OFF_CGROUP_ANCESTORS" in kernel.macros:
+        _need(kernel, "OFF_CGROUP_KN", "OFF_KN_ID")
+    else:
+        _need(kernel, "OFF_CGROUP_ANCESTOR_IDS")
+
+
+def _raw(kernel: Facts, name: str, target: str) -> Program:
+    passed = kernel.tracepoints.get(target)
+    if passed is None:
+        raise RefusedError(f"this kernel has no tracepoint {target}")
+    wanted = _TRACEPOINTS.get(target, ("int",))
+    types = tuple(p.type for p in passed)
+    if types[: len(wanted)] != wanted:
+        raise RefusedError(f"tracepoint {target} passes ({', '.join(types)}), not {wanted}")
+    return Program(name, "rawTracepoint", target)
+
+
+def _raws(kernel: Facts, **targets: str) -> tuple[Program, ...]:
+    return tuple(_raw(kernel, name, target) for name, target in targets.items())
+
+
+def _around(kernel: Facts, name: str, target: str) -> Part:
+    """Entry and return of a kernel function."""
+    function = kernel.functions.get(target)
+    attempts: list[tuple[Program, ...]] = []
+    if function is not None:
+        begin = Program(f"{name}_fentry", "fentry", target, function[0])
+        attempts.append((begin, Program(f"{name}_fexit", "fexit", target, function[0])))
+    begin = Program(f"{name}_kprobe", "kprobe", target)
+    attempts.append((begin, Program(f"{name}_kretprobe", "kretprobe", target)))
+    return Part(tuple(attempts))
+
+
+def _timers(kernel: Facts, _: Question) -> Plan:
+    _need(kernel, "OFF_TIMER_FUNCTION", "OFF_HRTIMER_FUNCTION")
+    timers = _raws(kernel, timer_entry="timer_expire_entry", timer_exit="timer_expire_exit")
+    high = _raws(kernel, hrtimer_entry="hrtimer_expire_entry", hrtimer_exit="hrtimer_expire_exit")
+    return Plan(("timers",), {}, (Part((timers,)), Part((high,))))
+
+
+def _softirqs(kernel: Facts, _: Question) -> Plan:
+    programs = _raws(kernel, softirq_begin="softirq_entry", softirq_end="softirq_exit")
+    return Plan(("softirqs",), {}, (Part((programs,)),))
+
+
+def _hardirqs(kernel: Facts, _: Question) -> Plan:
+    parts = [Part((_raws(kernel, irq_entry="irq_handler_entry", irq_exit="irq_handler_exit"),))]
+    notes = []
+    for i, (vector, called) in enumerate(VECTORS):
+        try:
+            ends = {f"vector_{i}_{end}": f"{vector}_{end}" for end in ("entry", "exit")}
+            parts.append(Part((_raws(kernel, **ends),), f"interrupts of kind {called}"))
+        except RefusedError as refused:
+            notes.append(f"interrupts of kind {called} are not seen: {refused}")
+    return Plan(("hardirqs",), {}, tuple(parts), tuple(notes))
+
+
+def _function(kernel: Facts, question: Question) -> Plan:
+    macros = {"WITH_STACKS": 1} if question.stacks else {}
+    return Plan(("function",), macros, (_around(kernel, "function", question.function or ""),))
+
+
+def _run_queue(kernel: Facts, _: Question) -> Plan:
+    _need(kernel, "OFF_TASK_PID", "OFF_TASK_TGID", "OFF_TASK_STATE")
+    programs = _raws(
+        kernel, wakeup="sched_wakeup", wakeup_new="sched_wakeup_new", queue_switch="sched_switch"
+    )
+    return Plan(("sched",), {}, (Part((programs,)),))
+
+
+def _off_cpu(kernel: Facts, _: Question) -> Plan:
+    _need(kernel, "OFF_TASK_PID", "OFF_TASK_TGID", "OFF_TASK_STATE")
+    programs = _raws(kernel, off_switch="sched_switch")
+    return Plan(("sched",), {"WITH_STACKS": 1}, (Part((programs,)),))
+
+
+def _syscalls(kernel: Facts, _: Question) -> Plan:
+    _need(kernel, "OFF_SYSARG0", "OFF_SYSARG1")
+    programs = _raws(kernel, call_enter="sys_enter", call_exit="sys_exit")
+    return Plan(("syscalls",), {}, (Part((programs,)),))
+
+
+def _moves(kernel: Facts, _: Question) -> Plan:
+    if kernel.numa_reason is None:
+        raise RefusedError("this kernel has no NUMA balancing (no MR_NUMA_MISPLACED in its BTF)")
+    programs = _raws(kernel, move_begin="mm_migrate_pages_start", move_end="mm_migrate_pages")
+    passed = kernel.tracepoints["mm_migrate_pages"]
+    if [p.type for p in passed[-2:]] != ["migrate_mode", "int"]:
+        raise RefusedError("tracepoint mm_migrate_pages doesn't end in (migrate_mode, int)")
+    macros = {
+        "REASON_NUMA": kernel.numa_reason,
+        "MOVE_REASON_ARG": len(passed) - 1,
+        "WITH_STACKS": 1,
+    }
+    return Plan(("moves",), macros, (Part((programs,)),))
+
+
+def _faults(kernel: Facts, _: Question) -> Plan:
+    event = (Program("fault_event", "perfEvent", "page-faults"),)
+    try:
+        raw = _raws(kernel, fault_user="page_fault_user", fault_kernel="page_fault_kernel")
+    except RefusedError:
+        return Plan(("faults",), {"WITH_STACKS": 1}, (Part((event,)),))
+    # The event is refused without SYS_ADMIN where kernel.perf_event_paranoid is above 2.
+    return Plan(("faults",), {"WITH_STACKS": 1}, (Part((event, raw)),))
+
+
+def _netfilter(kernel: Facts, _: Question) -> Plan:
+    _need(
+        kernel,
+        *("OFF_SKB_HEAD", "OFF_SKB_NETWORK", "OFF_SKB_PROTOCOL", "OFF_NF_HOOK", "OFF_NF_FAMILY"),
+    )
+    found = kernel.functions.get("nf_hook_slow")
+    if found is not None and [p.name for p in found[1]][:2] != ["skb", "state"]:
+        told = ", ".join(p.name for p in found[1])
+        raise RefusedError(f"nf_hook_slow({told}) is not (skb, state, …)")
+    around = _around(kernel, "hook", "nf_hook_slow")
+    known = "OFF_ARG0" in kernel.macros and "OFF_ARG1" in kernel.macros
+    attempts = tuple(a for a in around.attempts if known or a[0].kind != "kprobe")
+    return Plan(("netfilter",), {}, (Part(attempts),))
+
+
+def _receive(kernel: Facts, _: Question) -> Plan:
+    path = _raws(kernel, rx_stack="netif_receive_skb", rx_read="skb_copy_datagram_iovec")
+    soft = _raws(kernel, rx_raise="softirq_raise", rx_run="softirq_entry")
+    parts, notes = [Part((path,)), Part((soft,), "the time from interrupt to NET_RX")], []
+    for name, target in (("rx_gro", "napi_gro_receive_entry"), ("rx_backlog", "netif_rx_entry")):
+        try:
+            parts.append(Part(((_raw(kernel, name, target),),), f"packets that pass {target}"))
+        except RefusedError as refused:
+            notes.append(f"driver to stack is not timed everywhere: {refused}")
+    function = kernel.functions.get("tcp_v4_rcv")
+    attempts = (
+        [(Program("rx_tcp_fentry", "fentry", "tcp_v4_rcv", function[0]),)] if function else []
+    )
+    if "OFF_ARG0" in kernel.macros:
+        attempts.append((Program("rx_tcp_kprobe", "kprobe", "tcp_v4_rcv"),))
+    parts.append(Part(tuple(attempts), "the stage stack → TCP"))
+    return Plan(("receive",), {}, tuple(parts), tuple(notes))
+
+
+def _memory(kernel: Facts, question: Question) -> Plan:
+    try:
+        return _moves(kernel, question)
+    except RefusedError as refused:
+        return Plan((), {}, (), (f"time of NUMA migrations is not known: {refused}",))
+
+
+def _spike(kernel: Facts, question: Question) -> Plan:
+    plans = [
+        one(kernel, question) for one in (_timers, _softirqs, _hardirqs, _syscalls, _run_queue)
+    ]
+    return Plan(
+        tuple(source for one in plans for source in one.sources),
+        {"SPIKE": 1},
+        tuple(part for one in plans for part in one.parts),
+        tuple(note for one in plans for note in one.notes),
+    )
+
+
+_PLANS: Final = {
+    "timers": _timers,
+    "softirqs": _softirqs,
+    "hardirqs": _hardirqs,
+    "function": _function,
+    "run-queue": _run_queue,
+    "off-cpu": _off_cpu,
+    "syscalls": _syscalls,
+    "numa-moves": _moves,
+    "page-faults": _faults,
+    "netfilter": _netfilter,
+    "net-rx": _receive,
+    "memory-wait": _memory,
+    "spike": _spike,
+}

@@ -1,0 +1,373 @@
+"""Runs one probe for a bounded time and gives its answer: ``run(question, scope, …)``.
+
+The edge: attaches by way of the loader child, waits, keeps what would vanish (names of
+processes, queues that fill), detaches before it reads, and lets go of everything whatever
+happens. Knows nothing of Kubernetes: a scope is a directory of cgroups.
+"""
+
+import os
+import platform
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from numapin_agent.counters import syscalls
+from numapin_agent.counters.launch import LoadOptions
+from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.trace import histogram, kernel, memory, records
+from numapin_agent.trace.answers import Counted, answer
+from numapin_agent.trace.causes import of_threads
+from numapin_agent.trace.launch import Held, hold
+from numapin_agent.trace.machine import Machine
+from numapin_agent.trace.question import Question, Scope, Task
+from numapin_agent.trace.records import Event, Key, Weight
+from numapin_agent.trace.result import Cause, Cost, Ended, Figure, ProgramCost, Result
+from numapin_agent.trace.symbols import like
+from numapin_agent.trace.systemcalls import DESCRIPTOR, about
+from numapin_api.cpulist import CpuSet
+from numapin_api.errors import CgroupError, TraceError
+
+LONGEST: Final = 600.0
+"""Seconds that a probe may run."""
+_TICK: Final = 0.1
+_STACK_SIZE: Final = 8 * 127
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a probe may cost.
+
+    Attributes:
+        cpu_percent: of one CPU, in kernel programs; measured where the kernel lets us, else
+            one nanosecond is reckoned for each instruction. A probe above it is ended.
+        map_bytes: most memory for maps.
+        events: most single events that are kept.
+    """
+
+    cpu_percent: float = 20.0
+    map_bytes: int = 32 << 20
+    events: int = 20_000
+
+
+def loader_command(interpreter: str, channel: int) -> tuple[str, ...]:
+    """How the child is run."""
+    return (interpreter, "-m", "numapin_agent.trace.loader", str(channel))
+
+
+TRACE_OPTIONS: Final = LoadOptions(command=loader_command)
+
+
+def scope_of(directory: Path, hierarchy: Path, name: str) -> Scope:
+    """The scope of a cgroup and all below it.
+
+    Args:
+        directory: of the cgroup, such as a pod's.
+        hierarchy: where cgroup v2 is mounted.
+        name: what the answer calls it.
+
+    Raises:
+        CgroupError: it is gone, or not of a v2 hierarchy.
+    """
+    if not (hierarchy / "cgroup.controllers").exists():
+        raise CgroupError(f"{hierarchy}: no cgroup v2 hierarchy, which alone can be traced by pod")
+    try:
+        level = len(directory.relative_to(hierarchy).parts)
+        return Scope(name, directory.stat().st_ino, level)
+    except (OSError, ValueError) as error:
+        raise CgroupError(f"{directory}: no cgroup below {hierarchy}: {error}") from error
+
+
+def hierarchy(paths: HostPaths) -> Path:
+    """Where this host has its cgroup v2 hierarchy: at the usual place, or as in hybrid mode."""
+    hybrid = paths.cgroup / "unified"
+    return hybrid if (hybrid / "cgroup.controllers").exists() else paths.cgroup
+
+
+@dataclass(slots=True)
+class _Running:
+    """One probe while it runs."""
+
+    held: Held
+    machine: Machine
+    limits: Limits
+    cpus: int
+    timed: bool
+    of_processes: bool
+    events: list[Event] = field(default_factory=list)
+    texts: dict[tuple[int, int], str] = field(default_factory=dict)
+    dropped: int = 0
+
+    def drain(self) -> None:
+        """Take single events out, and look at what they name while it is there."""
+        fd = self.held.maps.get("moments")
+        while fd is not None:
+            data = kernel.queue_pop(fd, records.EVENT_SIZE)
+            if data is None:
+                return
+            event = Event.decode(data)
+            if len(self.events) >= self.limits.events:
+                self.dropped += 1
+                continue
+            self.events.append(event)
+            if event.kind == records.SYSCALL:
+                self.machine.meet(event.tgid)
+                name = self.held.calls.get(event.id, "")
+                place = (event.tgid, event.extra)
+                if about(name) & 15 == DESCRIPTOR and place not in self.texts:
+                    self.texts[place] = self.machine.descriptor(*place)
+
+    def meet(self) -> None:
+        """Note the processes seen so far, as they may end before the probe does."""
+        if self.of_processes and "hists" in self.held.maps:
+            size = records.KEY_SIZE
+            after = syscalls.map_next_key(self.held.maps["hists"], None, size)
+            seen = set()
+            while after is not None and after not in seen:
+                seen.add(after)
+                self.machine.meet(Key.decode(after).id)
+                after = syscalls.map_next_key(self.held.maps["hists"], after, size)
+        if "paths" in self.held.maps:
+            table = PerCpuHash(self.held.maps["paths"], records.PATH_SIZE, records.WEIGHT_SIZE)
+            keys, _ = table.entries()
+            for at in range(0, len(keys), records.PATH_SIZE):
+                path = records.Path.decode(keys[at : at + records.PATH_SIZE])
+                if path.tgid:
+                    self.machine.meet(path.tgid)
+
+    def spent(self) -> list[ProgramCost]:
+        """What each program has cost so far."""
+        found = []
+        for one in self.held.attached:
+            fd = self.held.programs[one.name]
+            info = syscalls.program_info(fd)
+            found.append(
+                ProgramCost(
+                    name=one.name,
+                    target=f"{one.kind} {one.target}",
+                    runs=per_cpu_sum(self.held.maps["ran"], one.place, cpus=self.cpus),
+                    instructions=kernel.instructions(fd),
+                    nanoseconds=info.run_nanoseconds if self.timed else None,
+                )
+            )
+        return found
+
+    def counted(self, began: int, seconds: float) -> Counted:
+        """Read all maps."""
+        histograms: dict[Key, histogram.Histogram] = {}
+        if "hists" in self.held.maps:
+            size = (histogram.VALUE_SIZE + 7) // 8 * 8
+            table = PerCpuHash(self.held.maps["hists"], records.KEY_SIZE, size * self.cpus)
+            keys, values = table.entries()
+            for key, value in records.pairs(keys, values, records.KEY_SIZE, size * self.cpus):
+                each = histogram.decode(value)
+                if each.count:
+                    histograms[Key.decode(key)] = each
+        paths: dict[records.Path, Weight] = {}
+        if "paths" in self.held.maps:
+            table = PerCpuHash(self.held.maps["paths"], records.PATH_SIZE, records.WEIGHT_SIZE)
+            keys, values = table.entries()
+            for key, value in records.pairs(keys, values, records.PATH_SIZE, records.WEIGHT_SIZE):
+                paths[records.Path.decode(key)] = Weight.decode(value)
+        user = self._stacks("user_stacks", {path.user for path in paths})
+        calls = self._stacks("kernel_stacks", {path.kernel for path in paths})
+        return Counted(
+            began=began,
+            seconds=seconds,
+            histograms=histograms,
+            events=self.events,
+            texts=self.texts,
+            paths=paths,
+            user=user,
+            kernel=calls,
+            calls=self.held.calls,
+        )
+
+    def _stacks(self, table: str, numbers: set[int]) -> dict[int, tuple[int, ...]]:
+        found = {}
+        for number in numbers:
+            if number >= 0:
+                key = struct.pack("=I", number)
+                stack = syscalls.map_lookup(self.held.maps[table], key, _STACK_SIZE)
+                found[number] = records.addresses(stack) if stack is not None else ()
+        return found
+
+    def lost(self) -> int:
+        """Events for which there was no room."""
+        fd = self.held.maps.get("lost")
+        return self.dropped + (per_cpu_sum(fd, 0, cpus=self.cpus) if fd is not None else 0)
+
+
+def load_percent(spent: list[ProgramCost], seconds: float) -> float:
+    """Of one CPU: measured nanoseconds, or one for each instruction."""
+    total = sum(
+        one.nanoseconds if one.nanoseconds is not None else one.runs * one.instructions
+        for one in spent
+    )
+    return total / seconds / 1e7 if seconds > 0 else 0.0
+
+
+def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a default
+    question: Question,
+    scope: Scope,
+    *,
+    seconds: float,
+    limits: Limits = Limits(),
+    paths: HostPaths = HostPaths(),  # noqa: B008
+    options: LoadOptions = TRACE_OPTIONS,
+    directory: Path | None = None,
+    macros: Mapping[str, int] | None = None,
+    stop: threading.Event | None = None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Result:
+    """Ask the kernel a question.
+
+    Args:
+        question: what.
+        scope: of whom, see ``scope_of``.
+        seconds: how long to watch, at most ``LONGEST``.
+        limits: what it may cost.
+        paths: of the host.
+        options: how the loader child is run.
+        directory: of the scope's cgroup, for what the kernel counts there itself.
+        macros: override kernel constants, to count events of another kind.
+        stop: when set, the probe ends early and gives what it has.
+        progress: told the seconds watched so far, ten times a second.
+
+    Returns:
+        The answer; nothing is attached any more.
+
+    Raises:
+        TraceError: this kernel can't answer, with the reason, or the duration is out of range.
+    """
+    if not 0 < seconds <= LONGEST:
+        raise TraceError(f"duration {seconds:g} s: must be above 0 and at most {LONGEST:g} s")
+    ended = stop or threading.Event()
+    machine = Machine(paths.proc)
+    possible = CpuSet.parse((paths.cpu_dir / "possible").read_text())
+    online = CpuSet.parse((paths.cpu_dir / "online").read_text())
+    task = Task(
+        question=question,
+        scope=scope,
+        btf=str(paths.btf),
+        kprobe_pmu=str(paths.kprobe_pmu),
+        machine=platform.machine(),
+        cpus=len(possible),
+        online=tuple(online),
+        map_bytes=limits.map_bytes,
+        store=str(options.store) if options.store is not None else None,
+        macros=dict(macros or {}),
+    )
+    statistics = kernel.enable_statistics()
+    watch = memory.Watch(paths, directory, online) if question.probe == "memory-wait" else None
+    held = None
+    try:
+        held = _hold(task, options, ended, machine)
+        running = _Running(
+            held,
+            machine,
+            limits,
+            len(possible),
+            statistics is not None,
+            question.probe in {"run-queue", "off-cpu"},
+        )
+        threads = machine.ipvs_threads() if question.probe in {"timers", "spike"} else {}
+        began = time.monotonic_ns()
+        if watch is not None:
+            watch.begin()
+        how, why = _wait(running, seconds, ended, progress)
+        held.detach()
+        took = (time.monotonic_ns() - began) / 1e9
+        figures, notes = watch.end(took) if watch is not None else ([], [])
+        running.drain()
+        running.meet()
+        machine.load_kernel()
+        found = answer(question, scope.name, running.counted(began, took), machine)
+        grown = machine.ipvs_threads() if threads else {}
+        worked = sum(max(0, grown.get(pid, then) - then) for pid, then in threads.items())
+        named: list[Cause] = of_threads(len(threads), worked, took)
+        hidden = [] if machine.kernel.starts else [_HIDDEN]
+        return found.model_copy(
+            update={
+                "ended": how,
+                "why": why,
+                "lost": running.lost(),
+                "causes": [*found.causes, *named],
+                "figures": [*figures, *_rates(found, took)],
+                "notes": [*found.notes, *held.notes, *notes, *hidden],
+                "cost": Cost(
+                    programs=running.spent(),
+                    load_seconds=round(held.seconds, 3),
+                    compiler_peak_bytes=held.peak_rss_bytes,
+                ),
+            }
+        )
+    finally:
+        if held is not None:
+            held.close()
+        if watch is not None:
+            watch.close()
+        if statistics is not None:
+            os.close(statistics)
+
+
+_HIDDEN: Final = (
+    "names of kernel functions are hidden from this process (kernel.kptr_restrict; capability "
+    "SYSLOG)"
+)
+
+
+def _hold(task: Task, options: LoadOptions, ended: threading.Event, machine: Machine) -> Held:
+    try:
+        return hold(task, options, ended.is_set)
+    except TraceError as error:
+        if task.question.function is None or ended.is_set():
+            raise
+        machine.load_kernel()
+        bare = {name.split(" ")[0] for name in machine.kernel.names}
+        if not bare or task.question.function in bare:
+            raise
+        meant = like(task.question.function, machine.kernel)
+        hint = f"; there are {', '.join(meant)}" if meant else ""
+        raise TraceError(
+            f"function {task.question.function!r}: this kernel has none of that name{hint}"
+        ) from error
+
+
+def _wait(
+    running: _Running, seconds: float, ended: threading.Event, progress: Callable[[float], None]
+) -> tuple[Ended, str | None]:
+    began, checked = time.monotonic(), 0.0
+    while (passed := time.monotonic() - began) < seconds:
+        if ended.wait(min(_TICK, seconds - passed)):
+            return "interrupted", f"stopped after {time.monotonic() - began:.1f} s"
+        progress(time.monotonic() - began)
+        running.drain()
+        running.meet()
+        passed = time.monotonic() - began
+        if passed - checked >= 1:
+            checked = passed
+            share = load_percent(running.spent(), passed)
+            if share > running.limits.cpu_percent:
+                return "limit", (
+                    f"its programs took {share:.1f} % of a CPU, more than "
+                    f"{running.limits.cpu_percent:g} %"
+                )
+    return "complete", None
+
+
+def _rates(found: Result, seconds: float) -> list[Figure]:
+    """How much a second, where that is what people know."""
+    if found.probe not in {"numa-moves", "memory-wait"} or seconds <= 0:
+        return []
+    total = found.total()
+    return [
+        Figure(name="NUMA migrations", value=round(total.count / seconds, 1), unit="/s"),
+        Figure(
+            name="time in NUMA migrations", value=round(total.total / seconds / 1e6, 3), unit="ms/s"
+        ),
+    ]
