@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "explain": "Show every check behind a pod's verdict, with its numbers.",
     "top": "Show what NUMA balancing does to each pod, live.",
     "advise": "Say which pods without the label would gain by it.",
+    "trace": "Ask the kernel what it does to a pod: timers, interrupts, waits, page faults.",
     "restore": "Give pods on this node their cpusets back, when no agent is left to do so.",
 }
 """Name → what the list of commands says. Each is function ``command`` of a module so named."""
