@@ -51,3 +51,31 @@ def program_exists(program_id: int) -> bool:
 
 def u64(*numbers: int) -> bytes:
     return struct.pack(f"={len(numbers)}Q", *numbers)
+
+
+def held_ids(pid: int) -> dict[str, set[int]]:
+    """Ids of all BPF programs, maps and links that a process holds open, by kind."""
+    found: dict[str, set[int]] = {"prog": set(), "map": set(), "link": set()}
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            lines = info.read_text().splitlines()
+        except FileNotFoundError:
+            continue
+        for line in lines:
+            kind, _, number = line.partition("_id:")
+            # a link's fdinfo names its program, too, which is none of the process' descriptors
+            if kind in found:
+                found[kind].add(int(number))
+    return found
+
+
+def still_there(kind: str, identity: int) -> bool:
+    """Whether the kernel still has it (BPF_*_GET_FD_BY_ID)."""
+    command = {"prog": 13, "map": 14, "link": 30}[kind]
+    try:
+        os.close(syscalls.bpf(command, syscalls.attribute("=III", identity, 0, 0)))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True

@@ -59,8 +59,8 @@ class Question:
         if self.probe not in PROBES:
             raise QuestionError(f"probe {self.probe!r}: must be one of {', '.join(PROBES)}")
         if (self.probe == "function") != (self.function is not None):
-            need = "needs" if self.probe == "function" else "takes no"
-            raise QuestionError(f"probe {self.probe} {need} the name of a kernel function")
+            need = "needs the" if self.probe == "function" else "takes no"
+            raise QuestionError(f"probe {self.probe} {need} name of a kernel function")
         if self.function is not None and not _FUNCTION.fullmatch(self.function):
             raise QuestionError(f"function {self.function!r}: must be a symbol of the kernel")
         if self.stacks and self.probe not in TAKES_STACKS:

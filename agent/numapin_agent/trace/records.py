@@ -5,7 +5,7 @@ Pure: bytes in, values out.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 (
@@ -81,8 +81,8 @@ class Event:
     @classmethod
     def decode(cls, data: bytes) -> "Event":
         """From ``struct moment``."""
-        numbers, text = _NUMBERS.unpack_from(data), data[_NUMBERS.size :]
-        return cls(*numbers, text=text.split(b"\0", 1)[0].decode(errors="replace"))
+        text = data[_NUMBERS.size :].split(b"\0", 1)[0].decode(errors="replace")
+        return replace(cls(*_NUMBERS.unpack_from(data)), text=text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,168 @@
+"""From counts to an answer: labels, stacks, causes, and what may not be told."""
+
+import errno
+import socket
+
+import pytest
+
+from numapin_agent.trace import causes, histogram, records
+from numapin_agent.trace.answers import NOT_KEPT, Counted, answer, hook_labels, plain
+from numapin_agent.trace.question import Question
+from numapin_agent.trace.records import Event, Key, Path, Weight
+from numapin_agent.trace.result import Result
+
+MS = 1_000_000
+KERNEL = {1: "estimation_timer [ip_vs]", 2: "vfs_read", 3: "bpf_trace_run2", 4: "do_syscall_64"}
+
+
+class Names:
+    def process(self, tgid: int) -> str:
+        return {7: "redis", 8: "evil\x1b[2J"}.get(tgid, "gone")
+
+    def descriptor(self, tgid: int, fd: int) -> str:
+        return f"file {fd}"
+
+    def interrupts(self) -> dict[int, str]:
+        return {36: "virtio1-req.0"}
+
+    def kernel_name(self, address: int) -> str:
+        return KERNEL.get(address, "[unknown]")
+
+    def user_name(self, tgid: int, address: int) -> str:
+        return f"user{address}"
+
+
+def told(probe: str, function: str | None = None, **counted) -> Result:
+    return answer(Question(probe, function), "node", Counted(seconds=1.0, **counted), Names())
+
+
+H = histogram.of([10, 20 * MS])
+
+
+@pytest.mark.parametrize(
+    ("probe", "key", "labels"),
+    [
+        ("timers", Key(1, records.TIMER, 0), {"function": KERNEL[1], "timer": "timer"}),
+        ("timers", Key(99, records.HRTIMER, 0), {"function": "[unknown]", "timer": "hrtimer"}),
+        ("softirqs", Key(3, records.SOFTIRQ, 1), {"vector": "NET_RX", "cpu": "1"}),
+        ("softirqs", Key(12, records.SOFTIRQ, 1), {"vector": "12", "cpu": "1"}),
+        ("hardirqs", Key(36, records.HARDIRQ, 1), {"interrupt": "36 virtio1-req.0", "cpu": "1"}),
+        ("hardirqs", Key(0, records.VECTOR, 1), {"interrupt": "local timer", "cpu": "1"}),
+        ("run-queue", Key(7, records.QUEUED, 0), {"process": "redis"}),
+        ("run-queue", Key(8, records.QUEUED, 0), {"process": "evil?[2J"}),
+        ("syscalls", Key(500, records.SYSCALL, 0), {"syscall": "500"}),
+        ("net-rx", Key(3, records.RECEIVE, 0), {"stage": "stack → read by the process"}),
+        ("numa-moves", Key(1, records.MIGRATION, 0), {"to": "NUMA node 1"}),
+    ],
+)
+def test_what_a_row_is_of(probe, key, labels):
+    (row,) = told(probe, histograms={key: H}).rows
+    assert row.labels == labels
+    assert row.histogram == H
+
+
+def test_rows_of_the_same_name_are_joined():
+    keys = {
+        Key(8, records.QUEUED, 0): H,
+        Key(9, records.QUEUED, 0): H,
+        Key(10, records.QUEUED, 0): H,
+    }
+    assert [r.histogram.count for r in told("run-queue", histograms=keys).rows] == [4, 2]
+
+
+def test_the_slow_ipvs_timer_is_named_with_its_remedy():
+    (cause,) = told("timers", histograms={Key(1, records.TIMER, 0): H}).causes
+    assert cause.name == "estimation_timer"
+    assert "run_estimation=0" in cause.remedy
+
+
+def test_a_quick_ipvs_timer_is_no_cause():
+    quick = histogram.of([1000])
+    assert told("timers", histograms={Key(1, records.TIMER, 0): quick}).causes == []
+
+
+@pytest.mark.parametrize(
+    ("threads", "nanoseconds", "named"), [(0, 10**9, False), (2, 10**6, False), (2, 10**8, True)]
+)
+def test_threads_of_ipvs_are_named_when_they_take_time(threads, nanoseconds, named):
+    assert bool(causes.of_threads(threads, nanoseconds, 1.0)) is named
+
+
+def test_call_paths_begin_with_the_process_and_hide_the_probe():
+    paths = {Path(7, 0, 1, 0): Weight(3, 0), Path(7, -errno.EEXIST, 1, 0): Weight(1, 0)}
+    made = told("page-faults", paths=paths, user={0: (11, 10)}, kernel={1: (3, 2, 4)})
+    assert [(s.frames, s.weight) for s in made.stacks] == [
+        (["redis", "user10", "user11", "do_syscall_64_[k]", "vfs_read_[k]"], 3),
+        (["redis", "do_syscall_64_[k]", "vfs_read_[k]", NOT_KEPT], 1),
+    ]
+    assert made.weight == "faults"
+
+
+def test_callers_of_a_function_have_no_process():
+    paths = {Path(0, -1, 1, records.FUNCTION): Weight(3, 0)}
+    made = told("function", "vfs_read", paths=paths, kernel={1: (2, 4)})
+    assert made.stacks[0].frames == ["do_syscall_64_[k]", "vfs_read_[k]"]
+
+
+def slow(**more) -> Event:
+    fields = {"start": 0, "length": 20 * MS, "id": 0, "extra": 5, "cpu": 0, "tid": 7, "tgid": 7}
+    return Event(**{**fields, "kind": records.SYSCALL, **more})
+
+
+def test_a_slow_call_tells_its_file():
+    made = told("syscalls", events=[slow()], calls={0: "read"}, texts={(7, 5): "/data/a\n.rdb"})
+    assert made.moments[0].labels == {
+        "cpu": "0",
+        "process": "redis",
+        "syscall": "read",
+        "on": "/data/a?.rdb",
+    }
+    made = told("syscalls", events=[slow(id=257, text="/etc/x")], calls={257: "openat"})
+    assert made.moments[0].labels["on"] == "/etc/x"
+
+
+def test_spike_names_the_timer_and_its_remedy():
+    timer = slow(kind=records.TIMER, id=1, length=19 * MS, tid=0, tgid=0)
+    made = told("spike", events=[slow(), timer], calls={0: "read"})
+    assert made.moments[0].labels["culprit"] == f"timer callback {KERNEL[1]}"
+    assert made.notes == [f"1 of 1 slow calls: timer callback {KERNEL[1]}"]
+    assert [c.name for c in made.causes] == ["estimation_timer"]
+
+
+def test_spike_puts_calls_that_slept_last():
+    slept = slow(tid=9, length=500 * MS, cpu=1)
+    nap = slow(kind=records.OFF, id=9, length=499 * MS)
+    queued = slow(kind=records.QUEUED, id=7, length=19 * MS, tid=3)
+    made = told("spike", events=[slept, nap, slow(), queued], calls={0: "read"})
+    assert [m.labels["culprit"] for m in made.moments] == [
+        "waited for a CPU that was running other threads",
+        "none in the kernel: it slept until data, a lock or a device came",
+    ]
+
+
+def test_spike_without_slow_calls_says_so():
+    assert told("spike").notes == ["no system call was slow"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "family", "ethertype", "protocol", "labels"),
+    [
+        (0, 2, 0x0800, 6, ("PRE_ROUTING", "ipv4", "tcp")),
+        (2, 10, 0x86DD, 17, ("FORWARD", "ipv6", "udp")),
+        (0, 3, 0x0806, 0, ("ARP_IN", "arp", "ethertype 0x0806")),
+        (0, 5, 0x0800, 0, ("INGRESS", "netdev", "ethertype 0x0800")),
+        (9, 2, 0x0800, 99, ("9", "ipv4", "99")),
+    ],
+)
+def test_netfilter_hooks(hook, family, ethertype, protocol, labels):
+    identity = hook | family << 8 | socket.htons(ethertype) << 16 | protocol << 32
+    assert tuple(hook_labels(identity).values()) == labels
+
+
+def test_results_cross_the_wire():
+    made = told("softirqs", histograms={Key(3, records.SOFTIRQ, 0): H})
+    assert Result.model_validate(made.wire()) == made
+
+
+def test_plain_text_stays():
+    assert plain("kube-apiserver → µ") == "kube-apiserver → µ"

@@ -1,0 +1,148 @@
+"""Which programs a kernel gets for a question, and why not."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from numapin_agent.counters.btf import Parameter
+from numapin_agent.trace.loader import BPF_DIR
+from numapin_agent.trace.plan import (
+    _TRACEPOINTS,
+    OFFSETS,
+    VECTORS,
+    Facts,
+    RefusedError,
+    plan,
+)
+from numapin_agent.trace.question import PROBES, Question
+
+
+def parameters(*types: str) -> tuple[Parameter, ...]:
+    return tuple(Parameter("", one) for one in types)
+
+
+FULL = Facts(
+    macros={
+        **{name: 8 * i for i, name in enumerate(OFFSETS)},
+        **{f"OFF_{kind}{i}": 8 * i for kind in ("ARG", "SYSARG") for i in range(2)},
+    },
+    tracepoints={
+        **{name: parameters(*types) for name, types in _TRACEPOINTS.items()},
+        **{f"{v}_{end}": parameters("int") for v, _ in VECTORS for end in ("entry", "exit")},
+        "mm_migrate_pages": parameters(*["long unsigned int"] * 6, "migrate_mode", "int"),
+    },
+    functions={
+        "nf_hook_slow": (7, (Parameter("skb", "sk_buff"), Parameter("state", "nf_hook_state"))),
+        "vfs_read": (8, ()),
+        "tcp_v4_rcv": (9, ()),
+    },
+    numa_reason=5,
+)
+
+
+def asked(probe: str) -> Question:
+    return Question(probe, "vfs_read" if probe == "function" else None)
+
+
+def planned(probe, kernel=FULL, *, scoped=False, cpus=2, map_bytes=32 << 20):
+    return plan(asked(probe), kernel, scoped=scoped, cpus=cpus, map_bytes=map_bytes)
+
+
+def without(*names: str) -> Facts:
+    return replace(
+        FULL,
+        macros={k: v for k, v in FULL.macros.items() if k not in names},
+        tracepoints={k: v for k, v in FULL.tracepoints.items() if k not in names},
+        functions={k: v for k, v in FULL.functions.items() if k not in names},
+    )
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_every_program_is_in_the_probes_source(probe):
+    made = planned(probe)
+    text = "".join((BPF_DIR / f"{name}.c").read_text() for name in made.sources)
+    for program in made.programs():
+        assert re.search(rf"^int {program.name}\(", text, re.MULTILINE), program.name
+        assert re.search(rf"ifdef WITH_{program.name.replace('_exit', '')}", text)
+        assert made.macros[f"N_{program.name}"] < 48
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("cpus", [1, 2, 256, 1024])
+def test_maps_keep_to_their_memory(probe, cpus):
+    macros = planned(probe, cpus=cpus).macros
+    keys, stacks = macros["MAX_KEYS"], macros["MAX_STACKS"]
+    assert keys * 184 * cpus <= max(32 << 19, 64 * 184 * cpus)
+    assert stacks & (stacks - 1) == 0
+    assert stacks * 1280 <= 32 << 19
+
+
+@pytest.mark.parametrize(
+    ("probe", "lacks", "said"),
+    [
+        ("timers", "timer_expire_entry", "no tracepoint timer_expire_entry"),
+        ("timers", "OFF_TIMER_FUNCTION", "BTF of this kernel lacks OFF_TIMER_FUNCTION"),
+        ("softirqs", "softirq_exit", "no tracepoint softirq_exit"),
+        ("hardirqs", "irq_handler_entry", "no tracepoint irq_handler_entry"),
+        ("run-queue", "OFF_TASK_STATE", "lacks OFF_TASK_STATE"),
+        ("syscalls", "OFF_SYSARG0", "lacks OFF_SYSARG0"),
+        ("netfilter", "OFF_NF_HOOK", "lacks OFF_NF_HOOK"),
+        ("net-rx", "netif_receive_skb", "no tracepoint netif_receive_skb"),
+        ("spike", "sys_enter", "no tracepoint sys_enter"),
+    ],
+)
+def test_what_a_kernel_lacks_is_said(probe, lacks, said):
+    with pytest.raises(RefusedError, match=said):
+        planned(probe, without(lacks))
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_one_pod_needs_its_cgroups_ancestors(probe):
+    old = without("OFF_CGROUP_ANCESTORS")
+    assert planned(probe, old, scoped=True).parts == planned(probe).parts
+    with pytest.raises(RefusedError, match="OFF_CGROUP_ANCESTOR_IDS"):
+        planned(probe, without("OFF_CGROUP_ANCESTORS", "OFF_CGROUP_ANCESTOR_IDS"), scoped=True)
+
+
+def test_a_tracepoint_that_passes_something_else_is_not_used():
+    odd = replace(FULL, tracepoints={**FULL.tracepoints, "softirq_entry": parameters("sk_buff")})
+    with pytest.raises(RefusedError, match=r"passes \(sk_buff\)"):
+        planned("softirqs", odd)
+
+
+def test_vectors_of_another_machine_are_left_out_and_said():
+    made = planned("hardirqs", without(*(f"{v}_entry" for v, _ in VECTORS)))
+    assert [p.name for p in made.programs()] == ["irq_entry", "irq_exit"]
+    assert len(made.notes) == len(VECTORS)
+
+
+def test_functions_are_tried_by_trampoline_first():
+    kinds = [[p.kind for p in a] for a in planned("function").parts[0].attempts]
+    assert kinds == [["fentry", "fexit"], ["kprobe", "kretprobe"]]
+    kinds = [
+        [p.kind for p in a] for a in planned("function", without("vfs_read")).parts[0].attempts
+    ]
+    assert kinds == [["kprobe", "kretprobe"]]
+
+
+def test_netfilter_with_other_arguments_is_refused():
+    odd = {**FULL.functions, "nf_hook_slow": (7, (Parameter("state", "nf_hook_state"),))}
+    with pytest.raises(RefusedError, match="nf_hook_slow"):
+        planned("netfilter", replace(FULL, functions=odd))
+
+
+def test_without_numa_balancing_moves_are_refused_and_memory_wait_is_not():
+    none = replace(FULL, numa_reason=None)
+    with pytest.raises(RefusedError, match="no NUMA balancing"):
+        planned("numa-moves", none)
+    made = planned("memory-wait", none)
+    assert made.parts == ()
+    assert "NUMA migrations is not known" in made.notes[0]
+
+
+def test_page_faults_are_an_event_where_there_are_no_tracepoints():
+    names = [[p.name for p in a] for a in planned("page-faults").parts[0].attempts]
+    assert names == [["fault_event"], ["fault_user", "fault_kernel"]]
+    bare = planned("page-faults", without("page_fault_user"))
+    assert [[p.name for p in a] for a in bare.parts[0].attempts] == [["fault_event"]]

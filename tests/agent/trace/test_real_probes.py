@@ -1,0 +1,403 @@
+"""Probes on this machine's kernel, against what the kernel or the programs count themselves.
+
+Each count lies between what was counted within the trace and around it: no tolerance is needed.
+What this kernel can't answer must be refused with a reason.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.bpf import held_ids, no_bcc, still_there
+from support.tenants import Program, traced
+from support.wait import until
+
+import numapin_agent
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.trace import run as runner
+from numapin_agent.trace.question import PROBES, Question, Scope
+from numapin_agent.trace.result import Result, events_per_second
+from numapin_agent.trace.run import Limits, hierarchy, run, scope_of
+from numapin_api.errors import CgroupError, TraceError
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or ""),
+    pytest.mark.timeout(300),
+]
+
+NODE = Scope()
+FAULTS = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#define N __attribute__((noinline))
+static char *fresh(void) {
+    char *p = mmap(0, 4096 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(p, 4096 * 4096, MADV_NOHUGEPAGE);
+    return p;
+}
+N void touches_three_quarters(char *p) { for (int i = 0; i < 3072; i++) p[i * 4096L] = 1; }
+N void touches_a_quarter(char *p) { for (int i = 3072; i < 4096; i++) p[i * 4096L] = 1; }
+int main(void) {
+    char line[16];
+    struct rusage before, after;
+    puts("ready"); fflush(stdout);
+    if (!fgets(line, sizeof line, stdin)) return 1;
+    getrusage(RUSAGE_SELF, &before);
+    for (int round = 0; round < 5; round++) {
+        char *p = fresh();
+        touches_three_quarters(p); touches_a_quarter(p);
+        munmap(p, 4096 * 4096);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    printf("%ld\n", after.ru_minflt - before.ru_minflt); fflush(stdout);
+    if (!fgets(line, sizeof line, stdin)) return 1;
+    return 0;
+}
+"""
+
+
+@pytest.fixture
+def tenants() -> Iterator[tuple[Path, Path]]:
+    root = hierarchy(HostPaths())
+    if not os.access(root, os.W_OK) or not (root / "cgroup.controllers").exists():
+        pytest.skip("no cgroup v2 hierarchy to write to")
+    both = tuple(root / f"numapin-tenant-{os.getpid()}-{name}" for name in "ab")
+    for one in both:
+        one.mkdir()
+    yield both[0], both[1]
+    for one in both:
+        until(lambda one=one: not (one / "cgroup.procs").read_text(), what=f"{one} to be empty")
+        one.rmdir()
+
+
+def of(cgroup: Path) -> Scope:
+    return scope_of(cgroup, hierarchy(HostPaths()), cgroup.name)
+
+
+def asked(probe: str, during, scope: Scope = NODE, **more) -> Result:
+    function = "vfs_read" if probe == "function" else None
+    return traced(Question(probe, function, **more), scope, during)
+
+
+def count(result: Result, **labels: str) -> int:
+    rows = [r for r in result.rows if labels.items() <= r.labels.items()]
+    return sum(r.histogram.count for r in rows)
+
+
+def softirqs(vector: str) -> int:
+    lines = Path("/proc/softirqs").read_text().splitlines()
+    return next(sum(map(int, x.split()[1:])) for x in lines if x.strip().startswith(f"{vector}:"))
+
+
+def interrupts(kind: str) -> int:
+    line = next(
+        x for x in Path("/proc/interrupts").read_text().splitlines() if x.strip().startswith(kind)
+    )
+    return sum(int(x) for x in line.split()[1:] if x.isdigit())
+
+
+@pytest.mark.parametrize("vector", ["TIMER", "NET_RX"])
+def test_softirqs_are_as_many_as_the_kernel_counts(tenants, vector):
+    sender = Program.python(tenants[0], _PACKETS)
+    inner = []
+
+    def during() -> None:
+        before = softirqs(vector)
+        sender.work()
+        inner.append(softirqs(vector) - before)
+
+    before = softirqs(vector)
+    result = asked("softirqs", during)
+    outer = softirqs(vector) - before
+    sender.end()
+    assert inner[0] <= count(result, vector=vector) <= outer
+    assert result.cost.programs[0].runs > 0
+    assert result.cost.programs[0].instructions > 10
+
+
+_PACKETS = """
+a, b = socket.socket(type=socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
+b.bind(("127.0.0.1", 0))
+for _ in range(1000):
+    a.sendto(b"x", b.getsockname())
+    b.recv(10)
+answer = os.getppid()
+"""
+
+
+def test_interrupts_are_as_many_as_the_kernel_counts():
+    inner = []
+
+    def during() -> None:
+        before = interrupts("LOC:")
+        until(lambda: interrupts("LOC:") > before + 200, what="200 ticks")
+        inner.append(interrupts("LOC:") - before)
+
+    before = interrupts("LOC:")
+    result = asked("hardirqs", during)
+    if not any("vector_0" in p.name for p in result.cost.programs):
+        pytest.skip(f"this machine has no such vectors: {result.notes}")
+    assert inner[0] <= count(result, interrupt="local timer") <= interrupts("LOC:") - before
+
+
+def test_timers_are_named_by_their_kernel_function(tenants):
+    sleeper = Program.python(tenants[0], "for _ in range(200): time.sleep(0.001)")
+    result = asked("timers", sleeper.work)
+    sleeper.end()
+    assert count(result, function="hrtimer_wakeup", timer="hrtimer") >= 200
+    assert count(result, timer="timer") > 0
+
+
+def test_system_calls_of_one_tenant_are_exact_and_nobody_elses(tenants, tmp_path):
+    ours = Program.python(tenants[0], "for _ in range(5000): os.getppid()\nos.stat('/proc')")
+    secret = tmp_path / "secret-of-the-other"
+    theirs = Program.python(
+        tenants[1], f"for _ in range(5000): os.getpgid(0)\nopen({str(secret)!r}, 'w').close()"
+    )
+
+    def during() -> None:
+        theirs.work()
+        ours.work()
+
+    result = asked("syscalls", during, of(tenants[0]), threshold=1)
+    ours.end()
+    theirs.end()
+    assert count(result, syscall="getppid") == 5000
+    assert count(result, syscall="getpgid") == 0
+    assert "secret-of-the-other" not in json.dumps(result.wire())
+    assert any(m.labels.get("on") == "/proc" for m in result.moments) or result.lost
+    assert not re.search(r"ffffffff[0-9a-f]{8}", json.dumps(result.wire()))
+
+
+def test_the_node_sees_what_a_slow_call_was_about(tenants, tmp_path):
+    file = tmp_path / "synced"
+    program = Program.python(
+        tenants[0],
+        f"f = open({str(file)!r}, 'wb')\nf.write(bytes(1 << 22)); f.flush(); os.fsync(f.fileno())",
+    )
+    result = asked("syscalls", program.work, of(tenants[0]), threshold=1000)
+    program.end()
+    seen = {(m.labels["syscall"], m.labels.get("on")) for m in result.moments}
+    assert ("fsync", str(file)) in seen
+
+
+def test_delay_in_the_run_queue_is_what_the_scheduler_counts(tenants):
+    cpu = min(os.sched_getaffinity(0))
+    work = f"""
+os.sched_setaffinity(0, {{{cpu}}})
+def delay(): return int(open("/proc/self/schedstat").read().split()[1])
+before = delay()
+for _ in range(40):
+    t = time.process_time()
+    while time.process_time() - t < 0.005: pass
+    time.sleep(0)
+answer = delay() - before
+"""
+    ours = Program.python(tenants[0], work)
+    told = []
+    other = subprocess.Popen(
+        [
+            sys.executable,
+            "-S",
+            "-c",
+            f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nwhile 1: pass",
+        ]
+    )
+    try:
+        result = asked("run-queue", lambda: told.append(ours.work()), of(tenants[0]))
+    finally:
+        other.kill()
+        other.wait()
+    ours.end()
+    assert result.total().total == pytest.approx(told[0], rel=0.05, abs=2e6)
+
+
+def test_time_off_the_cpu_is_at_least_what_was_slept(tenants):
+    ours = Program.python(tenants[0], "for _ in range(10): time.sleep(0.02)")
+    theirs = Program.python(tenants[1], "time.sleep(0.1)")
+    result = asked("off-cpu", lambda: (theirs.work(), ours.work()), of(tenants[0]))
+    ours.end()
+    theirs.end()
+    assert result.total().total >= 200_000_000
+    slept = sum(s.weight for s in result.stacks if any("nanosleep" in f for f in s.frames))
+    assert slept >= 200_000_000
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
+def test_page_faults_of_known_functions_have_their_shares(tenants, tmp_path):
+    source, program = tmp_path / "faults.c", tmp_path / "faulty-program"
+    source.write_text(FAULTS)
+    subprocess.run(
+        ["gcc", "-O1", "-fno-omit-frame-pointer", "-o", program, source], check=True, timeout=120
+    )
+    ours, theirs = (Program(one, [str(program)]) for one in tenants)
+    told = []
+    result = asked("page-faults", lambda: (theirs.work(), told.append(ours.work())), of(tenants[0]))
+    ours.end()
+    theirs.end()
+    weight = sum(s.weight for s in result.stacks)
+    assert weight == pytest.approx(told[0], rel=0.01)
+
+    def share(name: str) -> float:
+        return sum(s.weight for s in result.stacks if name in s.frames) / weight
+
+    assert share("touches_three_quarters") == pytest.approx(0.75, abs=0.02)
+    assert share("touches_a_quarter") == pytest.approx(0.25, abs=0.02)
+    assert {s.frames[0] for s in result.stacks} == {"faulty-program"}
+
+
+def test_packets_are_followed_to_the_reader(tenants):
+    ours, theirs = (Program.python(one, _PACKETS) for one in tenants)
+    result = asked("net-rx", lambda: (theirs.work(), ours.work()), of(tenants[0]))
+    ours.end()
+    theirs.end()
+    assert count(result, stage="stack → read by the process") == 1000
+
+
+def test_memory_wait_counts_faults_and_says_what_it_lacks():
+    result = asked("memory-wait", lambda: None)
+    names = {f.name for f in result.figures}
+    assert {"page faults", "CPU time", "NUMA migrations"} <= names
+    assert "cycles" in names or any(n.startswith("cycles: not counted") for n in result.notes)
+
+
+def test_pages_that_move_are_timed():
+    """With compaction in the place of NUMA balancing, which needs two NUMA nodes."""
+    compact = Path("/proc/sys/vm/compact_memory")
+    if not os.access(compact, os.W_OK):
+        pytest.skip("this kernel can't be told to compact memory")
+    result = traced(
+        Question("numa-moves"),
+        NODE,
+        lambda: compact.write_text("1"),
+        macros={"REASON_NUMA": 0},
+    )
+    if not result.rows:
+        pytest.skip("compaction moved nothing")
+    assert result.total().total > 0
+    assert any("compact" in f for s in result.stacks for f in s.frames)
+
+
+@pytest.mark.parametrize("probe", ["function", "netfilter"])
+def test_functions_are_timed_or_refused_with_a_reason(probe):
+    try:
+        result = asked(probe, lambda: Path("/proc/self/stat").read_text())
+    except TraceError as refused:
+        assert "kprobe" in str(refused)
+    else:
+        assert result.cost.programs
+
+
+def test_a_function_that_is_not_there_is_said_with_those_that_are():
+    with pytest.raises(TraceError, match="vfs_rea.*there are .*vfs_read"):
+        run(Question("function", "vfs_rea"), NODE, seconds=1)
+
+
+def test_a_call_that_waited_for_a_cpu_is_blamed_on_that(tenants):
+    cpu = min(os.sched_getaffinity(0))
+    ours = Program.python(
+        tenants[0],
+        f"""
+os.sched_setaffinity(0, {{{cpu}}})
+zero = os.open("/dev/zero", os.O_RDONLY)
+room = bytearray(128 << 20)
+for _ in range(5): os.readv(zero, [room])
+""",
+    )
+    spin = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nwhile 1: pass"
+    hogs = [subprocess.Popen([sys.executable, "-S", "-c", spin]) for _ in range(4)]
+    try:
+        result = asked("spike", ours.work, of(tenants[0]))
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    ours.end()
+    reads = [m for m in result.moments if m.labels["syscall"] == "readv"]
+    assert reads
+    assert {m.labels["culprit"] for m in reads} == {
+        "waited for a CPU that was running other threads"
+    }
+
+
+@pytest.mark.parametrize("probe", [p for p in PROBES if p not in {"function", "netfilter"}])
+def test_nothing_is_left(probe):
+    seen: dict[str, set[int]] = {}
+
+    def during() -> None:
+        seen.update(held_ids(os.getpid()))
+
+    before = set(os.listdir("/proc/self/fd"))
+    result = asked(probe, during)
+    assert seen["prog"]
+    assert seen["map"]
+    assert events_per_second(result) >= 0
+    assert set(os.listdir("/proc/self/fd")) == before
+    for kind, ids in seen.items():
+        for one in ids:
+            until(
+                lambda kind=kind, one=one: not still_there(kind, one),
+                what=f"{kind} {one} of {probe} to go",
+            )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_it_and_nothing_is_left(number):
+    code = Path(numapin_agent.__file__).parents[2]
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "numapin_cli.main", "trace", "softirqs", "--local"),
+            *("--duration", "2m", "-o", "json"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ":".join(str(code / x) for x in ("crds", "agent", "cli"))},
+    )
+    until(lambda: held_ids(child.pid)["link"], what="programs to be attached", seconds=120)
+    seen = held_ids(child.pid)
+    child.send_signal(number)
+    output, _ = child.communicate(timeout=120)
+    if number == signal.SIGKILL:
+        assert child.returncode == -number
+    else:
+        assert child.returncode == 0
+        assert json.loads(output)["ended"] == "interrupted"
+    for kind, ids in seen.items():
+        for one in ids:
+            until(lambda kind=kind, one=one: not still_there(kind, one), what=f"{kind} {one} to go")
+
+
+def test_one_that_costs_too_much_is_ended():
+    limits = Limits(cpu_percent=0.0)
+    result = run(Question("timers"), NODE, seconds=60, limits=limits)
+    assert result.ended == "limit"
+    assert "% of a CPU, more than 0 %" in (result.why or "")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 601])
+def test_the_duration_is_bounded(seconds):
+    with pytest.raises(TraceError, match="duration"):
+        run(Question("timers"), NODE, seconds=seconds)
+
+
+def test_a_scope_that_is_no_cgroup_is_refused(tmp_path):
+    with pytest.raises(CgroupError, match="no cgroup"):
+        scope_of(tmp_path, hierarchy(HostPaths()), "x")
+    with pytest.raises(CgroupError, match="no cgroup v2"):
+        scope_of(tmp_path, tmp_path, "x")
+
+
+def test_without_bcc_it_is_said():
+    options = runner.LoadOptions(interpreters=("/bin/true-not",), command=runner.loader_command)
+    with pytest.raises(TraceError, match="no Python here can import bcc"):
+        run(Question("timers"), NODE, seconds=1, options=options)
