@@ -80,6 +80,10 @@ def tenants() -> Iterator[tuple[Path, Path]]:
         one.rmdir()
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def of(cgroup: Path) -> Scope:
     return scope_of(cgroup, hierarchy(HostPaths()), cgroup.name)
 
@@ -290,16 +294,16 @@ def test_pages_that_move_are_timed():
 
 @pytest.mark.parametrize("probe", ["function", "netfilter"])
 def test_functions_are_timed_or_refused_with_a_reason(probe):
-    try:
+    if Path("/sys/bus/event_source/devices/kprobe").exists():
         result = asked(probe, lambda: Path("/proc/self/stat").read_text())
-    except TraceError as refused:
-        assert "kprobe" in str(refused)
-    else:
         assert result.cost.programs
+    else:
+        with pytest.raises(TraceError, match="this kernel has no kprobes"):
+            asked(probe, lambda: None)
 
 
 def test_a_function_that_is_not_there_is_said_with_those_that_are():
-    with pytest.raises(TraceError, match="vfs_rea.*there are .*vfs_read"):
+    with pytest.raises(TraceError, match=r"vfs_rea.*there are .*vfs_read"):
         run(Question("function", "vfs_rea"), NODE, seconds=1)
 
 
@@ -337,12 +341,12 @@ def test_nothing_is_left(probe):
     def during() -> None:
         seen.update(held_ids(os.getpid()))
 
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     result = asked(probe, during)
     assert seen["prog"]
     assert seen["map"]
     assert events_per_second(result) >= 0
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     for kind, ids in seen.items():
         for one in ids:
             until(

@@ -1,0 +1,184 @@
+"""What people and programs see of a trace's answer."""
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numapin_agent.trace import histogram
+from numapin_agent.trace.result import (
+    Cause,
+    Cost,
+    Figure,
+    Moment,
+    ProgramCost,
+    Result,
+    Row,
+    Stack,
+)
+from numapin_cli.commands import trace as command
+from numapin_cli.main import cli
+from numapin_cli.views import flame, trace
+
+SVG = "{http://www.w3.org/2000/svg}"
+RESULT = Result(
+    probe="timers",
+    scope="pod shop/redis",
+    seconds=2.0,
+    ended="interrupted",
+    why="stopped after 2.0 s",
+    rows=[
+        Row(labels={"function": "estimation_timer"}, histogram=histogram.of([19_300_000, 100])),
+        Row(labels={"function": "delayed_work_timer_fn"}, histogram=histogram.of([900])),
+    ],
+    moments=[
+        Moment(at_seconds=0.5, nanoseconds=19_300_000, labels={"function": "estimation_timer"})
+    ],
+    causes=[Cause(name="estimation_timer", says="IPVS.", remedy="sysctl.")],
+    figures=[Figure(name="NUMA migrations", value=12.5, unit="/s")],
+    notes=["one thing is not known"],
+    lost=3,
+    cost=Cost(
+        programs=[
+            ProgramCost(name="a", target="x", runs=200, instructions=50, nanoseconds=20_000_000)
+        ],
+        load_seconds=0.5,
+    ),
+)
+PATHS = Result(
+    probe="page-faults",
+    scope="node",
+    seconds=1.0,
+    weight="faults",
+    stacks=[
+        Stack(frames=["redis", "main", "a<b>&\"c'"], weight=30),
+        Stack(frames=["redis", "main", "exc_page_fault_[k]"], weight=10),
+        Stack(frames=["x;y"], weight=1),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [(0, "0 ns"), (999, "999 ns"), (12_345, "12.3 µs"), (4_200_000, "4.2 ms"), (1.5e9, "1.5 s")],
+)
+def test_durations(nanoseconds, text):
+    assert trace.duration(nanoseconds) == text
+
+
+def test_the_table_says_everything():
+    text = trace.text(RESULT)
+    for part in (
+        "timers, pod shop/redis, 2.0 s",
+        "ended early: stopped after 2.0 s",
+        "estimation_timer",
+        "19.3 ms",
+        "known cause: estimation_timer",
+        "remedy: sysctl.",
+        "NUMA migrations  12.5 /s",
+        "one thing is not known",
+        "3 events are missing",
+        "cost: 100 events/s, at most 0.01 million instructions/s, 1.00 % of one CPU",
+    ):
+        assert part in text
+
+
+def test_nothing_seen_is_said():
+    assert "nothing was seen" in trace.text(Result(probe="timers", scope="node", seconds=1.0))
+
+
+def test_time_that_could_not_be_measured_is_not_made_up():
+    program = ProgramCost(name="a", target="x", runs=1, instructions=5)
+    result = Result(probe="timers", scope="node", seconds=1.0, cost=Cost(programs=[program]))
+    assert "time not measured" in trace.cost(result)
+
+
+def test_folded_paths_are_what_flame_graph_tools_read():
+    assert trace.folded(PATHS).splitlines() == [
+        "redis;main;a<b>&\"c' 30",
+        "redis;main;exc_page_fault_[k] 10",
+        "x:y 1",
+    ]
+
+
+def test_frames_weigh_what_runs_through_them():
+    root = flame.tree(PATHS)
+    assert root.weight == 41
+    assert root.calls["redis"].calls["main"].weight == 40
+    page = ET.fromstring(flame.svg(PATHS))
+    titles = [t.text for t in page.iter(f"{SVG}title")]
+    assert "main: 40 faults, 97.56 %" in titles
+    assert "a<b>&\"c': 30 faults, 73.17 %" in titles
+
+
+names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1)
+
+
+@given(
+    st.lists(
+        st.builds(Stack, frames=st.lists(names, max_size=5), weight=st.integers(1, 9)), max_size=8
+    )
+)
+def test_any_flame_graph_is_whole_and_no_frame_is_wider_than_its_caller(stacks):
+    page = ET.fromstring(flame.flame(PATHS.model_copy(update={"stacks": stacks})))
+    total = sum(s.weight for s in stacks)
+    for group in page.iter(f"{SVG}g"):
+        x, width = float(group.attrib["data-x"]), float(group.attrib["data-w"])
+        assert 0 <= x <= x + width <= 1200.1
+    root = flame.tree(PATHS.model_copy(update={"stacks": stacks}))
+    pending = [root]
+    assert root.weight == total
+    while pending:
+        frame = pending.pop()
+        assert sum(c.weight for c in frame.calls.values()) <= frame.weight
+        pending += frame.calls.values()
+
+
+def test_histograms_as_a_picture():
+    page = ET.fromstring(flame.svg(RESULT))
+    assert any("estimation_timer" in (t.text or "") for t in page.iter(f"{SVG}text"))
+    assert len(list(page.iter(f"{SVG}title"))) == 3
+    assert ET.fromstring(flame.svg(Result(probe="timers", scope="node", seconds=1.0))) is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trace", "timers"], "--local"),
+        (["trace", "nothing", "--local"], "is not one of"),
+        (["trace", "function", "--local"], "needs the name"),
+        (["trace", "timers", "--local", "--stacks"], "takes no --stacks"),
+        (["trace", "timers", "--local", "--duration", "ten"], "like 10s"),
+        (["trace", "timers", "--local", "-o", "folded"], "has no call paths"),
+    ],
+)
+def test_wrong_usage(arguments, said):
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+@pytest.mark.parametrize(
+    ("style", "reads"),
+    [
+        ("json", lambda out: json.loads(out)["rows"][0]["histogram"]["max"] == 19_300_000),
+        ("svg", lambda out: ET.fromstring(out).tag == f"{SVG}svg"),
+        ("table", lambda out: "estimation_timer" in out),
+    ],
+)
+def test_the_command_prints_data_alone(monkeypatch, style, reads):
+    monkeypatch.setattr("numapin_agent.trace.run.run", lambda *_, **__: RESULT)
+    result = CliRunner().invoke(cli, ["trace", "timers", "--local", "-o", style])
+    assert result.exit_code == 0, result.output
+    assert reads(result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("500us", 500_000), ("1.5ms", 1_500_000), ("10s", 10**10), ("2m", 12 * 10**10)],
+)
+def test_times(text, length):
+    assert command.nanoseconds(text) == length
