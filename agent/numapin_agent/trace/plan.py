@@ -354,7 +354,8 @@ def _netfilter(kernel: Facts, _: Question) -> Plan:
 def _receive(kernel: Facts, _: Question) -> Plan:
     path = _raws(kernel, rx_stack="netif_receive_skb", rx_read="skb_copy_datagram_iovec")
     soft = _raws(kernel, rx_raise="softirq_raise", rx_run="softirq_entry")
-    parts, notes = [Part((path,)), Part((soft,), "the time from interrupt to NET_RX")], []
+    parts = [Part((path,)), Part((soft,), "the time from interrupt to NET_RX")]
+    notes = ["short datagrams of UDP are not seen when they are read: the kernel tells of none"]
     for name, target in (("rx_gro", "napi_gro_receive_entry"), ("rx_backlog", "netif_rx_entry")):
         try:
             parts.append(Part(((_raw(kernel, name, target),),), f"packets that pass {target}"))

@@ -260,12 +260,23 @@ def test_page_faults_of_known_functions_have_their_shares(tenants, tmp_path):
     assert {s.frames[0] for s in result.stacks} == {"faulty-program"}
 
 
-def test_packets_are_followed_to_the_reader(tenants):
-    ours, theirs = (Program.python(one, _PACKETS) for one in tenants)
+_MESSAGES = """
+server = socket.create_server(("127.0.0.1", 0))
+a = socket.create_connection(server.getsockname())
+b, _ = server.accept()
+for _ in range(500):
+    a.sendall(b"x"); b.recv(10)
+    b.sendall(b"y"); a.recv(10)
+"""
+
+
+def test_messages_are_followed_to_the_reader(tenants):
+    ours, theirs = (Program.python(one, _MESSAGES) for one in tenants)
     result = asked("net-rx", lambda: (theirs.work(), ours.work()), of(tenants[0]))
     ours.end()
     theirs.end()
-    assert count(result, stage="stack → read by the process") == 1000
+    # one that comes while the one before lies in the queue may be joined to it
+    assert 950 <= count(result, stage="stack → read by the process") <= 1000
 
 
 def test_memory_wait_counts_faults_and_says_what_it_lacks():

@@ -1,5 +1,6 @@
 /* The way of a packet up: each stage from the one before, by address of the sk_buff. TCP joins
- * packets in the socket's queue, so that fewer are read than came; none is counted twice.
+ * packets in the socket's queue, so that fewer are read than came; none is counted twice. UDP
+ * copies linear packets itself (copy_linear_skb), past the tracepoint of stage 3.
  * 0 raised -> NET_RX runs, 1 driver -> stack, 2 stack -> transport (where hooked), 3 stack -> read
  */
 struct seen { u64 driver, stack; };
