@@ -225,7 +225,7 @@ def _moment(event: Event, counted: Counted, told: Mapping[str, str]) -> Moment:
 def culprit_name(found: overlap.Culprit, names: Names) -> str:  # noqa: PLR0911 — one for each
     """Who made it slow, in words."""
     if found.kind is None:
-        return "unknown: nothing that was watched overlaps it"
+        return "unknown: it ran itself, or waited in short pieces"
     if found.kind in {records.TIMER, records.HRTIMER}:
         return f"timer callback {names.kernel_name(found.id)}"
     if found.kind == records.SOFTIRQ:

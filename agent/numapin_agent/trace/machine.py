@@ -9,7 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -133,13 +133,13 @@ class Machine:
         if region is None or not region.path.startswith("/"):
             found = self._perf_map(tgid).find(address)
             return found or (region.path if region and region.path else UNKNOWN)
-        made = self._elf(tgid, region.path)
+        made = self._elf(tgid, region)
         name = made.find(address - region.start + region.offset) if made is not None else None
         return name or f"[{region.path.rsplit('/', 1)[-1]}]"
 
     @contextmanager
-    def _open(self, tgid: int, path: str, biggest: int) -> Iterator[tuple[int, os.stat_result]]:
-        root = os.open(self._proc / str(tgid) / "root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    def _open(self, owner: str, path: str, biggest: int) -> Iterator[tuple[int, os.stat_result]]:
+        root = os.open(self._proc / owner / "root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fd = kernel.open_in_root(root, path)
         finally:
@@ -152,14 +152,31 @@ class Machine:
         finally:
             os.close(fd)
 
-    def _elf(self, tgid: int, path: str) -> Elf | None:
-        if (tgid, path) not in self._by_path:
-            try:
-                with self._open(tgid, path, _BIGGEST_ELF) as (fd, status):
-                    self._by_path[tgid, path] = self._read_elf(fd, status)
-            except (OSError, ValueError):
-                self._by_path[tgid, path] = None
-        return self._by_path[tgid, path]
+    def meet_with_code(self, tgid: int) -> None:
+        """Note a process and the functions of what it has mapped, should it end before long."""
+        if tgid not in self._names:
+            self.meet(tgid)
+            for region in self._regions[tgid]:
+                if region.path.startswith("/"):
+                    self._elf(tgid, region)
+
+    def _elf(self, tgid: int, region: Region) -> Elf | None:
+        """Below the process' root; of one in a chroot, whose paths are told as we see them, ours.
+
+        For the latter the inode must be the mapped file's: we may have another file of that
+        name.
+        """
+        key = (tgid, region.path)
+        for owner in (str(tgid), "self") if key not in self._by_path else ():
+            self._by_path[key] = None
+            with (
+                suppress(OSError, ValueError),
+                self._open(owner, region.path, _BIGGEST_ELF) as (fd, status),
+            ):
+                if owner != "self" or status.st_ino == region.inode:
+                    self._by_path[key] = self._read_elf(fd, status)
+                    break
+        return self._by_path[key]
 
     def _read_elf(self, fd: int, status: os.stat_result) -> Elf | None:
         identity = (status.st_dev, status.st_ino)
@@ -180,7 +197,7 @@ class Machine:
             for number in self._numbers(tgid):
                 try:
                     path = f"/tmp/perf-{number}.map"  # noqa: S108 — where perf's readers look
-                    with self._open(tgid, path, _BIGGEST_PERF_MAP) as (fd, status):
+                    with self._open(str(tgid), path, _BIGGEST_PERF_MAP) as (fd, status):
                         text = os.pread(fd, status.st_size, 0).decode(errors="replace")
                 except OSError:
                     continue

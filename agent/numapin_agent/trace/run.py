@@ -137,7 +137,7 @@ class _Running:
             for at in range(0, len(keys), records.PATH_SIZE):
                 path = records.Path.decode(keys[at : at + records.PATH_SIZE])
                 if path.tgid:
-                    self.machine.meet(path.tgid)
+                    self.machine.meet_with_code(path.tgid)
 
     def spent(self) -> list[ProgramCost]:
         """What each program has cost so far."""
@@ -262,6 +262,8 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         store=str(options.store) if options.store is not None else None,
         macros=dict(macros or {}),
     )
+    # Before the programs run, so that afterwards no process ends while we read a big file.
+    machine.load_kernel()
     statistics = kernel.enable_statistics()
     watch = memory.Watch(paths, directory, online) if question.probe == "memory-wait" else None
     held = None
@@ -285,7 +287,6 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         figures, notes = watch.end(took) if watch is not None else ([], [])
         running.drain()
         running.meet()
-        machine.load_kernel()
         found = answer(question, scope.name, running.counted(began, took), machine)
         grown = machine.ipvs_threads() if threads else {}
         worked = sum(max(0, grown.get(pid, then) - then) for pid, then in threads.items())
@@ -327,7 +328,6 @@ def _hold(task: Task, options: LoadOptions, ended: threading.Event, machine: Mac
     except TraceError as error:
         if task.question.function is None or ended.is_set():
             raise
-        machine.load_kernel()
         bare = {name.split(" ")[0] for name in machine.kernel.names}
         if not bare or task.question.function in bare:
             raise

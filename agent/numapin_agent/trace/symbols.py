@@ -86,6 +86,7 @@ class Region:
     end: int
     offset: int
     path: str
+    inode: int = 0
 
 
 def regions(maps: str) -> list[Region]:
@@ -96,7 +97,7 @@ def regions(maps: str) -> list[Region]:
         if len(part) >= 5 and "x" in part[1]:
             start, end = (int(x, 16) for x in part[0].split("-"))
             path = part[5].removesuffix(" (deleted)") if len(part) == 6 else ""
-            found.append(Region(start, end, int(part[2], 16), path))
+            found.append(Region(start, end, int(part[2], 16), path, int(part[4])))
     return found
 
 

@@ -72,9 +72,9 @@ def test_regions_are_the_executable_ones():
         "7f0000002000-7f0000003000 r-xp 00002000 08:01 13 /lib/c.so (deleted)\n"
     )
     assert regions(maps) == [
-        Region(0x401000, 0x402000, 0x1000, "/usr/bin/a b"),
+        Region(0x401000, 0x402000, 0x1000, "/usr/bin/a b", 12),
         Region(0x7F0000000000, 0x7F0000001000, 0, ""),
-        Region(0x7F0000002000, 0x7F0000003000, 0x2000, "/lib/c.so"),
+        Region(0x7F0000002000, 0x7F0000003000, 0x2000, "/lib/c.so", 13),
     ]
 
 
