@@ -216,7 +216,8 @@ def moments(
 
 def _moment(event: Event, counted: Counted, told: Mapping[str, str]) -> Moment:
     return Moment(
-        at_seconds=round((event.start - counted.began) / 1e9, 6),
+        # what was under way when the programs were attached begins with the trace
+        at_seconds=max(0.0, round((event.start - counted.began) / 1e9, 6)),
         nanoseconds=event.length,
         labels=dict(told),
     )

@@ -46,7 +46,8 @@ int call_exit(u64 *ctx)
 	number = call.number;
 	moment.length = bpf_ktime_get_ns() - call.at;
 	record(number, KIND_SYSCALL, 0, moment.length);
-	if (moment.length < setting(SET_LONG))
+	known = about.lookup(&number);
+	if (moment.length < setting(SET_LONG) || (known && (*known & WAITS)))
 		return 0;
 	identity = bpf_get_current_pid_tgid();
 	moment.start = call.at;
@@ -56,7 +57,6 @@ int call_exit(u64 *ctx)
 	moment.tid = identity;
 	moment.tgid = identity >> 32;
 	moment.extra = call.argument;
-	known = about.lookup(&number);
 	if (known && (*known & 15) >= ABOUT_PATH0) {
 		bpf_probe_read_user_str(moment.text, sizeof(moment.text), (void *)call.argument);
 		moment.extra = 0;
