@@ -196,6 +196,11 @@ class _Running:
                 found[number] = records.addresses(stack) if stack is not None else ()
         return found
 
+    def moved_pages(self) -> int:
+        """Base pages that NUMA balancing moved; 0 of probes that don't count them."""
+        fd = self.held.maps.get("moved_pages")
+        return per_cpu_sum(fd, 0, cpus=self.cpus) if fd is not None else 0
+
     def lost(self) -> int:
         """Events for which there was no room."""
         fd = self.held.maps.get("lost")
@@ -298,7 +303,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
                 "why": why,
                 "lost": running.lost(),
                 "causes": [*found.causes, *named],
-                "figures": [*figures, *_rates(found, took)],
+                "figures": [*figures, *_rates(found, running.moved_pages(), took)],
                 "notes": [*found.notes, *held.notes, *notes, *hidden],
                 "cost": Cost(
                     programs=running.spent(),
@@ -360,13 +365,14 @@ def _wait(
     return "complete", None
 
 
-def _rates(found: Result, seconds: float) -> list[Figure]:
+def _rates(found: Result, pages: int, seconds: float) -> list[Figure]:
     """How much a second, where that is what people know."""
     if found.probe not in {"numa-moves", "memory-wait"} or seconds <= 0:
         return []
     total = found.total()
     return [
         Figure(name="NUMA migrations", value=round(total.count / seconds, 1), unit="/s"),
+        Figure(name="pages moved", value=round(pages / seconds, 1), unit="/s"),
         Figure(
             name="time in NUMA migrations", value=round(total.total / seconds / 1e6, 3), unit="ms/s"
         ),

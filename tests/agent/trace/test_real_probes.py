@@ -84,6 +84,11 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def moved() -> int:
+    lines = Path("/proc/vmstat").read_text().splitlines()
+    return next(int(x.split()[1]) for x in lines if x.startswith("pgmigrate_success "))
+
+
 def of(cgroup: Path) -> Scope:
     return scope_of(cgroup, hierarchy(HostPaths()), cgroup.name)
 
@@ -353,14 +358,21 @@ def test_pages_that_move_are_timed():
     compact = Path("/proc/sys/vm/compact_memory")
     if not os.access(compact, os.W_OK):
         pytest.skip("this kernel can't be told to compact memory")
-    result = traced(
-        Question("numa-moves"),
-        NODE,
-        lambda: compact.write_text("1"),
-        macros={"REASON_NUMA": 0},
-    )
+    inner = []
+
+    def during() -> None:
+        before = moved()
+        compact.write_text("1")
+        inner.append(moved() - before)
+
+    before = moved()
+    result = traced(Question("numa-moves"), NODE, during, macros={"REASON_NUMA": 0})
+    outer = moved() - before
     if not result.rows:
         pytest.skip("compaction moved nothing")
+    rate = next(f.value for f in result.figures if f.name == "pages moved")
+    # seconds are rounded to a thousandth
+    assert 0.98 * inner[0] <= rate * result.seconds <= 1.02 * outer
     assert result.total().total > 0
     assert any("compact" in f for s in result.stacks for f in s.frames)
 

@@ -1,10 +1,9 @@
-/* migrate_pages() for NUMA balancing, in the thread that faulted. `extra` of the histogram's
- * key is the NUMA node that moved them: pages go to the node of the CPU that asks for them.
+/* migrate_pages() for NUMA balancing, in the thread that faulted. The id of the histogram's key
+ * is the NUMA node of its CPU: that is where pages go. From where they come is not told here.
  */
 BPF_TABLE("hash", u64, u64, moving, 4096);
-/* By node that pages went to. */
-struct moved { u64 calls, pages; };
-BPF_TABLE("percpu_array", u32, struct moved, moved, 1024);
+/* Base pages that were moved. */
+BPF_TABLE("percpu_array", u32, u64, moved_pages, 1);
 
 #ifdef WITH_move_begin
 /* (enum migrate_mode mode, int reason) */
@@ -24,19 +23,17 @@ int move_begin(u64 *ctx)
 int move_end(u64 *ctx)
 {
 	u64 who = runner(), *since = moving.lookup(&who), length;
-	u32 node = bpf_get_numa_node_id();
-	struct moved *sum;
+	u32 node = bpf_get_numa_node_id(), zero = 0;
+	u64 *pages;
 	RAN(move_end);
 	if (!since || (int)ctx[MOVE_REASON_ARG] != REASON_NUMA)
 		return 0;
 	length = bpf_ktime_get_ns() - *since;
 	moving.delete(&who);
 	record(node, KIND_MIGRATION, 0, length);
-	sum = moved.lookup(&node);
-	if (sum) {
-		sum->calls += 1;
-		sum->pages += ctx[0];
-	}
+	pages = moved_pages.lookup(&zero);
+	if (pages)
+		*pages += ctx[0];
 #ifdef WITH_STACKS
 	struct path path = { .kind = KIND_MIGRATION };
 	path.tgid = bpf_get_current_pid_tgid() >> 32;
