@@ -20,6 +20,7 @@ from support.tenants import Program, traced
 from support.wait import until
 
 import numapin_agent
+from numapin_agent.counters.launch import INTERPRETERS, environment
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.trace import run as runner
 from numapin_agent.trace.question import PROBES, Question, Scope
@@ -385,6 +386,38 @@ def test_functions_are_timed_or_refused_with_a_reason(probe):
     else:
         with pytest.raises(TraceError, match="this kernel has no kprobes"):
             asked(probe, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("probe", "stacks", "names"),
+    [
+        ("function", "1", {"function_kprobe", "function_kretprobe"}),
+        ("function", "0", {"function_kprobe", "function_kretprobe"}),
+        ("netfilter", "0", {"hook_kprobe", "hook_kretprobe"}),
+        ("net-rx", "0", {"rx_tcp_kprobe", "rx_gro"}),
+        ("page-faults", "0", {"fault_event", "fault_user", "fault_kernel"}),
+    ],
+)
+def test_the_verifier_takes_what_can_not_be_attached_here(probe, stacks, names):
+    code = Path(numapin_agent.__file__).parents[1]
+    script = str(Path(__file__).with_name("load_all.py"))
+    said = []
+    for interpreter in INTERPRETERS:
+        done = subprocess.run(
+            [interpreter, script, probe, stacks],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment() | {"PYTHONPATH": str(code)},
+        )
+        if done.returncode == 0:
+            break
+        said.append(done.stderr[-500:])
+    else:
+        pytest.fail(f"no interpreter could compile: {said}")
+    found = json.loads(done.stdout)
+    assert found["refused"] == {}
+    assert names <= set(found["loaded"])
 
 
 def test_a_function_that_is_not_there_is_said_with_those_that_are():
