@@ -6,7 +6,7 @@ said: about a pod nothing is told of processes that are not the pod's.
 
 import errno
 import re
-import socket
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -101,7 +101,7 @@ class Counted:
 def hook_labels(identity: int) -> dict[str, str]:
     """Names of a netfilter hook from what ``bpf/netfilter.c`` packs."""
     hook, family = identity & 0xFF, identity >> 8 & 0xFF
-    ethertype, protocol = socket.ntohs(identity >> 16 & 0xFFFF), identity >> 32 & 0xFF
+    ethertype, protocol = _from_network(identity >> 16 & 0xFFFF), identity >> 32 & 0xFF
     names = {3: _ARP_HOOKS, 5: _NETDEV_HOOKS}.get(family, _HOOKS)
     told = _PROTOCOLS.get(protocol, str(protocol)) if protocol else f"ethertype {ethertype:#06x}"
     return {
@@ -109,6 +109,10 @@ def hook_labels(identity: int) -> dict[str, str]:
         "family": _FAMILIES.get(family, str(family)),
         "protocol": told,
     }
+
+
+def _from_network(value: int) -> int:
+    return int.from_bytes(value.to_bytes(2, sys.byteorder), "big")
 
 
 def softirq(vector: int) -> str:
