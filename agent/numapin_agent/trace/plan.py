@@ -202,7 +202,7 @@ def plan(question: Question, kernel: Facts, *, scoped: bool, cpus: int, map_byte
         kernel: what it offers.
         scoped: whether only one cgroup's events count.
         cpus: number of possible CPUs.
-        map_bytes: most memory for maps.
+        map_bytes: most memory for histograms and stacks; all else takes a few MiB.
 
     Raises:
         RefusedError: this kernel lacks something that the question needs.

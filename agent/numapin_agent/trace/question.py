@@ -99,7 +99,7 @@ class Task:
         machine: as ``uname -m`` says.
         cpus: number of possible CPUs.
         online: CPU numbers, for events that are opened on each.
-        map_bytes: most memory that maps may take.
+        map_bytes: most memory for histograms and stacks; all else takes a few MiB.
         store: directory of kept objects, or None.
         macros: override those of BTF; for tests that need events of another kind.
     """

@@ -45,7 +45,7 @@ class Limits:
     Attributes:
         cpu_percent: of one CPU, in kernel programs; measured where the kernel lets us, else
             one nanosecond is reckoned for each instruction. A probe above it is ended.
-        map_bytes: most memory for maps.
+        map_bytes: most memory for histograms and stacks; all else takes a few MiB.
         events: most single events that are kept.
     """
 
