@@ -143,6 +143,7 @@ class Agent:
                 cgroups=cgroups,
                 pinner=self._pinner,
                 census=self._census,
+                topology=lambda: self._node.topology,
                 writes=api,
                 publisher=self._publisher,
                 recorder=self._meters,

@@ -16,6 +16,7 @@ from numapin_agent.ledger import Window
 from numapin_agent.pin.values import PinReport
 from numapin_agent.track import Cause
 from numapin_api.cpulist import NodeSet
+from numapin_api.locality import resident_enough
 from numapin_api.pin import (
     IDLE_CPU_SHARE,
     MIN_HINT_FAULT_PAGES,
@@ -171,20 +172,20 @@ def refused(generation: int, *, phase: Phase, reason: str, message: str) -> Obse
     )
 
 
-def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]:
+def verdict_inputs(seen: Observed, spec: NumaPinSpec, home: NodeSet) -> tuple[bool | None, ...]:
     """Which side of its threshold each input of a verdict is on; None when it isn't there.
 
     In this order: memory on the pin's NUMA nodes, migrated pages per second that changed
     socket and in all (all that is known where the counts come from cgroup files), local hint
     faults where they count, whether the pod ran at all.
+
+    Args:
+        seen: the figures.
+        spec: whose thresholds count.
+        home: the pin's NUMA nodes, bound or not (``numapin_api.locality.home``).
     """
     limits = spec.verification
-    total = sum(n.bytes for n in seen.memory)
-    memory: bool | None = None
-    if spec.mems is not None and total > 0:
-        nodes = NodeSet.parse(spec.mems)
-        there = sum(n.bytes for n in seen.memory if n.node in nodes)
-        memory = 100 * there >= limits.min_local_percent * total
+    memory = resident_enough(spec, seen, home)
     counted = seen.counters
     if counted is None or counted.seconds <= 0:
         return (memory,)
@@ -237,7 +238,7 @@ class Streak:
 
 
 def worth_publishing(
-    old: Observed | None, new: Observed, *, spec: NumaPinSpec, age_seconds: float
+    old: Observed | None, new: Observed, *, spec: NumaPinSpec, home: NodeSet, age_seconds: float
 ) -> bool:
     """Whether to write ``new`` over ``old``.
 
@@ -245,6 +246,7 @@ def worth_publishing(
         old: what the API server has.
         new: what is true now.
         spec: whose thresholds count.
+        home: the pin's NUMA nodes.
         age_seconds: since ``old`` was written.
     """
     if old is None or age_seconds >= REFRESH_SECONDS:
@@ -255,7 +257,9 @@ def worth_publishing(
         return True
     if (old.counters is None) != (new.counters is None):
         return True
-    differs = not _confirmed(old) or verdict_inputs(old, spec) != verdict_inputs(new, spec)
+    differs = not _confirmed(old) or verdict_inputs(old, spec, home) != verdict_inputs(
+        new, spec, home
+    )
     if differs and _confirmed(new):
         return True
     return _progressed(old.moving, new.moving) and age_seconds >= MOVING_SECONDS

@@ -11,6 +11,7 @@ from numapin_agent.census import Census, Cgroup
 from numapin_agent.pin.values import PinOrder, PinReport
 from numapin_agent.pods import PodView
 from numapin_api.pin import NumaPin, Observed
+from numapin_api.topology import Topology
 
 Key = tuple[str, str]
 """Namespace and name, of a pod and of its NumaPin alike."""
@@ -101,6 +102,7 @@ class Surroundings:
         cgroups: finds pods' cgroups.
         pinner: applies pins.
         census: counters.
+        topology: the machine's; None while it can't be read.
         writes: the API server.
         publisher: sends writes.
         recorder: metrics.
@@ -116,6 +118,7 @@ class Surroundings:
     cgroups: Cgroups
     pinner: Pins
     census: Census
+    topology: Callable[[], Topology | None]
     writes: Writes
     publisher: Sender
     recorder: Recorder

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.locality import IMMOVABLE_BYTES, home, resident_enough
 from numapin_api.node import Level, NumaNodeStatus
 from numapin_api.pin import (
     IDLE_CPU_SHARE,
@@ -24,9 +25,6 @@ from numapin_operator.text import listed, size
 
 WINDOW_SLACK_SECONDS: Final = 1.0
 """Windows are cut at the agent's ticks, so one may be a little short."""
-IMMOVABLE_BYTES: Final = 4 << 20
-"""So much off the pin's NUMA nodes is no contradiction, whatever share of a small pod it is:
-page tables, slab and cached files that were there before the pin can't be moved."""
 SKIPS_ONE_NODE_CPUSETS: Final = (6, 16)
 """From this kernel on task_numa_work returns early for a one-node cpuset.mems
 (tracepoint sched_skip_cpuset_numa). Used to name a cause only, never to decide."""
@@ -110,17 +108,6 @@ def eyes(status: NumaNodeStatus | None) -> Eyes:
     )
 
 
-def home(spec: NumaPinSpec, topology: Topology | None) -> NodeSet:
-    """The NUMA nodes that are local to the pin; empty when unknown."""
-    if spec.mems is not None:
-        return NodeSet.parse(spec.mems)
-    if topology is None or spec.socket is None:
-        return NodeSet()
-    cpus = CpuSet.parse(spec.cpus or "")
-    inside = [n.id for n in topology.nodes if n.cpus and n.cpus <= cpus and n.memory_bytes]
-    return NodeSet(inside) or topology.mems(spec.socket)
-
-
 def _outside(found: str, allowed: str) -> CpuSet:
     return CpuSet(CpuSet.parse(found) - CpuSet.parse(allowed))
 
@@ -200,15 +187,16 @@ def residency(spec: NumaPinSpec, observed: Observed, topology: Topology | None) 
         return Check("residency", None, "unknown", wanted, why)
     total = sum(m.bytes for m in observed.memory)
     local = sum(m.bytes for m in observed.memory if m.node in nodes)
-    little = share < least and total - local <= IMMOVABLE_BYTES
+    enough = resident_enough(spec, observed, nodes)
+    little = share < least and enough
     return Check(
         "residency",
-        share >= least or little,
+        enough,
         f"{share:.1f}% ({size(local)} of {size(total)})",
         wanted,
         f"{share:.1f}% of the memory ({size(local)} of {size(total)}) is on NUMA nodes {nodes}"
         + (f"; {size(total - local)} elsewhere is no more than can't be moved" if little else "")
-        + ("" if share >= least or little else left_behind(observed, nodes)),
+        + ("" if enough else left_behind(observed, nodes)),
     )
 
 

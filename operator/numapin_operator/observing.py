@@ -6,6 +6,7 @@ has not counted: where a signal is missing or not valid, it is left out.
 
 from collections.abc import Iterator
 
+from numapin_api.locality import home
 from numapin_api.pin import Counters, NumaPinSpec, Observed
 from numapin_operator import checks
 from numapin_operator.checks import Eyes
@@ -28,7 +29,7 @@ def _would_do(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> str:
         return "no socket was given; condition Pinned says why"
     bound = f"memory nodes {spec.mems}" if spec.mems is not None else "memory as it is"
     text = f"it would be pinned to socket {spec.socket}: CPUs {spec.cpus}, {bound}"
-    nodes = checks.home(spec, seen.topology)
+    nodes = home(spec, seen.topology)
     share = checks.local_percent(spec, observed, seen.topology)
     if share is None:
         return text

@@ -361,7 +361,11 @@ def test_cpus_only_where_no_socket_has_the_memory(lab: World):
         with made(lab, pod("v-cpuonly", container(resources=wanted))) as name:
             pin = lab.await_phase(name, "Pinned", seconds=420)
             assert (pin.spec.mems, pin.spec.memory) == (None, "Strict")
-            assert "CPUs only" in said(pin, "Pinned")
+            eventually(
+                lambda: "CPUs only" in said(lab.pin(name), "Pinned"),
+                seconds=60,
+                what="the operator has read what the agent said",
+            )
             whole = lab.effective_of(NODE, "/sys/fs/cgroup")
             found = lab.effective(name)
             assert (found.cpus, found.mems) == (lab.socket_of(pin).cpus, whole.mems)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from numapin_api.base import Condition, Timestamp, Wire
 from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.locality import home
 from numapin_api.node import NumaNode, Signal
 from numapin_api.pin import (
     Applied,
@@ -27,7 +28,7 @@ from numapin_api.pin import (
 from numapin_api.policy import Granularity, MemoryMode, Mode, Verification
 from numapin_api.topology import Topology
 from numapin_cli.views.effect import ChangeRow, changes
-from numapin_operator.checks import eyes, home
+from numapin_operator.checks import eyes
 from numapin_operator.steady import steadied
 from numapin_operator.verdict import Judgement, judge
 

@@ -115,6 +115,7 @@ class Node:
                 cgroups=self.cgroups,
                 pinner=self,
                 census=self.census,
+                topology=lambda: None,
                 writes=self,
                 publisher=self,
                 recorder=self,
