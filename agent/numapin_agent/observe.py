@@ -95,6 +95,8 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         hint_fault_pages_remote=counted.hint_fault_pages_remote,
         cross_socket_task_migrations=counted.cross_socket_task_migrations,
         moved_by_pin_pages=moved_pages,
+        syscall_moved_pages=counted.syscall_moved_pages,
+        scanner_skips=counted.scanner_skips,
         cpu_nanoseconds=window.cpu_nanoseconds,
     )
 

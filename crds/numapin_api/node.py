@@ -21,8 +21,17 @@ NonEmptyCpuList = Annotated[
 Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
 """How a signal is had, best first; ``none`` comes with a reason."""
 
-SIGNALS = ("numaMigrations", "hintFaults", "taskMigrations", "pinMoves")
+SIGNALS = (
+    "numaMigrations",
+    "hintFaults",
+    "taskMigrations",
+    "pinMoves",
+    "syscallMoves",
+    "scannerSkips",
+)
 """The signals that an agent reports, each with its level."""
+CORROBORATING = frozenset({"syscallMoves", "scannerSkips"})
+"""Signals that no verdict needs: where they can't be had, nothing is wrong with the node."""
 
 
 class SocketStatus(Wire):

@@ -174,6 +174,10 @@ class Counters(Wire):
     cross_socket_task_migrations: Count = 0
     moved_by_pin_pages: Count = 0
     """Pages moved because of the pin itself, apart from NUMA balancing."""
+    syscall_moved_pages: Count = 0
+    """Pages moved by system calls of the pod's own processes, apart from both."""
+    scanner_skips: Count = 0
+    """Times the NUMA scanner left a thread alone, as it may use one NUMA node only."""
     cpu_nanoseconds: Count = 0
     """CPU time the pod used in the window: tells an idle pod from a quiet one."""
 

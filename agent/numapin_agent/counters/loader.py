@@ -32,7 +32,7 @@ from numapin_agent.counters.signals import FIELDS
 _PR_SET_PDEATHSIG = 1
 _CAP_SYS_ADMIN = 21
 _CAPABILITIES = {"BPF": 39, "PERFMON": 38}
-_SHARED_MAPS = ("totals", "cpu_socket", "node_socket")
+_SHARED_MAPS = ("totals", "cpu_socket", "node_socket", "other_node", "nodePairs")
 
 
 class Refused(Exception):  # noqa: N818 — never leaves this module
@@ -110,10 +110,11 @@ class Unit:
                 raise OSError(error.errno, both) from error
 
     def fill(self) -> None:
-        """Tell the programs which socket each CPU and NUMA node belongs to."""
+        """Tell the programs which socket each CPU and NUMA node belongs to, and of two nodes."""
         for name, sockets in (
             ("cpu_socket", self.request.cpu_sockets),
             ("node_socket", self.request.node_sockets),
+            ("other_node", self.request.other_nodes),
         ):
             if name in self.maps:
                 for number, index in enumerate(sockets):
@@ -165,7 +166,11 @@ def make_unit(request: Request, prepared: Plan, attempts: Sequence[Attempt]) -> 
         NoCompilerError: they must be compiled and can't be.
     """
     macros = {**prepared.macros, **request.macros}
-    macros |= {"MAX_CPUS": max(1, len(request.cpu_sockets)), "MAX_CGROUPS": request.max_cgroups}
+    macros |= {
+        "MAX_CPUS": max(1, len(request.cpu_sockets)),
+        "MAX_CGROUPS": request.max_cgroups,
+        "MAX_PAIRS": request.max_pairs,
+    }
     store = Path(request.store) if request.store is not None else None
     try:
         made = build(macros, {p.name for a in attempts for p in a.programs}, store)
@@ -201,7 +206,12 @@ def prepare(request: Request) -> Plan:
         btf = Btf(Path(request.btf).read_bytes(), BTF_NAMES)
     except (OSError, BtfError) as error:
         raise Refused(f"the kernel's types can't be read: {error}") from error
-    return plan(facts(btf, request.machine), always_crosses=request.always_crosses)
+    return plan(
+        facts(btf, request.machine),
+        always_crosses=request.always_crosses,
+        nodes=request.nodes,
+        cgroup_version=request.cgroup_version,
+    )
 
 
 def units(

@@ -16,7 +16,7 @@ from threading import RLock
 from types import TracebackType
 from typing import Final, Self
 
-from numapin_agent.counters import syscalls
+from numapin_agent.counters import pairs, syscalls
 from numapin_agent.counters.checkup import Checkup
 from numapin_agent.counters.handover import Request
 from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, load
@@ -26,6 +26,8 @@ from numapin_agent.counters.signals import (
     FIELDS,
     KEY_SIZE,
     CgroupCounters,
+    CgroupVersion,
+    copies,
     decode,
     merge,
     value_size,
@@ -36,10 +38,14 @@ from numapin_api.errors import CounterError, CpuListError
 from numapin_api.node import SIGNALS, Signal
 from numapin_api.topology import Topology
 
-_LOST, _MOVED_BY_SYSCALLS = 0, 1
+_LOST, _MOVED_BY_SYSCALLS, _LOST_PAIRS = 0, 1, 2
 _MAP_BUDGET: Final = 16 << 20
-_BYTES_PER_CGROUP_AND_CPU: Final = sum(value_size(name) for name in FIELDS)
+_BYTES_PER_CGROUP_AND_CPU: Final = sum(
+    value_size(name) for name in FIELDS if copies(name, cpus=2) == 2
+)
 _FALLBACK_FIELD: Final = "numa_pages_migrated"
+_IN_FILES: Final = ("numaMigrations", "hintFaults")
+"""Signals that memory.stat counts, too: both since the same release, 6.12 at the latest."""
 
 
 def max_cgroups(cpus: int) -> int:
@@ -88,7 +94,7 @@ class Counters:
         loaded: what the loader child handed over; owned from now on.
         topology: of the machine.
         possible: CPUs the kernel may ever bring up; values come for each of them.
-        fallback: whether memory.stat has the kernel's own count of migrated pages.
+        fallback: whether memory.stat has the kernel's own counts of NUMA balancing.
         vmstat: the kernel's own books, to check the programs by.
     """
 
@@ -103,9 +109,9 @@ class Counters:
     ) -> None:
         self._checkup = Checkup(vmstat)
         self._probed = dict(loaded.signals)
-        migrations = self._probed["numaMigrations"]
-        if migrations.level == "none" and fallback:
-            self._probed["numaMigrations"] = replace(migrations, level="cgroup")
+        for name in _IN_FILES if fallback else ():
+            if self._probed[name].level == "none":
+                self._probed[name] = replace(self._probed[name], level="cgroup")
         self._lock = RLock()
         self._fds = loaded.fds
         self._cost = loaded.cost
@@ -113,10 +119,15 @@ class Counters:
         self._cpus = len(possible)
         self._highest = max(possible, default=0)
         self._maps = {
-            name: PerCpuHash(fd, KEY_SIZE, value_size(name) * self._cpus)
+            name: PerCpuHash(fd, KEY_SIZE, value_size(name) * copies(name, self._cpus))
             for name in FIELDS
             for fd in self._descriptors(f"map:{name}")
         }
+        # Several where programs had to be compiled apart: then faults are in one, moves in another.
+        self._pairs = [
+            PerCpuHash(fd, pairs.KEY.size, pairs.VALUE.size)
+            for fd in self._descriptors("map:nodePairs")
+        ]
 
     @classmethod
     def start(
@@ -154,7 +165,11 @@ class Counters:
             cpu_sockets=cpu_sockets,
             node_sockets=node_sockets,
             always_crosses=always_crosses(topology),
+            other_nodes=pairs.other_nodes(n.id for n in topology.nodes),
+            nodes=len(topology.nodes),
+            cgroup_version=counted_version(paths),
             max_cgroups=max_cgroups(len(possible)),
+            max_pairs=pairs.max_pairs(max_cgroups(len(possible)), len(topology.nodes)),
             macros=dict(macros or {}),
             store=str(options.store) if options.store is not None else None,
         )
@@ -187,8 +202,9 @@ class Counters:
     def levels(self) -> tuple[Signal, ...]:
         """How each signal is had, in the order of ``SIGNALS``.
 
-        Level ``cgroup`` of numaMigrations means that the kernel's own per-cgroup count in
-        memory.stat can be used instead; reading it is the caller's.
+        Level ``cgroup`` of numaMigrations and hintFaults means that the kernel's own per-cgroup
+        counts in memory.stat can be used instead, which tell neither nodes nor local from
+        remote; reading them is the caller's.
         """
         return tuple(
             Signal(name=name, level=self._probed[name].level, reason=self._probed[name].reason)
@@ -212,7 +228,26 @@ class Counters:
                     raw[name] = one.entries() if keys is None else one.entries_of(keys)
                 except OSError as error:
                     raise CounterError(f"map {name} can't be read: {error.strerror}") from error
-        return merge({name: decode(name, *both, cpus=self._cpus) for name, both in raw.items()})
+        return merge(
+            {name: decode(name, *both, cpus=copies(name, self._cpus)) for name, both in raw.items()}
+        )
+
+    def pairs(self) -> Mapping[int, pairs.Pairs]:
+        """By cgroup id what was counted per pair of NUMA nodes.
+
+        Raises:
+            CounterError: a map can't be read.
+        """
+        found: dict[int, pairs.Pairs] = {}
+        with self._lock:
+            for one in self._pairs:
+                try:
+                    read = pairs.decode(*one.entries())
+                except OSError as error:
+                    raise CounterError(f"map nodePairs can't be read: {error.strerror}") from error
+                for cgroup, counts in read.items():
+                    found[cgroup] = pairs.added(found.get(cgroup, {}), counts)
+        return found
 
     def forget(self, cgroup_ids: Iterable[int]) -> None:
         """Free the entries of cgroups that are gone; the caller has added their last counts.
@@ -220,13 +255,38 @@ class Counters:
         Raises:
             CounterError: a map can't be written.
         """
+        gone = frozenset(cgroup_ids)
         with self._lock:
-            for cgroup in cgroup_ids:
+            self._forget_pairs(gone)
+            for cgroup in gone:
                 for name, one in self._maps.items():
                     try:
                         one.delete(struct.pack("=Q", cgroup))
                     except OSError as error:
                         raise CounterError(f"map {name}, cgroup {cgroup}: {error}") from error
+
+    def _forget_pairs(self, gone: frozenset[int]) -> None:
+        for one in self._pairs if gone else ():
+            try:
+                keys, _ = one.entries()
+                for cgroup, *nodes in pairs.KEY.iter_unpack(keys):
+                    if cgroup in gone:
+                        one.delete(pairs.KEY.pack(cgroup, *nodes))
+            except OSError as error:
+                raise CounterError(f"map nodePairs: {error.strerror}") from error
+
+    def lost_pairs(self) -> int:
+        """Events that were counted for their cgroup, but not for their pair of NUMA nodes.
+
+        Raises:
+            CounterError: it can't be read.
+        """
+        try:
+            with self._lock:
+                totals = self._descriptors("map:totals")
+                return sum(per_cpu_sum(fd, _LOST_PAIRS, cpus=self._cpus) for fd in totals)
+        except OSError as error:
+            raise CounterError(f"lost pairs can't be read: {error.strerror}") from error
 
     def lost(self) -> int:
         """Events not counted: no room in a map, or the program was already running there.
@@ -321,7 +381,8 @@ class Counters:
         """Tell the programs of CPUs that came or went.
 
         Args:
-            topology: as it is now; sockets must keep their NUMA nodes.
+            topology: as it is now; sockets must keep their NUMA nodes. Where there is a third
+                node now, sources of pages are unknown until the programs are loaded anew.
 
         Raises:
             CounterError: a map can't be written.
@@ -329,7 +390,12 @@ class Counters:
         cpus, nodes = socket_indexes(topology, self._highest + 1)
         with self._lock:
             self._topology = topology
-            for role, indexes in (("map:cpu_socket", cpus), ("map:node_socket", nodes)):
+            others = pairs.other_nodes(n.id for n in topology.nodes)
+            for role, indexes in (
+                ("map:cpu_socket", cpus),
+                ("map:node_socket", nodes),
+                ("map:other_node", others),
+            ):
                 for fd in self._descriptors(role):
                     self._fill(role, fd, indexes)
 
@@ -338,6 +404,7 @@ class Counters:
         with self._lock:
             fds, self._fds = self._fds, ()
             self._maps = {}
+            self._pairs = []
             for _, fd in fds:
                 if syscalls.is_ours(fd):
                     os.close(fd)
@@ -363,6 +430,14 @@ class Counters:
         """
         totals = self._descriptors("map:totals")
         return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
+
+
+def counted_version(paths: HostPaths) -> CgroupVersion:
+    """In which cgroup hierarchy pods are counted: v2, or the memory controller's of v1.
+
+    A hybrid has a v2 hierarchy too, below ``unified``, but pods are not in it.
+    """
+    return 2 if (paths.cgroup / "cgroup.controllers").is_file() else 1
 
 
 def _or_own(host: Path, own: Path) -> Path:

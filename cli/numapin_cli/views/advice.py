@@ -6,6 +6,7 @@ Advice only: nothing here changes a verdict, and nothing that is said is done.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from numapin_api.node import CORROBORATING
 from numapin_cli.views.explanation import Explanation
 from numapin_cli.views.units import size
 
@@ -117,7 +118,7 @@ def _no_signal(e: Explanation) -> Iterator[str]:
         )
     if any(c.name == "activity" and c.ok is not True for c in e.checks):
         yield "give the pod something to do: an idle pod proves nothing"
-    missing = [s for s in e.signals if s.level == "none"]
+    missing = [s for s in e.signals if s.level == "none" and s.name not in CORROBORATING]
     for signal in missing:
         yield f"{signal.name} can't be had on node {e.node}: {signal.reason or 'no reason given'}"
     if not e.signals:

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from numapin_api.node import CORROBORATING
 from numapin_cli.views.explanation import CheckRow, Explanation, Rates
 from numapin_cli.views.status import dash, verdict_text
 from numapin_cli.views.units import age, size
@@ -170,6 +171,8 @@ def _counters(e: Explanation) -> Table:
         else ("" if least is None else f">= {least}%"),
     )
     row("pages moved by the pin", cells(",d", "moved_by_pin_pages", ""))
+    row("moved by system calls", cells(",d", "syscall_moved_pages", ""))
+    row("scanner skips", cells(",d", "scanner_skips", ""))
     row("CPU time", cells(",.1f", "cpu_percent", "% of a CPU"))
     return table
 
@@ -202,7 +205,7 @@ def _locality(r: Rates | None) -> str:
 def _signals(e: Explanation) -> Table:
     table = _grid("", "", "")
     for s in e.signals:
-        style = "red" if s.level == "none" else "default"
+        style = "red" if s.level == "none" and s.name not in CORROBORATING else "default"
         table.add_row(s.name, Text(s.level, style=style), s.reason or "")
     if e.numa_balancing is not None:
         table.add_row("NUMA balancing", "on" if e.numa_balancing else "off", f"Linux {e.kernel}")

@@ -11,6 +11,7 @@ from numapin_agent.counters.compiler import BPF_DIR
 from numapin_agent.counters.signals import (
     FIELDS,
     CgroupCounters,
+    copies,
     decode,
     merge,
     value_size,
@@ -62,15 +63,17 @@ def test_merge_joins_signals_by_cgroup():
             "hintFaults": {7: (5, 6), 8: (9, 0)},
             "taskMigrations": {},
             "pinMoves": {8: (11,)},
+            "syscallMoves": {7: (12,)},
+            "scannerSkips": {7: (13,)},
         }
     ) == {
-        7: CgroupCounters(1, 2, 3, 4, 5, 6),
+        7: CgroupCounters(1, 2, 3, 4, 5, 6, syscall_moved_pages=12, scanner_skips=13),
         8: CgroupCounters(hint_fault_pages_local=9, pin_moved_pages=11),
     }
 
 
 def test_counters_add_up():
-    assert CgroupCounters(*range(8)) + CgroupCounters(*[10] * 8) == CgroupCounters(*range(10, 18))
+    assert CgroupCounters(*range(10)) + CgroupCounters(*[10] * 10) == CgroupCounters(*range(10, 20))
 
 
 def test_every_signal_and_every_counter_has_its_place():
@@ -82,7 +85,8 @@ def test_every_signal_and_every_counter_has_its_place():
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_values_mirror_the_structs_of_the_programs(signal):
     source = (BPF_DIR / "programs.c").read_text()
-    kind = re.search(rf'"percpu_hash", u64, struct (\w+), {signal},', source)
+    copied = "percpu_hash" if copies(signal, cpus=2) == 2 else "hash"
+    kind = re.search(rf'"{copied}", u64, struct (\w+), {signal},', source)
     assert kind
     members = re.search(rf"struct {kind[1]} {{ u64 ([^;]+); }};", source)
     assert members

@@ -90,6 +90,8 @@ def _counters(migrated: int) -> dict[str, object]:
         "hintFaultPagesRemote": 0,
         "crossSocketTaskMigrations": 0,
         "movedByPinPages": 512,
+        "syscallMovedPages": 0,
+        "scannerSkips": 0,
         "cpuNanoseconds": 5,
     }
 

@@ -114,6 +114,11 @@ def test_signals_that_can_not_be_had_are_named_with_their_reasons() -> None:
     assert "hintFaults" not in reason.message
 
 
+def test_a_signal_that_no_verdict_needs_may_be_missing() -> None:
+    older = Signal(name="scannerSkips", level="none", reason="this kernel has no such tracepoint")
+    assert signal_reasons([older]) == []
+
+
 @pytest.mark.parametrize(
     ("config", "cpus"),
     [
