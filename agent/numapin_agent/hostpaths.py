@@ -84,6 +84,11 @@ class HostPaths:
         return self.root / "sys/kernel/btf/vmlinux"
 
     @property
+    def hugepages(self) -> Path:
+        """Pools of huge pages, a directory for each size; absent without CONFIG_HUGETLBFS."""
+        return self.root / "sys/kernel/mm/hugepages"
+
+    @property
     def tracefs(self) -> Path:
         """Where systemd mounts tracefs on kernels from 4.1."""
         return self.root / "sys/kernel/tracing"

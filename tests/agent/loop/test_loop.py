@@ -52,7 +52,7 @@ class Cgroup:
 class Cgroups:
     one: Cgroup | None = field(default_factory=Cgroup)
 
-    def pods(self) -> Iterable[Cgroup]:
+    def counted(self) -> Iterable[Cgroup]:
         return [self.one] if self.one else []
 
     def find_pod(self, uid: str) -> Cgroup | None:
