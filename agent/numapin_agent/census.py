@@ -11,9 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
+from numapin_agent.cgroup.activity import Activity
+from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Cell, Ledger, PodLedger, Sample
+from numapin_agent.pairs import PairLedger
 from numapin_api.errors import CounterError
 from numapin_api.node import Signal
 from numapin_api.topology import Topology
@@ -29,6 +32,13 @@ class Tracer(Protocol):
             CounterError: they can't be read.
         """
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        """By cgroup id what was counted per pair of NUMA nodes.
+
+        Raises:
+            CounterError: it can't be read.
+        """
+
     def forget(self, cgroup_ids: Iterable[int]) -> None:
         """Drop counters of cgroups that are gone."""
 
@@ -37,6 +47,9 @@ class Tracer(Protocol):
 
     def lost(self) -> int:
         """Events that were not counted."""
+
+    def lost_pairs(self) -> int:
+        """Events that were counted, but not for their pair of NUMA nodes."""
 
     def full(self) -> tuple[str, ...]:
         """Signals that can take in no other cgroup."""
@@ -75,6 +88,12 @@ class Cgroup(Protocol):
     def residency(self) -> dict[int, int]:
         """Resident bytes per NUMA node."""
 
+    def huge_pages(self) -> dict[int, int]:
+        """Of these, bytes of hugetlbfs; empty on a node that has none."""
+
+    def activity(self) -> Activity:
+        """Faults, refaults and stalls."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -100,6 +119,7 @@ class Census:
         self._clock = clock
         self._lock = threading.Lock()
         self._ledger = Ledger()
+        self._pairs = PairLedger()
         self._members: dict[str, Member] = {}
         self._tracer: Tracer | None = None
         self._read_at = float("-inf")
@@ -135,7 +155,12 @@ class Census:
             # What was counted before it broke off was counted.
             with contextlib.suppress(CounterError):
                 self._fold()
-            self._ledger = self._ledger.interrupted(anew=tracer is not self._tracer)
+                if self._tracer is not None:
+                    self._fold_pairs(self._tracer)
+            anew = tracer is not self._tracer
+            self._ledger = self._ledger.interrupted(anew=anew)
+            if anew:
+                self._pairs = self._pairs.begun_anew()
             self._read_at = float("-inf")
             self._take(tracer)
 
@@ -216,8 +241,24 @@ class Census:
         self._read_at = self._clock()
         gone = [cgroup for cgroup in dead if isinstance(cgroup, int)]
         if gone:
+            self._fold_pairs(self._tracer)
             self._tracer.forget(gone)
         return self._ledger
+
+    def pairs(self) -> PairLedger:
+        """Read all pairs of NUMA nodes now and fold them in, for the pods of the last ``read``.
+
+        Raises:
+            CounterError: they can't be read; the ledger stays as it was.
+        """
+        with self._lock:
+            if self._tracer is not None:
+                self._fold_pairs(self._tracer)
+            return self._pairs
+
+    def _fold_pairs(self, tracer: Tracer) -> None:
+        members = {uid: pod.live.keys() for uid, pod in self._ledger.pods.items()}
+        self._pairs = self._pairs.fold(tracer.pairs(), members)
 
     def recent(self, *, seconds: float) -> Ledger:
         """The ledger as it was at most so long ago.

@@ -39,6 +39,7 @@ class AgentConfig:
         log_level: a level of the standard library's logging.
         log_format: one JSON object or one plain line per message.
         counters: whether kernel programs may be loaded.
+        compatibility_metrics: whether migrations are also told by names that were used before.
         kubeconfig: where the API server is; None means the service account, else
             ``$KUBECONFIG``.
     """
@@ -52,6 +53,7 @@ class AgentConfig:
     log_level: int
     log_format: LogFormat
     counters: bool
+    compatibility_metrics: bool
     kubeconfig: Path | None
 
 
@@ -210,6 +212,14 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     help="Load kernel programs (eBPF) that count; without them verdicts rest on placement.",
 )
 @click.option(
+    "--compatibility-metrics/--no-compatibility-metrics",
+    envvar="NUMAPIN_COMPATIBILITY_METRICS",
+    default=False,
+    show_default=True,
+    show_envvar=True,
+    help="Also answer with ebpf_exporter_numa_move_total and ebpf_exporter_numa_latency_total.",
+)
+@click.option(
     "--kubeconfig",
     envvar="NUMAPIN_KUBECONFIG",
     show_envvar=True,
@@ -227,6 +237,7 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
     log_level: str,
     log_format: str,
     counters: bool,
+    compatibility_metrics: bool,
     kubeconfig: Path | None,
 ) -> AgentConfig:
     """Keep pods on the socket that their NumaPin names, and count what they do."""
@@ -241,6 +252,7 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
         log_level=logging.getLevelNamesMapping()[log_level.upper()],
         log_format=cast(LogFormat, log_format),
         counters=counters,
+        compatibility_metrics=compatibility_metrics,
         kubeconfig=kubeconfig,
     )
 

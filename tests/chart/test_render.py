@@ -187,6 +187,14 @@ def test_agent_without_counters_lacks_their_capabilities(helm: Helm):
     assert not agent_config.parse(["--node-name=n", "--no-counters"]).counters
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_agent_answers_by_names_of_old_only_when_told_to(helm: Helm, wanted: bool):
+    daemons = one(render(helm, {"agent.compatibilityMetrics": wanted}), "DaemonSet")
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    assert ("--compatibility-metrics" in container["args"]) is wanted
+    assert agent_config.parse(["--node-name=n", "--compatibility-metrics"]).compatibility_metrics
+
+
 def test_operator_is_restricted(operator):
     """Pod Security's level "restricted", and a root file system that can't be written."""
     assert operator["securityContext"]["runAsNonRoot"] is True

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pairs import PairCounters, Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_api.node import Level, Signal
@@ -19,6 +20,7 @@ class Tracer:
     """One page more in each cgroup at each reading, and what was asked for."""
 
     asked: list[set[int] | None] = field(default_factory=list)
+    by_pair: dict[int, Pairs] = field(default_factory=dict)
 
     def levels(self) -> tuple[Signal, ...]:
         return (Signal(name="numaMigrations", level="fentry"),)
@@ -31,9 +33,15 @@ class Tracer:
             if only is None or cgroup in only
         }
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        return self.by_pair
+
     def forget(self, cgroup_ids: Iterable[int]) -> None: ...
 
     def lost(self) -> int:
+        return 0
+
+    def lost_pairs(self) -> int:
         return 0
 
     def full(self) -> tuple[str, ...]:
@@ -133,6 +141,23 @@ def test_new_maps_add_to_what_the_old_ones_held() -> None:
     assert counted.pages("a") == 12 + 100
     assert counted.pages("b") == 5
     assert counted.census.read().node.totals().migrated_pages == 12 + 100 + 5
+
+
+def moved(pages: int) -> Pairs:
+    return {(0, 1): PairCounters(migrated_pages=pages)}
+
+
+def test_new_maps_add_to_the_pairs_that_the_old_ones_held() -> None:
+    old = Fixed(holds={1: 10}, by_pair={1: moved(10)})
+    counted = Counted(old)
+    counted.census.read()
+    assert counted.census.pairs().pods["a"].totals == moved(10)
+    old.by_pair[1] = moved(12)  # between the last scrape and the gap
+    new = Fixed(holds={1: 100}, by_pair={1: moved(100)})
+    counted.census.interrupted(new)
+    assert counted.census.pairs().pods["a"].totals == moved(112)
+    counted.census.interrupted(new)
+    assert counted.census.pairs().pods["a"].totals == moved(112)
 
 
 def test_the_same_maps_are_not_added_twice() -> None:

@@ -12,6 +12,7 @@ import pytest
 from support.agent_objects import POD_UID, pin, pod
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.loop import GRACE_SECONDS, Loop
@@ -70,9 +71,15 @@ class Tracer:
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         return {1: CgroupCounters(migrated_pages=self.pages)} if self.level == "fentry" else {}
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        return {}
+
     def forget(self, cgroup_ids: Iterable[int]) -> None: ...
 
     def lost(self) -> int:
+        return 0
+
+    def lost_pairs(self) -> int:
         return 0
 
     def full(self) -> tuple[str, ...]:
