@@ -26,6 +26,8 @@ from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
+from numapin_agent.counters.pmu.choose import choose
+from numapin_agent.counters.reader import always_crosses
 from numapin_agent.figures import (
     memory_figures,
     numa_moves,
@@ -264,7 +266,13 @@ class Agent:
             forbidden=None if self._config.counters else SWITCHED_OFF,
         )
         topology = read_topology(self._config.paths)
-        return Counters.start(self._config.paths, topology, options=options)
+        dram = choose(
+            self._config.paths,
+            topology,
+            asked=self._config.counters and self._config.dram_counters,
+            one_node_per_socket=always_crosses(topology),
+        )
+        return Counters.start(self._config.paths, topology, options=options, dram=dram)
 
     def _pods(self) -> Iterator[PodFigures]:
         return pod_figures(self._census, self._cluster, self._loop.reports(), self._glances)

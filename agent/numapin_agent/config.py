@@ -40,6 +40,8 @@ class AgentConfig:
         log_format: one JSON object or one plain line per message.
         counters: whether kernel programs may be loaded.
         compatibility_metrics: whether migrations are also told by names that were used before.
+        dram_counters: whether the CPUs' own counters may be used, and a program run at every
+            switch between cgroups to read them.
         kubeconfig: where the API server is; None means the service account, else
             ``$KUBECONFIG``.
     """
@@ -54,6 +56,7 @@ class AgentConfig:
     log_format: LogFormat
     counters: bool
     compatibility_metrics: bool
+    dram_counters: bool
     kubeconfig: Path | None
 
 
@@ -220,6 +223,15 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     help="Also answer with ebpf_exporter_numa_move_total and ebpf_exporter_numa_latency_total.",
 )
 @click.option(
+    "--dram-counters/--no-dram-counters",
+    envvar="NUMAPIN_DRAM_COUNTERS",
+    default=False,
+    show_default=True,
+    show_envvar=True,
+    help="Count local and remote DRAM reads by the CPUs' own counters (PMU), where they can: "
+    "takes two of them on each CPU, and a kernel program runs at every switch between cgroups.",
+)
+@click.option(
     "--kubeconfig",
     envvar="NUMAPIN_KUBECONFIG",
     show_envvar=True,
@@ -238,6 +250,7 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
     log_format: str,
     counters: bool,
     compatibility_metrics: bool,
+    dram_counters: bool,
     kubeconfig: Path | None,
 ) -> AgentConfig:
     """Keep pods on the socket that their NumaPin names, and count what they do."""
@@ -253,6 +266,7 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
         log_format=cast(LogFormat, log_format),
         counters=counters,
         compatibility_metrics=compatibility_metrics,
+        dram_counters=dram_counters,
         kubeconfig=kubeconfig,
     )
 

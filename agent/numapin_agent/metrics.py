@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import Pairs
+from numapin_agent.counters.pmu.metrics import dram_families
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.exposition import Rows
 from numapin_agent.families import (
@@ -190,6 +191,7 @@ class Figures(Collector):
         yield from glance_families(pods)
         yield from pair_families(pods)
         yield from activity_families(pods)
+        yield from dram_families((p.namespace, p.name, p.totals) for p in pods)
         yield from node_families(self._node())
 
 
@@ -326,7 +328,7 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
     levels = GaugeMetricFamily(
         "numapin_agent_signal_level",
         "How a kernel signal is had, 1 for the level in force: fentry, kprobe, rawTracepoint, "
-        "cgroup, or none.",
+        "perfEvent, cgroup, or none.",
         labels=("signal", "level"),
     )
     for signal in node.signals:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from numapin_agent.counters.pmu.arithmetic import fills
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Window
 from numapin_agent.pin.values import PinReport
@@ -18,6 +19,8 @@ from numapin_agent.track import Cause
 from numapin_api.cpulist import NodeSet
 from numapin_api.pin import (
     IDLE_CPU_SHARE,
+    MIN_DRAM_COUNTED_PERCENT,
+    MIN_DRAM_FILLS_PER_SECOND,
     MIN_HINT_FAULT_PAGES,
     STEADY_WINDOWS,
     Applied,
@@ -82,6 +85,7 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         moved_pages: pages that the pin itself has moved so far.
     """
     counted: CgroupCounters = window.counted
+    dram = fills(counted)
     since = datetime.fromtimestamp(0, tz=UTC) + timedelta(
         seconds=window.since + wall_minus_monotonic
     )
@@ -97,6 +101,9 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         moved_by_pin_pages=moved_pages,
         syscall_moved_pages=counted.syscall_moved_pages,
         scanner_skips=counted.scanner_skips,
+        dram_fills_local=dram.local if dram else None,
+        dram_fills_remote=dram.remote if dram else None,
+        dram_counted_percent=dram.counted_percent if dram else None,
         cpu_nanoseconds=window.cpu_nanoseconds,
     )
 
@@ -178,7 +185,7 @@ def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]
 
     In this order: memory on the pin's NUMA nodes, migrated pages per second that changed
     socket and in all (all that is known where the counts come from cgroup files), local hint
-    faults where they count, whether the pod ran at all.
+    faults where they count, local DRAM fills where they count, whether the pod ran at all.
     """
     limits = spec.verification
     total = sum(n.bytes for n in seen.memory)
@@ -200,6 +207,7 @@ def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]
         counted.cross_socket_migrated_pages <= most,
         counted.migrated_pages <= most,
         local,
+        _dram_local(counted, limits.min_local_percent),
         counted.cpu_nanoseconds >= IDLE_CPU_SHARE * counted.seconds * 1e9,
     )
 
@@ -236,6 +244,15 @@ class Streak:
         if self.mark is None:
             return None
         return self.count if inputs == self.inputs else 0
+
+
+def _dram_local(counted: Counters, least: float) -> bool | None:
+    if (counted.dram_counted_percent or 0) < MIN_DRAM_COUNTED_PERCENT:
+        return None
+    local, remote = counted.dram_fills_local or 0, counted.dram_fills_remote or 0
+    if not local or local + remote < MIN_DRAM_FILLS_PER_SECOND * counted.seconds:
+        return None
+    return 100 * local >= least * (local + remote)
 
 
 def worth_publishing(

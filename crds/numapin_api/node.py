@@ -18,7 +18,7 @@ NonEmptyCpuList = Annotated[
 ]
 """A Linux cpulist with at least one CPU or NUMA node."""
 
-Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
+Level = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent", "cgroup", "none"]
 """How a signal is had, best first; ``none`` comes with a reason."""
 
 SIGNALS = (
@@ -28,9 +28,10 @@ SIGNALS = (
     "pinMoves",
     "syscallMoves",
     "scannerSkips",
+    "remoteDram",
 )
 """The signals that an agent reports, each with its level."""
-CORROBORATING = frozenset({"syscallMoves", "scannerSkips"})
+CORROBORATING = frozenset({"syscallMoves", "scannerSkips", "remoteDram"})
 """Signals that no verdict needs: where they can't be had, nothing is wrong with the node."""
 
 

@@ -26,6 +26,7 @@ NEEDS: Final[Mapping[str, frozenset[str]]] = {
     "count threads that the NUMA scanner leaves alone (scannerSkips)": frozenset(
         {"BPF", "PERFMON"}
     ),
+    "count reads of DRAM (remoteDram)": frozenset({"BPF", "PERFMON"}),
     "hear at once that a socket runs out of memory": frozenset({"BPF", "PERFMON"}),
     "see where the pages of other users' processes lie": frozenset({"SYS_PTRACE"}),
     "move pages that one process maps": frozenset({"SYS_PTRACE"}),

@@ -37,6 +37,7 @@ class Request:
         max_pairs: size of the map of pairs of NUMA nodes.
         macros: override those that BTF gives; for tests that need events of another kind.
         store: directory for compiled programs, or None to compile each time.
+        no_dram: why DRAM fills are not to be counted; None when they are.
     """
 
     btf: str
@@ -52,6 +53,7 @@ class Request:
     max_pairs: int
     macros: Mapping[str, int]
     store: str | None = None
+    no_dram: str | None = None
 
     def encode(self) -> dict[str, Any]:
         """As JSON values."""

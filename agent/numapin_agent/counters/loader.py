@@ -33,6 +33,7 @@ _PR_SET_PDEATHSIG = 1
 _CAP_SYS_ADMIN = 21
 _CAPABILITIES = {"BPF": 39, "PERFMON": 38}
 _SHARED_MAPS = ("totals", "cpu_socket", "node_socket", "other_node", "nodePairs")
+_OWN_MAPS = {"remoteDram": ("dramReadings", "dramEvents")}
 
 
 class Refused(Exception):  # noqa: N818 — never leaves this module
@@ -46,7 +47,7 @@ class Unit:
     request: Request
     made: Object
     maps: dict[str, int]
-    links: dict[Program, tuple[int, int]] = field(default_factory=dict)
+    links: dict[Program, tuple[int, ...]] = field(default_factory=dict)
     refused: dict[Program, str] = field(default_factory=dict)
     handed: set[str] = field(default_factory=set)
 
@@ -70,13 +71,18 @@ class Unit:
                 self.refused[program] = why
                 raise Refused(why) from error
 
-    def _attach(self, program: Program) -> tuple[int, int]:
+    def _attach(self, program: Program) -> tuple[int, ...]:
         code = self.made.linked(program.name, list(self.maps.values()))
+        if program.kind == "perfEvent":
+            kind = syscalls.PROG_PERF_EVENT
+            return (syscalls.program_load(code, name=program.name, program_type=kind),)
         if program.kind == "rawTracepoint":
             fd = syscalls.program_load(
                 code, name=program.name, program_type=syscalls.PROG_RAW_TRACEPOINT
             )
-            return fd, syscalls.raw_tracepoint_open(fd, program.target)
+            return (
+                (fd, syscalls.raw_tracepoint_open(fd, program.target)) if program.target else (fd,)
+            )
         if program.kind == "fentry":
             fd = syscalls.program_load(
                 code,
@@ -123,10 +129,13 @@ class Unit:
 
     def descriptors(self, signal_name: str, attempt: Attempt) -> dict[str, int]:
         """By role, what the parent needs for a signal and has not been given yet."""
-        names = [signal_name, *(name for name in _SHARED_MAPS if name in self.maps)]
+        names = [signal_name, *_OWN_MAPS.get(signal_name, ())]
+        names += [name for name in _SHARED_MAPS if name in self.maps]
         fds = {f"map:{name}": self.maps[name] for name in names}
         for program in attempt.programs:
-            fds[f"program:{program.name}"], fds[f"link:{program.name}"] = self.links[program]
+            # a program that the agent attaches has no link yet
+            for role, fd in zip(("program", "link"), self.links[program], strict=False):
+                fds[f"{role}:{program.name}"] = fd
         fresh = {role: fd for role, fd in fds.items() if role not in self.handed}
         self.handed |= fresh.keys()
         return fresh
@@ -211,6 +220,7 @@ def prepare(request: Request) -> Plan:
         always_crosses=request.always_crosses,
         nodes=request.nodes,
         cgroup_version=request.cgroup_version,
+        no_dram=request.no_dram,
     )
 
 

@@ -18,7 +18,8 @@ from typing import Final, Literal
 from numapin_agent.counters.btf import Btf, Parameter
 from numapin_agent.counters.signals import CgroupVersion, Level
 
-Kind = Literal["fentry", "kprobe", "rawTracepoint"]
+Kind = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent"]
+"""The loader attaches the first three, the agent a perfEvent program to an event of each CPU."""
 
 OFFSETS: Final = {
     "OFF_TASK_FLAGS": (("task_struct", "flags"),),
@@ -117,7 +118,8 @@ class Program:
     Attributes:
         name: of the C function.
         kind: how it is attached.
-        target: kernel function or tracepoint.
+        target: kernel function, tracepoint or software event; empty for a program that the agent
+            runs by itself.
         btf_id: of the target, for fentry.
     """
 
@@ -209,6 +211,7 @@ def plan(
     always_crosses: bool,
     nodes: int,
     cgroup_version: CgroupVersion = 2,
+    no_dram: str | None = None,
 ) -> Plan:
     """Which programs to try for each signal.
 
@@ -218,6 +221,7 @@ def plan(
         nodes: how many NUMA nodes there are: with two, source and target of a page tell each
             other.
         cgroup_version: 2, or 1 where pods are in the hierarchies of v1 (hybrid, too).
+        no_dram: why DRAM fills can't be counted; None when they can.
     """
     end = _migrate_end(kernel)
     way = _CGROUP_OF_TASK[cgroup_version]
@@ -244,6 +248,7 @@ def plan(
         _pin_moves(kernel, end, way),
         _syscall_moves(kernel, end),
         _scanner_skips(kernel),
+        SignalPlan("remoteDram", () if no_dram else (_DRAM,), no_dram),
     )
     if cgroup_version == 1 and untold is not None:
         # The helper that names the current cgroup knows v2 only.
@@ -272,6 +277,13 @@ _UNTOLD_PAIR = "from which NUMA node a migrated page came can't be read here"
 _UNTOLD = f"{_UNTOLD_PAIR}: all moves count as leaving the socket"
 _SCANS_ON = (
     "this kernel has no tracepoint sched_skip_cpuset_numa: it scans pods on one NUMA node as well"
+)
+_DRAM = Attempt(
+    "perfEvent",
+    (
+        Program("dram_switch", "perfEvent", "cgroup-switches"),
+        Program("dram_flush", "rawTracepoint", ""),
+    ),
 )
 _HUGE = "this kernel moves huge pages past migrate_pages: they are not counted"
 _UNTOLD_FAULT = f"{_UNTOLD_PAIR}: its fault counts as remote"

@@ -19,8 +19,11 @@ from typing import Final, Self
 from numapin_agent.counters import pairs, syscalls
 from numapin_agent.counters.checkup import Checkup
 from numapin_agent.counters.handover import Request
-from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, load
+from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, Probed, load
 from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.counters.pmu.choose import NOT_ASKED
+from numapin_agent.counters.pmu.held import PROGRAMS, ROLES, HeldEvents
+from numapin_agent.counters.pmu.select import Candidate
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import (
     FIELDS,
@@ -118,6 +121,7 @@ class Counters:
         self._topology = topology
         self._cpus = len(possible)
         self._highest = max(possible, default=0)
+        self._dram: HeldEvents | None = None
         self._maps = {
             name: PerCpuHash(fd, KEY_SIZE, value_size(name) * copies(name, self._cpus))
             for name in FIELDS
@@ -137,6 +141,7 @@ class Counters:
         *,
         options: LoadOptions = LoadOptions(),  # noqa: B008 — frozen
         macros: Mapping[str, int] | None = None,
+        dram: Candidate | str = NOT_ASKED,
     ) -> Self:
         """Compile, attach and take over.
 
@@ -147,6 +152,7 @@ class Counters:
             topology: of the machine.
             options: how the loader child is run.
             macros: override kernel constants, to count events of another kind.
+            dram: PMU events to count DRAM fills with, or why they are not counted.
 
         Raises:
             CounterError: the list of possible CPUs can't be read.
@@ -158,6 +164,8 @@ class Counters:
         if not possible:
             raise CounterError(f"{paths.cpu_dir}/possible names no CPU")
         cpu_sockets, node_sockets = socket_indexes(topology, max(possible) + 1)
+        pmu = dram if isinstance(dram, Candidate) else None
+        whole = {} if pmu is None else {"DRAM_WHOLE": int(pmu.pair.whole)}
         request = Request(
             btf=str(_or_own(paths.btf, HostPaths().btf)),
             kprobe_pmu=str(_or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
@@ -170,18 +178,40 @@ class Counters:
             cgroup_version=counted_version(paths),
             max_cgroups=max_cgroups(len(possible)),
             max_pairs=pairs.max_pairs(max_cgroups(len(possible)), len(topology.nodes)),
-            macros=dict(macros or {}),
+            macros={**(macros or {}), **whole},
             store=str(options.store) if options.store is not None else None,
+            no_dram=None if isinstance(dram, Candidate) else dram,
         )
         loaded = load(request, options)
         fallback = _has_fallback(paths)
-        return cls(
+        ours = cls(
             loaded,
             topology=topology,
             possible=possible,
             fallback=fallback,
             vmstat=paths.vmstat,
         )
+        if pmu is not None:
+            ours._hold(pmu)
+        return ours
+
+    def _hold(self, candidate: Candidate) -> None:
+        """Open PMU events on every CPU and have their program run; or say why that failed."""
+        probed = self._probed["remoteDram"]
+        if probed.level == "none":
+            return
+        events, readings, switch, flush = (self._descriptors(role)[0] for role in ROLES)
+        held = HeldEvents(candidate, events, readings, switch, flush, self._highest + 1)
+        try:
+            held.follow(_online(self._topology))
+            held.flush()  # what was counted until now belongs to nobody
+        except CounterError as error:
+            self._probed["remoteDram"] = Probed("none", str(error))
+            del self._maps["remoteDram"]
+            self._close((*ROLES, "map:remoteDram"))
+            return
+        self._probed["remoteDram"] = replace(probed, reason=candidate.caveat)
+        self._dram = held
 
     def __enter__(self) -> Self:
         return self
@@ -223,6 +253,8 @@ class Counters:
         keys = None if only is None else [struct.pack("=Q", cgroup) for cgroup in only]
         raw: dict[str, tuple[bytes, bytes]] = {}
         with self._lock:
+            if self._dram is not None:
+                self._dram.flush()
             for name, one in self._maps.items():
                 try:
                     raw[name] = one.entries() if keys is None else one.entries_of(keys)
@@ -341,11 +373,13 @@ class Counters:
         return self._topology
 
     def attachments(self) -> Mapping[str, Sequence[tuple[int, int]]]:
-        """By program the descriptors of it and of what attaches it."""
+        """By program the descriptors of it and of what attaches it; none where no link does."""
         with self._lock:
             names = dict.fromkeys(program for _, program in self.roster()) if self._fds else {}
             return {
-                name: tuple(
+                name: ()
+                if name in PROGRAMS
+                else tuple(
                     zip_longest(
                         self._descriptors(f"program:{name}"),
                         self._descriptors(f"link:{name}"),
@@ -398,16 +432,22 @@ class Counters:
             ):
                 for fd in self._descriptors(role):
                     self._fill(role, fd, indexes)
+            if self._dram is not None:
+                self._dram.follow(_online(topology))
 
     def close(self) -> None:
         """Detach everything; may be called twice."""
         with self._lock:
-            fds, self._fds = self._fds, ()
+            self._dram = None
             self._maps = {}
             self._pairs = []
-            for _, fd in fds:
-                if syscalls.is_ours(fd):
-                    os.close(fd)
+            self._close([role for role, _ in self._fds])
+
+    def _close(self, roles: Collection[str]) -> None:
+        for _, fd in (found := [one for one in self._fds if one[0] in roles]):
+            if syscalls.is_ours(fd):
+                os.close(fd)
+        self._fds = tuple(one for one in self._fds if one not in found)
 
     @staticmethod
     def _fill(role: str, fd: int, indexes: Sequence[int]) -> None:
@@ -438,6 +478,10 @@ def counted_version(paths: HostPaths) -> CgroupVersion:
     A hybrid has a v2 hierarchy too, below ``unified``, but pods are not in it.
     """
     return 2 if (paths.cgroup / "cgroup.controllers").is_file() else 1
+
+
+def _online(topology: Topology) -> frozenset[int]:
+    return frozenset(cpu for socket in topology.sockets for cpu in socket.cpus)
 
 
 def _or_own(host: Path, own: Path) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from operator import add
 from typing import Final, Literal, NamedTuple
 
-Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
+Level = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent", "cgroup", "none"]
 CgroupVersion = Literal[1, 2]
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -25,6 +25,12 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "pinMoves": ("pin_moved_pages",),
     "syscallMoves": ("syscall_moved_pages",),
     "scannerSkips": ("scanner_skips",),
+    "remoteDram": (
+        "dram_fills_local",
+        "dram_fills_remote",
+        "dram_running_nanoseconds",
+        "dram_enabled_nanoseconds",
+    ),
 }
 """Per signal the 64-bit members of its map's value."""
 _SHARED: Final = frozenset({"syscallMoves", "scannerSkips"})
@@ -57,6 +63,11 @@ class CgroupCounters(NamedTuple):
             set_mempolicy_home_node(2) moves none by itself. The agent's are in its own cgroup.
         scanner_skips: times that NUMA balancing's scanner left a task alone because its cpuset
             names one NUMA node only.
+        dram_fills_local: cache lines that came from the socket's own DRAM, while the CPUs'
+            counters ran; see ``pmu.arithmetic`` for the whole time.
+        dram_fills_remote: the same from another socket's.
+        dram_running_nanoseconds: the cgroup's CPU time in which the counters ran.
+        dram_enabled_nanoseconds: in which they were meant to: others may use the same hardware.
     """
 
     migrations: int = 0
@@ -69,6 +80,10 @@ class CgroupCounters(NamedTuple):
     pin_moved_pages: int = 0
     syscall_moved_pages: int = 0
     scanner_skips: int = 0
+    dram_fills_local: int = 0
+    dram_fills_remote: int = 0
+    dram_running_nanoseconds: int = 0
+    dram_enabled_nanoseconds: int = 0
 
     def __add__(self, other: "CgroupCounters") -> "CgroupCounters":  # type: ignore[override]
         """Number by number, not one tuple behind the other."""

@@ -8,12 +8,20 @@ from hypothesis import strategies as st
 from support.btf_slices import KERNELS, slice_of
 
 from numapin_agent.counters.btf import Btf, Parameter
-from numapin_agent.counters.compiler import BPF_DIR
-from numapin_agent.counters.plan import BTF_NAMES, Function, KernelFacts, Plan, facts, plan
+from numapin_agent.counters.compiler import source
+from numapin_agent.counters.plan import (
+    BTF_NAMES,
+    Function,
+    KernelFacts,
+    Plan,
+    SignalPlan,
+    facts,
+    plan,
+)
 from numapin_api.node import SIGNALS
 
-SOURCE = (BPF_DIR / "programs.c").read_text()
-BEST_FIRST = ("fentry", "kprobe", "rawTracepoint")
+SOURCE = source()
+BEST_FIRST = ("fentry", "kprobe", "rawTracepoint", "perfEvent")
 
 
 def kernel(version: str, machine: str = "x86_64") -> KernelFacts:
@@ -39,6 +47,7 @@ ONE_NODE_PER_SOCKET = {
         "kprobe: cpuset_move_kprobe migrate_end",
     ],
     "syscallMoves": ["rawTracepoint: migrate_end"],
+    "remoteDram": ["perfEvent: dram_switch dram_flush"],
 }
 SKIPS = {"6.1": [], "6.12": [], "6.18": ["rawTracepoint: scan_skip"]}
 """Scanner skips came with 6.16."""
@@ -131,7 +140,7 @@ def test_machine_of_unknown_registers_has_no_kprobes():
         for a in s.attempts
         for p in a.programs
     }
-    assert names == {"fentry", "rawTracepoint"}
+    assert names == {"fentry", "rawTracepoint", "perfEvent"}
 
 
 def without(whole: KernelFacts, *names: str) -> KernelFacts:
@@ -339,3 +348,8 @@ def test_any_kernel_gets_an_answer_for_each_signal(lost, shift, crosses, nodes, 
             assert needed_macros(names) <= planned.macros.keys()
         plain = [BEST_FIRST.index(a.level) for a in signal.attempts if not a.caveat]
         assert plain == sorted(plain)
+
+
+def test_dram_fills_are_planned_only_where_they_can_be_counted():
+    planned = plan(kernel("6.12"), always_crosses=True, nodes=2, no_dram="one socket")
+    assert planned.signals[-1] == SignalPlan("remoteDram", (), "one socket")
