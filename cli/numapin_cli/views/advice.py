@@ -97,6 +97,11 @@ def _ineffective(e: Explanation) -> Iterator[str]:
             "threads touch memory of other NUMA nodes; where a socket has several, "
             "granularity NumaNode in the policy keeps the pod on one"
         )
+    if "dramFills" in failed:
+        yield (
+            "programs read another socket's DRAM, though the pod's own memory may be here: "
+            "libraries, page cache or shared memory that others touched first lie there"
+        )
     if not failed and e.problem is None:
         yield _agent(e)
 
