@@ -35,7 +35,7 @@ _OWN: Final = frozenset({"le", "quantile"})
 _POD: Final = PodFigures(
     namespace="shop",
     name="redis-0",
-    totals=CgroupCounters(),
+    totals=CgroupCounters(dram_enabled_nanoseconds=1),
     memory={0: 1},
     socket=0,
     pinned=True,
