@@ -15,9 +15,9 @@ from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.ledger import Cell, Ledger, PodLedger, Sample
+from numapin_agent.ledger import Cell, Ledger, PodLedger, Refaults, Sample
 from numapin_agent.pairs import PairLedger
-from numapin_api.errors import CounterError
+from numapin_api.errors import CgroupError, CounterError
 from numapin_api.node import Signal
 from numapin_api.topology import Topology
 
@@ -94,6 +94,9 @@ class Cgroup(Protocol):
     def activity(self) -> Activity:
         """Faults, refaults and stalls."""
 
+    def page_cache_refaults(self) -> int | None:
+        """Pages of its page cache that were read again; None where the kernel does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -125,6 +128,7 @@ class Census:
         self._read_at = float("-inf")
         self._from_files = False
         self._hopeless = False
+        self._files_due = True
 
     def attach(self, tracer: Tracer) -> None:
         """Begin to count; before that there are no totals, which is not the same as zero.
@@ -203,10 +207,11 @@ class Census:
         return self._tracer is not None
 
     def replace(self, cgroups: Iterable[Cgroup]) -> None:
-        """Take a whole new look at which pods there are."""
+        """Take a whole new look at which pods there are; the next sample looks into files, too."""
         found = {c.uid: Member(c, c.cgroup_ids()) for c in cgroups}
         with self._lock:
             self._members = found
+            self._files_due = True
 
     def look(self, cgroup: Cgroup) -> None:
         """Take a new look at one pod."""
@@ -274,6 +279,9 @@ class Census:
     def sample(self) -> float:
         """Read all counters and append a sample to the history of every pod.
 
+        Refaults stand in memory.stat: reading it of all pods each time is over the agent's
+        budget, so that is done once for each ``replace``.
+
         Returns:
             The samples' moment, in monotonic seconds.
 
@@ -281,7 +289,8 @@ class Census:
             CounterError: they can't be read.
         """
         self.read()
-        return self._sampled(self.members())
+        files, self._files_due = self._files_due, False
+        return self._sampled(self.members(), files=files)
 
     def sample_pod(self, uid: str) -> float:
         """Read the counters of one pod's cgroups only, and append a sample to its history.
@@ -301,7 +310,23 @@ class Census:
             if self._tracer is not None and member is not None:
                 readings, ids = self._readings(self._tracer.read(member.ids), one)
                 self._ledger = self._ledger.fold_pod(uid, readings, ids[uid])
-        return self._sampled(one)
+        return self._sampled(one, files=True)
+
+    def look_into_files(self, uid: str) -> None:
+        """Add to a pod's last sample what only stands in files."""
+        with self._lock:
+            member = self._members.get(uid)
+        found = self._refaults(member) if member else None
+        if found is not None:
+            with self._lock:
+                self._ledger = self._ledger.noted(uid, found)
+
+    def _refaults(self, member: Member) -> Refaults | None:
+        try:
+            pages = member.cgroup.page_cache_refaults()
+        except CgroupError:
+            return None
+        return None if pages is None else Refaults(self._clock(), pages)
 
     def _readings(
         self, counted: Mapping[int, CgroupCounters], members: Mapping[str, Member]
@@ -317,12 +342,14 @@ class Census:
                 ids[uid] = {*member.ids, uid}
         return readings, ids
 
-    def _sampled(self, members: Mapping[str, Member]) -> float:
+    def _sampled(self, members: Mapping[str, Member], *, files: bool) -> float:
         at = self._clock()
         used = {uid: member.cgroup.cpu_nanoseconds() for uid, member in members.items()}
+        looked = members.items() if files else ()
+        refaults = {u: found for u, m in looked if (found := self._refaults(m)) is not None}
         with self._lock:
             if self._tracer is not None:
-                self._ledger = self._ledger.sampled(at, cpu_nanoseconds=used)
+                self._ledger = self._ledger.sampled(at, cpu_nanoseconds=used, refaults=refaults)
         return at
 
     def pod(self, uid: str) -> PodLedger | None:

@@ -104,6 +104,9 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         dram_fills_local=dram.local if dram else None,
         dram_fills_remote=dram.remote if dram else None,
         dram_counted_percent=dram.counted_percent if dram else None,
+        page_cache_refaults_per_second=None
+        if window.refaults_per_second is None
+        else round(window.refaults_per_second, 3),
         cpu_nanoseconds=window.cpu_nanoseconds,
     )
 

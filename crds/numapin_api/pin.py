@@ -189,6 +189,9 @@ class Counters(Wire):
     """Reads of another socket's DRAM; absent where not counted."""
     dram_counted_percent: Annotated[float | None, Field(ge=0, le=100)] = None
     """Share of the pod's CPU time in which the PMU counted these; absent where not counted."""
+    page_cache_refaults_per_second: Annotated[float | None, Field(ge=0)] = None
+    """Pages of the pod's page cache that were read again shortly after they had been reclaimed;
+    absent where not known. Before the pin over up to 90 seconds."""
     cpu_nanoseconds: Count = 0
     """CPU time the pod used in the window: tells an idle pod from a quiet one."""
 

@@ -12,6 +12,7 @@ from typing import Final
 from numapin_agent.cgroup import files
 from numapin_agent.cgroup.activity import Activity, activity
 from numapin_agent.cgroup.pod import walk
+from numapin_agent.cgroup.values import parse_flat_keyed
 from numapin_api.errors import CgroupError
 
 _RESIDENT: Final = ("hierarchical_anon", "hierarchical_file", "hierarchical_unevictable")
@@ -45,6 +46,11 @@ class LegacyPod:
         if not text.isdecimal():
             raise CgroupError(f"{at}/cpuacct.usage: {text!r} is not a number")
         return int(text)
+
+    def page_cache_refaults(self) -> int | None:
+        """Pages of page cache that were read again shortly after they had been reclaimed."""
+        stat = files.read(self.path / "memory.stat") or ""
+        return parse_flat_keyed(stat, "total_workingset_refault_file")
 
     def numa_pages_migrated(self) -> int | None:
         """None: memory.stat of v1 does not have it."""

@@ -202,6 +202,14 @@ class PodCgroup:
         """Pages that NUMA balancing migrated for this pod; None on kernels without (6.8)."""
         return parse_flat_keyed(files.read(f"{self.path}/memory.stat") or "", "numa_pages_migrated")
 
+    def page_cache_refaults(self) -> int | None:
+        """Pages of page cache that were read again shortly after they had been reclaimed.
+
+        workingset_refault_file of memory.stat; None where the kernel does not count them.
+        """
+        stat = files.read(f"{self.path}/memory.stat") or ""
+        return parse_flat_keyed(stat, "workingset_refault_file")
+
     def cpu_nanoseconds(self) -> int:
         """CPU time used since the cgroup was made; 0 when it is gone."""
         usage = parse_flat_keyed(files.read(f"{self.path}/cpu.stat") or "", "usage_usec")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from numapin_api.node import CORROBORATING
+from numapin_cli.views.effect import PAGE_CACHE
 from numapin_cli.views.explanation import Explanation
 from numapin_cli.views.units import size
 
@@ -24,6 +25,12 @@ def next_steps(e: Explanation) -> tuple[str, ...]:
         steps.append(
             f"since the pin it is worse off: {named}; compare over a longer window, and un-pin it "
             f"if that stays so: kubectl label pod {e.name} -n {e.namespace} numapin.io/pin-"
+        )
+    if any(c.name == PAGE_CACHE for c in worse) and e.memory_mode != "None":
+        steps.append(
+            "its page cache has less room on one socket and is read anew more often; with "
+            f"kubectl annotate pod {e.name} -n {e.namespace} numapin.io/memory=None only its CPUs "
+            "are pinned"
         )
     if e.verdict and e.verdict_now and e.verdict != e.verdict_now:
         steps.append(

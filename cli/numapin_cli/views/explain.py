@@ -143,9 +143,8 @@ def _counters(e: Explanation) -> Table:
         table.add_row(name, *cells, limit)
 
     def cells(kind: str, attribute: str, unit: str) -> tuple[str, str]:
-        before, after = (
-            "-" if r is None else f"{getattr(r, attribute):{kind}}{unit}" for r in both
-        )
+        values = [None if r is None else getattr(r, attribute) for r in both]
+        before, after = ("-" if v is None else f"{v:{kind}}{unit}" for v in values)
         return before, after
 
     most = e.verification.max_cross_socket_pages_per_second if e.verification else None
@@ -173,6 +172,7 @@ def _counters(e: Explanation) -> Table:
     row("pages moved by the pin", cells(",d", "moved_by_pin_pages", ""))
     row("moved by system calls", cells(",d", "syscall_moved_pages", ""))
     row("scanner skips", cells(",d", "scanner_skips", ""))
+    row("page cache refaults", cells(",.1f", "page_cache_refaults_per_second", " pages/s"))
     row("CPU time", cells(",.1f", "cpu_percent", "% of a CPU"))
     return table
 

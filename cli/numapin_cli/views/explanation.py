@@ -79,6 +79,8 @@ class Rates(Wire):
     moved_by_pin_pages: int
     syscall_moved_pages: int
     scanner_skips: int
+    page_cache_refaults_per_second: float | None
+    """None where the kernel does not say."""
     cpu_percent: float
     """Of one CPU."""
 
@@ -205,6 +207,7 @@ def rates(counters: Counters) -> Rates:
         moved_by_pin_pages=counters.moved_by_pin_pages,
         syscall_moved_pages=counters.syscall_moved_pages,
         scanner_skips=counters.scanner_skips,
+        page_cache_refaults_per_second=counters.page_cache_refaults_per_second,
         cpu_percent=per_second(counters.cpu_nanoseconds / 1e7),
     )
 

@@ -31,7 +31,9 @@ def host(tmp_path: Path, request: pytest.FixtureRequest) -> CgroupHost:
         (paths.cgroup / controller / request.param / "a").mkdir(parents=True)
     memory = paths.cgroup / "memory" / request.param
     (memory / "memory.numa_stat").write_text(NUMA_STAT)
-    (memory / "memory.stat").write_text("pgfault 1\ntotal_pgfault 20\ntotal_pgmajfault 3\n")
+    (memory / "memory.stat").write_text(
+        "pgfault 1\ntotal_pgfault 20\ntotal_pgmajfault 3\ntotal_workingset_refault_file 4\n"
+    )
     (paths.cgroup / "cpuacct" / request.param / "cpuacct.usage").write_text("5000000000\n")
     return CgroupHost.discover(paths)
 
@@ -57,7 +59,8 @@ def test_its_numbers_are_of_it_and_all_below(host):
     found, page = pod(host), os.sysconf("SC_PAGE_SIZE")
     assert found.residency() == {0: 11 * page, 1: 100 * page}
     assert found.cpu_nanoseconds() == 5_000_000_000
-    assert found.activity() == Activity(page_faults=20, major_page_faults=3)
+    assert found.activity() == Activity(page_faults=20, major_page_faults=3, refaulted_file=4)
+    assert found.page_cache_refaults() == 4
     assert found.numa_pages_migrated() is None
     assert found.huge_pages() == {}
 

@@ -74,6 +74,9 @@ class Cgroup:
     def numa_pages_migrated(self) -> int | None:
         return None
 
+    def page_cache_refaults(self) -> int | None:
+        return None
+
     def residency(self) -> dict[int, int]:
         if self.malformed:
             raise CgroupError("memory.numa_stat")

@@ -35,6 +35,7 @@ INTERVAL = 10.0
 class Cgroup:
     uid: str = POD_UID
     ids: frozenset[int] = frozenset({1})
+    refaulted: int | None = None
 
     def cgroup_ids(self) -> frozenset[int]:
         return self.ids
@@ -44,6 +45,9 @@ class Cgroup:
 
     def numa_pages_migrated(self) -> int | None:
         return 77
+
+    def page_cache_refaults(self) -> int | None:
+        return self.refaulted
 
     def residency(self) -> dict[int, int]:
         return {}
@@ -320,6 +324,24 @@ def test_a_pod_that_ran_already_has_a_baseline_and_then_whole_windows() -> None:
     assert last.counters.migrated_pages == 0
     assert 60 <= last.counters.seconds < 62
     assert len(node.published) == 2
+
+
+def test_page_cache_that_is_read_again_is_told_before_and_after() -> None:
+    node = Node()
+    counting(node)
+    one = node.cgroups.one
+    assert one is not None
+    one.refaulted = 0
+    node.have(None, pod()).run()
+    for _ in range(65):
+        one.refaulted += 10
+        node.run(1)
+    node.have(pin(), pod()).run(65)
+    before, after = node.last.baseline, node.last.counters
+    assert before is not None
+    assert before.page_cache_refaults_per_second == pytest.approx(10, abs=1)
+    assert after is not None
+    assert after.page_cache_refaults_per_second == 0
 
 
 def test_a_pod_that_starts_pinned_has_no_baseline() -> None:

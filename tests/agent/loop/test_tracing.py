@@ -92,6 +92,9 @@ class Cgroup:
     def numa_pages_migrated(self) -> int | None:
         return None
 
+    def page_cache_refaults(self) -> int | None:
+        return None
+
     def residency(self) -> dict[int, int]:
         return {}
 
