@@ -202,8 +202,10 @@ def test_new_maps_add_to_the_pairs_that_the_old_ones_held() -> None:
     old.by_pair[1] = moved(12)  # between the last scrape and the gap
     new = Fixed(holds={1: 100}, by_pair={1: moved(100)})
     counted.census.interrupted(new)
+    counted.census.read()
     assert counted.census.pairs().pods["a"].totals == moved(112)
     counted.census.interrupted(new)
+    counted.census.read()
     assert counted.census.pairs().pods["a"].totals == moved(112)
 
 
