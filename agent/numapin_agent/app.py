@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -19,12 +20,21 @@ from prometheus_client import CollectorRegistry
 from numapin_agent import kube
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.cgroup.hugetlb import pools
 from numapin_agent.cgroup.ids import ids_below
 from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
-from numapin_agent.figures import memory_figures, pages_counted, pages_migrated, pod_figures
+from numapin_agent.counters.pmu.choose import choose
+from numapin_agent.counters.reader import always_crosses
+from numapin_agent.figures import (
+    memory_figures,
+    numa_moves,
+    pages_counted,
+    pages_migrated,
+    pod_figures,
+)
 from numapin_agent.glance import Glances
 from numapin_agent.guard.free import FreeMemory
 from numapin_agent.guard.kswapd import open_alarm
@@ -52,6 +62,8 @@ call or one memory read, and both give up earlier."""
 
 
 SWITCHED_OFF = "counters are switched off (--no-counters)"
+POOLS_SECONDS = 60.0
+"""How soon huge pages are seen that an administrator reserves while the agent runs."""
 AVAILABLE_SECONDS = 1.0
 """How old the figures of free memory may be that a pin is decided on: one tick asks for them
 once for each pod, and the kernel's answer takes longer to parse than all the rest."""
@@ -102,7 +114,10 @@ class Agent:
             changed=self._changed,
             failed=self._failed,
         )
-        cgroups = CgroupHost.discover(config.paths)
+        cgroups = replace(
+            CgroupHost.discover(config.paths),
+            hugetlb=Remembered(lambda: pools(config.paths), seconds=POOLS_SECONDS, clock=clock),
+        )
         self._available = Remembered(
             lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock
         )
@@ -157,7 +172,7 @@ class Agent:
             load=self._load,
             census=self._census,
             reporter=self._node,
-            existing=lambda: ids_below(config.paths.cgroup),
+            existing=lambda: ids_below(cgroups.memory or config.paths.cgroup),
             failed=self._failed,
             interrupted=lambda: self._loop.dirty(self._cluster.pins()),
             clock=clock,
@@ -252,7 +267,13 @@ class Agent:
             forbidden=None if self._config.counters else SWITCHED_OFF,
         )
         topology = read_topology(self._config.paths)
-        return Counters.start(self._config.paths, topology, options=options)
+        dram = choose(
+            self._config.paths,
+            topology,
+            asked=self._config.counters and self._config.dram_counters,
+            one_node_per_socket=always_crosses(topology),
+        )
+        return Counters.start(self._config.paths, topology, options=options, dram=dram)
 
     def _pods(self) -> Iterator[PodFigures]:
         return pod_figures(self._census, self._cluster, self._loop.reports(), self._glances)
@@ -271,6 +292,8 @@ class Agent:
             memory=memory_figures(self._node.topology, self._available),
             loop_silent_seconds=self._loop.silent_seconds(),
             writes_pending=self._publisher.pending(),
+            lost_pairs=self._tracing.lost_pairs(),
+            compatibility=numa_moves(self._census) if self._config.compatibility_metrics else None,
         )
 
 

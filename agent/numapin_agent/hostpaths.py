@@ -49,6 +49,11 @@ class HostPaths:
         return self.proc / "vmstat"
 
     @property
+    def cpuinfo(self) -> Path:
+        """What the kernel knows of each CPU."""
+        return self.proc / "cpuinfo"
+
+    @property
     def kernel_release(self) -> Path:
         """What ``uname -r`` prints."""
         return self.proc / "sys/kernel/osrelease"
@@ -84,11 +89,21 @@ class HostPaths:
         return self.root / "sys/kernel/btf/vmlinux"
 
     @property
+    def hugepages(self) -> Path:
+        """Pools of huge pages, a directory for each size; absent without CONFIG_HUGETLBFS."""
+        return self.root / "sys/kernel/mm/hugepages"
+
+    @property
     def tracefs(self) -> Path:
         """Where systemd mounts tracefs on kernels from 4.1."""
         return self.root / "sys/kernel/tracing"
 
     @property
+    def event_sources(self) -> Path:
+        """What perf_event_open(2) can count, a directory for each kind."""
+        return self.root / "sys/bus/event_source/devices"
+
+    @property
     def kprobe_pmu(self) -> Path:
         """The number by which perf_event_open(2) makes kprobes; absent without CONFIG_KPROBES."""
-        return self.root / "sys/bus/event_source/devices/kprobe/type"
+        return self.event_sources / "kprobe/type"

@@ -227,7 +227,7 @@ class Loop:
         self._ours = set(w.pinner.taken())
         self.sweep()
         if w.clock() >= self._next_scan:
-            w.census.replace(w.cgroups.pods())
+            w.census.replace(w.cgroups.counted())
             self._next_scan = w.clock() + RESCAN_SECONDS
         w.on_tick()
         w.census.sample()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from numapin_agent.counters.pmu.arithmetic import fills
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Window
 from numapin_agent.pin.values import PinReport
@@ -19,6 +20,8 @@ from numapin_api.cpulist import NodeSet
 from numapin_api.locality import resident_enough
 from numapin_api.pin import (
     IDLE_CPU_SHARE,
+    MIN_DRAM_COUNTED_PERCENT,
+    MIN_DRAM_FILLS_PER_SECOND,
     MIN_HINT_FAULT_PAGES,
     STEADY_WINDOWS,
     Applied,
@@ -83,6 +86,7 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         moved_pages: pages that the pin itself has moved so far.
     """
     counted: CgroupCounters = window.counted
+    dram = fills(counted)
     since = datetime.fromtimestamp(0, tz=UTC) + timedelta(
         seconds=window.since + wall_minus_monotonic
     )
@@ -96,6 +100,14 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         hint_fault_pages_remote=counted.hint_fault_pages_remote,
         cross_socket_task_migrations=counted.cross_socket_task_migrations,
         moved_by_pin_pages=moved_pages,
+        syscall_moved_pages=counted.syscall_moved_pages,
+        scanner_skips=counted.scanner_skips,
+        dram_fills_local=dram.local if dram else None,
+        dram_fills_remote=dram.remote if dram else None,
+        dram_counted_percent=dram.counted_percent if dram else None,
+        page_cache_refaults_per_second=None
+        if window.refaults_per_second is None
+        else round(window.refaults_per_second, 3),
         cpu_nanoseconds=window.cpu_nanoseconds,
     )
 
@@ -177,7 +189,7 @@ def verdict_inputs(seen: Observed, spec: NumaPinSpec, home: NodeSet) -> tuple[bo
 
     In this order: memory on the pin's NUMA nodes, migrated pages per second that changed
     socket and in all (all that is known where the counts come from cgroup files), local hint
-    faults where they count, whether the pod ran at all.
+    faults where they count, local DRAM fills where they count, whether the pod ran at all.
 
     Args:
         seen: the figures.
@@ -199,6 +211,7 @@ def verdict_inputs(seen: Observed, spec: NumaPinSpec, home: NodeSet) -> tuple[bo
         counted.cross_socket_migrated_pages <= most,
         counted.migrated_pages <= most,
         local,
+        _dram_local(counted, limits.min_local_percent),
         counted.cpu_nanoseconds >= IDLE_CPU_SHARE * counted.seconds * 1e9,
     )
 
@@ -235,6 +248,15 @@ class Streak:
         if self.mark is None:
             return None
         return self.count if inputs == self.inputs else 0
+
+
+def _dram_local(counted: Counters, least: float) -> bool | None:
+    if (counted.dram_counted_percent or 0) < MIN_DRAM_COUNTED_PERCENT:
+        return None
+    local, remote = counted.dram_fills_local or 0, counted.dram_fills_remote or 0
+    if not local or local + remote < MIN_DRAM_FILLS_PER_SECOND * counted.seconds:
+        return None
+    return 100 * local >= least * (local + remote)
 
 
 def worth_publishing(

@@ -54,8 +54,8 @@ class Objects(Protocol):
 class Cgroups(Protocol):
     """Finds pods' cgroups; ``numapin_agent.cgroup.CgroupHost`` is one such."""
 
-    def pods(self) -> Iterable[Cgroup]:
-        """All that are there."""
+    def counted(self) -> Iterable[Cgroup]:
+        """All that are there, those that can't be pinned among them."""
 
     def find_pod(self, uid: str) -> Cgroup | None:
         """One of them."""

@@ -14,6 +14,7 @@ from numapin_api.base import Condition
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CpuListError, NumapinError
 from numapin_api.node import (
+    CORROBORATING,
     SIGNALS,
     Capabilities,
     NumaNodeStatus,
@@ -161,7 +162,7 @@ def no_signals(error: NumapinError) -> tuple[Signal, ...]:
 
 def signal_reasons(signals: Sequence[Signal]) -> list[Reason]:
     """What is missing among the counters, as reasons of Degraded."""
-    missing = [s for s in signals if s.level == "none"]
+    missing = [s for s in signals if s.level == "none" and s.name not in CORROBORATING]
     if not missing:
         return []
     text = ", ".join(f"{s.name} ({s.reason or 'no reason given'})" for s in missing)

@@ -18,11 +18,21 @@ NonEmptyCpuList = Annotated[
 ]
 """A Linux cpulist with at least one CPU or NUMA node."""
 
-Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
+Level = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent", "cgroup", "none"]
 """How a signal is had, best first; ``none`` comes with a reason."""
 
-SIGNALS = ("numaMigrations", "hintFaults", "taskMigrations", "pinMoves")
+SIGNALS = (
+    "numaMigrations",
+    "hintFaults",
+    "taskMigrations",
+    "pinMoves",
+    "syscallMoves",
+    "scannerSkips",
+    "remoteDram",
+)
 """The signals that an agent reports, each with its level."""
+CORROBORATING = frozenset({"syscallMoves", "scannerSkips", "remoteDram"})
+"""Signals that no verdict needs: where they can't be had, nothing is wrong with the node."""
 
 
 class SocketStatus(Wire):

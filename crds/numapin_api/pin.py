@@ -41,6 +41,11 @@ MIN_HINT_FAULT_PAGES: Final = 500
 """Fewer sampled pages prove nothing: at 95 % local, 500 pages give ±2 % (two sigma)."""
 STEADY_WINDOWS: Final = 2
 """So many whole windows in a row must say the same before a verdict by figures changes."""
+MIN_DRAM_FILLS_PER_SECOND: Final = 10_000
+"""At some 100 ns each, fewer take less than a thousandth of one CPU: where they come from does
+not matter to the pod."""
+MIN_DRAM_COUNTED_PERCENT: Final = 25
+"""PMU counters that ran for less of the pod's CPU time may have missed what counts."""
 IDLE_CPU_SHARE: Final = 0.001
 """Below a thousandth of one CPU a pod touches too little memory to be judged by faults."""
 
@@ -174,6 +179,19 @@ class Counters(Wire):
     cross_socket_task_migrations: Count = 0
     moved_by_pin_pages: Count = 0
     """Pages moved because of the pin itself, apart from NUMA balancing."""
+    syscall_moved_pages: Count = 0
+    """Pages moved by system calls of the pod's own processes, apart from both."""
+    scanner_skips: Count = 0
+    """Times the NUMA scanner left a thread alone, as it may use one NUMA node only."""
+    dram_fills_local: Count | None = None
+    """Reads of its socket's own DRAM by the pod's programs (PMU); absent where not counted."""
+    dram_fills_remote: Count | None = None
+    """Reads of another socket's DRAM; absent where not counted."""
+    dram_counted_percent: Annotated[float | None, Field(ge=0, le=100)] = None
+    """Share of the pod's CPU time in which the PMU counted these; absent where not counted."""
+    page_cache_refaults_per_second: Annotated[float | None, Field(ge=0)] = None
+    """Pages of the pod's page cache that were read again shortly after they had been reclaimed;
+    absent where not known. Before the pin over up to 90 seconds."""
     cpu_nanoseconds: Count = 0
     """CPU time the pod used in the window: tells an idle pod from a quiet one."""
 

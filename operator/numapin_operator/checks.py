@@ -82,7 +82,12 @@ class Eyes:
 
     @property
     def skips_one_node(self) -> bool:
-        """Whether this kernel is known not to scan pods that are bound to one NUMA node."""
+        """Whether this kernel is known not to scan pods that are bound to one NUMA node.
+
+        It says so by a tracepoint; by its release only where the agent can't attach to that.
+        """
+        if self.level("scannerSkips") != "none":
+            return True
         m = re.match(r"(\d+)\.(\d+)", self.kernel)
         return m is not None and (int(m[1]), int(m[2])) >= SKIPS_ONE_NODE_CPUSETS
 
@@ -275,6 +280,9 @@ def hint_faults(
     if seen.level("hintFaults") == "none":
         why = seen.why("hintFaults")
         return Check("hintFaults", None, "not counted", wanted, f"not counted: {why}")
+    if seen.level("hintFaults") == "cgroup":
+        why = f"local and remote are not told apart: {seen.why('hintFaults')}"
+        return Check("hintFaults", None, "not told apart", wanted, why)
     if counters is None:
         return Check("hintFaults", None, "unknown", wanted, "no whole window yet")
     local, remote = counters.hint_fault_pages_local, counters.hint_fault_pages_remote
@@ -286,8 +294,10 @@ def hint_faults(
         return Check("hintFaults", None, found, wanted, why)
     if pages < MIN_HINT_FAULT_PAGES:
         one = spec.mems is not None and len(NodeSet.parse(spec.mems)) == 1
+        skips = counters.scanner_skips
+        passed = f", and passed over this one {skips} times" if skips else ""
         why = (
-            f"kernel {seen.kernel} does not sample pods that are bound to one NUMA node"
+            f"kernel {seen.kernel} does not sample pods that are bound to one NUMA node{passed}"
             if one and seen.skips_one_node
             else f"the kernel sampled {pages} pages, fewer than {MIN_HINT_FAULT_PAGES}"
         )

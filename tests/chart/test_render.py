@@ -187,6 +187,22 @@ def test_agent_without_counters_lacks_their_capabilities(helm: Helm):
     assert not agent_config.parse(["--node-name=n", "--no-counters"]).counters
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_agent_answers_by_names_of_old_only_when_told_to(helm: Helm, wanted: bool):
+    daemons = one(render(helm, {"agent.compatibilityMetrics": wanted}), "DaemonSet")
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    assert ("--compatibility-metrics" in container["args"]) is wanted
+    assert agent_config.parse(["--node-name=n", "--compatibility-metrics"]).compatibility_metrics
+
+
+def test_agent_counts_dram_fills_only_when_asked(helm: Helm, agent):
+    assert "--dram-counters" not in agent["containers"][0]["args"]
+    daemons = one(render(helm, {"agent.dramCounters": True}), "DaemonSet")
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    assert "--dram-counters" in container["args"]
+    assert agent_config.parse(["--node-name=n", "--dram-counters"]).dram_counters
+
+
 def test_operator_is_restricted(operator):
     """Pod Security's level "restricted", and a root file system that can't be written."""
     assert operator["securityContext"]["runAsNonRoot"] is True
@@ -334,6 +350,7 @@ def test_two_ways_to_be_scraped_at_once_are_refused(helm: Helm):
         ("agent.interval", "0s"),
         ("agent.interval", "61s"),
         ("agent.counters", "no"),
+        ("agent.dramCounters", "yes"),
         ("agent.seccompProfile", {"type": "Default"}),
         ("agent.seccompProfile", {"type": "Localhost"}),
         ("agent.seccompProfile.localhostProfile", "profiles/agent.json"),

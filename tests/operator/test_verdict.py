@@ -1,5 +1,6 @@
 """Every row of the verdict table, and the texts that `numapin explain` shows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +42,12 @@ def eyes(
         reasons={"numaMigrations": "BPF is not allowed", "hintFaults": "BPF is not allowed"},
         kernel=kernel,
     )
+
+
+def skipping() -> Eyes:
+    """A kernel before 6.16 that got the skipping by a backport."""
+    seen = eyes(kernel="6.12.0")
+    return replace(seen, levels={**(seen.levels or {}), "scannerSkips": "rawTracepoint"})
 
 
 def counters(**more: object) -> Counters:
@@ -179,6 +186,22 @@ WIDE = CpusMems(cpus="0-7", mems="0-1")
             "Verified/ByPlacement",
             "kernel 6.16.0 does not sample",
             id="kernel skips one-node cpusets",
+        ),
+        pytest.param(
+            SPEC,
+            observed(counters=counters(**NO_FAULTS, scanner_skips=42)),
+            skipping(),
+            "Verified/ByPlacement",
+            "to one NUMA node, and passed over this one 42 times",
+            id="kernel says that it skipped this one, whatever its release",
+        ),
+        pytest.param(
+            SPEC,
+            observed(counters=QUIET),
+            eyes(faults="cgroup"),
+            "Verified/ByPlacement",
+            "local and remote are not told apart: BPF is not allowed",
+            id="hint faults from files have no locality",
         ),
         pytest.param(
             SPEC,

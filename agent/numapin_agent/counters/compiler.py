@@ -1,4 +1,4 @@
-"""Turns programs.c into an object: from the store when nothing changed, else by bcc.
+"""Turns the C files into an object: from the store when nothing changed, else by bcc.
 
 Compiling costs 130 MB for a second; what was compiled is kept, so that an agent that starts
 again on the same kernel needs neither. The only module that imports bcc, and only when it
@@ -16,6 +16,8 @@ from numapin_agent.counters import syscalls
 from numapin_agent.counters.objects import MapSpec, Object, ObjectError, detach
 
 BPF_DIR = Path(__file__).parent / "bpf"
+_SOURCES = ("programs.c", "dram.c")
+"""Compiled as one file, in this order."""
 _FORMAT = 1
 
 
@@ -41,25 +43,30 @@ def fingerprint(source: str, macros: Mapping[str, int], programs: Iterable[str])
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
+def source() -> str:
+    """What is compiled."""
+    return "".join((BPF_DIR / name).read_text() for name in _SOURCES)
+
+
 def build(macros: Mapping[str, int], programs: Iterable[str], store: Path | None) -> Object:
     """An object with these programs.
 
     Args:
         macros: for the preprocessor.
-        programs: names of functions in programs.c.
+        programs: names of functions in the C files.
         store: directory of kept objects, or None to keep nothing.
 
     Raises:
-        CompileError: programs.c does not compile so, or its maps can't be made.
+        CompileError: they don't compile so, or their maps can't be made.
         NoCompilerError: it must be compiled, and bcc can't be imported.
     """
     names = sorted(programs)
-    source = (BPF_DIR / "programs.c").read_text()
-    kept = store / f"bpf-{fingerprint(source, macros, names)}.json" if store is not None else None
+    text = source()
+    kept = store / f"bpf-{fingerprint(text, macros, names)}.json" if store is not None else None
     if kept is not None:
         with contextlib.suppress(OSError, ObjectError):
             return Object.decode(kept.read_text())
-    made = _compile(source, macros, names)
+    made = _compile(text, macros, names)
     if kept is not None:
         try:
             keep(kept, made)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from numapin_api.node import Capabilities, NumaNode
+from numapin_api.node import CORROBORATING, Capabilities, NumaNode
 from numapin_cli.doctor.cluster_facts import ClusterFacts
 from numapin_cli.doctor.findings import Finding, Level, found, hidden, some
 
@@ -122,7 +122,11 @@ def _machines(facts: ClusterFacts) -> Iterator[Finding]:
         )
     elif capable:
         yield found("numaBalancing", "ok", "on wherever there are several sockets")
-    blind = [name for name, c in capable if any(s.level == "none" for s in c.signals)]
+    blind = [
+        name
+        for name, c in capable
+        if any(s.level == "none" and s.name not in CORROBORATING for s in c.signals)
+    ]
     if blind:
         yield found(
             "counters",
@@ -132,7 +136,9 @@ def _machines(facts: ClusterFacts) -> Iterator[Finding]:
             on=some(blind),
         )
     elif capable:
-        levels = sorted({s.level for _, c in capable for s in c.signals})
+        levels = sorted(
+            {s.level for _, c in capable for s in c.signals if s.name not in CORROBORATING}
+        )
         yield found("counters", "ok", f"all kernel signals are had ({', '.join(levels)})")
     yield from _cgroups(capable)
 

@@ -78,6 +78,10 @@ class Rates(Wire):
     hint_fault_pages: int
     hint_fault_local_percent: float | None
     moved_by_pin_pages: int
+    syscall_moved_pages: int
+    scanner_skips: int
+    page_cache_refaults_per_second: float | None
+    """None where the kernel does not say."""
     cpu_percent: float
     """Of one CPU."""
 
@@ -202,6 +206,9 @@ def rates(counters: Counters) -> Rates:
             counters.hint_fault_pages_local * 1000 // sampled / 10 if sampled else None
         ),
         moved_by_pin_pages=counters.moved_by_pin_pages,
+        syscall_moved_pages=counters.syscall_moved_pages,
+        scanner_skips=counters.scanner_skips,
+        page_cache_refaults_per_second=counters.page_cache_refaults_per_second,
         cpu_percent=per_second(counters.cpu_nanoseconds / 1e7),
     )
 

@@ -10,6 +10,7 @@ from support import sysfs_tree
 from support.agent_process import FakeNode
 
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.hostpaths import HostPaths
@@ -33,9 +34,15 @@ class Tracer:
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         return {}
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        return {}
+
     def forget(self, cgroup_ids: Iterable[int]) -> None: ...
 
     def lost(self) -> int:
+        return 0
+
+    def lost_pairs(self) -> int:
         return 0
 
     def full(self) -> tuple[str, ...]:

@@ -92,6 +92,8 @@ def _counters(migrated: int) -> dict[str, object]:
         "hintFaultPagesRemote": 0,
         "crossSocketTaskMigrations": 0,
         "movedByPinPages": 512,
+        "syscallMovedPages": 0,
+        "scannerSkips": 0,
         "cpuNanoseconds": 5,
     }
 
@@ -245,3 +247,37 @@ def test_locality_of_a_single_thread_says_nothing() -> None:
 def test_publishing_twice_is_never_worth_it(memory: dict[int, int], pages: int) -> None:
     seen = publish(replace(REPORT, memory=memory), window(cross_socket_migrated_pages=pages))
     assert not worth_publishing(seen, seen, spec=SPEC, home=HOME, age_seconds=1)
+
+
+def test_dram_fills_are_extrapolated_and_absent_where_not_counted() -> None:
+    half = window(
+        dram_fills_local=990,
+        dram_fills_remote=10,
+        dram_running_nanoseconds=5,
+        dram_enabled_nanoseconds=10,
+    )
+    assert (half.dram_fills_local, half.dram_fills_remote) == (1980, 20)
+    assert half.dram_counted_percent == 50.0
+    assert not {"dramFillsLocal", "dramFillsRemote", "dramCountedPercent"} & window().wire().keys()
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "running", "side"),
+    [
+        (950_000, 50_000, 100, True),
+        (949_999, 50_001, 100, False),
+        (500_000, 99_999, 100, None),
+        (0, 1_000_000, 100, None),
+        (950_000, 50_000, 24, None),
+    ],
+)
+def test_a_verdict_hangs_on_dram_fills_where_they_count(
+    local: int, remote: int, running: int, side: bool | None
+) -> None:
+    seen = window(
+        dram_fills_local=local,
+        dram_fills_remote=remote,
+        dram_running_nanoseconds=running,
+        dram_enabled_nanoseconds=100,
+    )
+    assert verdict_inputs(publish(whole=seen), SPEC, HOME)[4] is side

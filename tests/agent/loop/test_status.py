@@ -112,6 +112,13 @@ def test_signals_that_can_not_be_had_are_named_with_their_reasons() -> None:
     assert reason.reason == "CountersUnavailable"
     assert "taskMigrations (no BTF)" in reason.message
     assert "hintFaults" not in reason.message
+    # needed by no verdict, and had by few machines
+    assert signal_reasons([Signal(name="remoteDram", level="none", reason="one socket")]) == []
+
+
+def test_a_signal_that_no_verdict_needs_may_be_missing() -> None:
+    older = Signal(name="scannerSkips", level="none", reason="this kernel has no such tracepoint")
+    assert signal_reasons([older]) == []
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,10 @@ def degraded(reason, message):
 @pytest.fixture
 def good(now, pin, numa_node):
     """A cluster that lacks nothing."""
-    whole = [{"name": "numaMigrations", "level": "fentry"}]
+    whole = [
+        {"name": "numaMigrations", "level": "fentry"},
+        {"name": "scannerSkips", "level": "none", "reason": "no such tracepoint"},
+    ]
     node = numa_node(status={"capabilities": {"signals": whole}})
     return ClusterFacts(
         now=now,
