@@ -15,6 +15,9 @@ from numapin_agent.hostpaths import HostPaths
 from numapin_api.topology import Topology
 
 NOT_ASKED: Final = "not asked for (--dram-counters)"
+UNTOLD: Final = (
+    "pods are on cgroup v1 without the controller perf_event: switches between them are not told"
+)
 
 
 def choose(
@@ -36,6 +39,8 @@ def choose(
     )
     if found.reason is not None:
         return found.reason if asked else f"{NOT_ASKED}, and {found.reason}"
+    if not _switches_told(paths):
+        return UNTOLD if asked else f"{NOT_ASKED}, and {UNTOLD}"
     if not asked:
         return f"{NOT_ASKED}: this CPU may have {found.candidates[0].pair.name}"
     cpus = frozenset(cpu for socket in topology.sockets for cpu in socket.cpus)
@@ -47,3 +52,13 @@ def choose(
             return replace(candidate, caveat="; ".join(filter(None, caveats)) or None)
         refused.append(why)
     return "; ".join(refused)
+
+
+def _switches_told(paths: HostPaths) -> bool:
+    """Whether the event cgroup-switches goes by the cgroups that pods are in.
+
+    It goes by the controller perf_event's (include/linux/perf_event.h ``perf_cgroup_from_task``),
+    whose hierarchy is that of v2 unless it is mounted by itself.
+    """
+    top = paths.cgroup
+    return (top / "cgroup.controllers").is_file() or (top / "perf_event").is_dir()
