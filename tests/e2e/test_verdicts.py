@@ -198,8 +198,14 @@ def test_verified_by_measurement(lab: World):
 
 
 def test_verified_by_placement(lab: World):
-    pin = await_verdict(lab, "v-alone", "Verified")
-    assert pin.status.evidence == "ByPlacement"
+    """The container's runtime has threads, and begins in the pod's cgroup; its window passes."""
+    await_verdict(lab, "v-alone", "Verified")
+    eventually(
+        lambda: lab.pin("v-alone").status.evidence == "ByPlacement",
+        seconds=VERDICT_SECONDS,
+        what="only windows of the pod's own single thread count",
+    )
+    pin = lab.pin("v-alone")
     assert said(pin).startswith("by placement: ")
     assert "one thread" in said(pin) or "does not sample" in said(pin)
     assert pin.status.observed.threads == 1
