@@ -22,6 +22,13 @@ from numapin_operator.pods import Key
 from numapin_operator.select import INVALID_POLICY
 
 
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """A node as something to look at for moves; no tuple, so that it equals no ``PolicyKey``."""
+
+    node: str
+
+
 class PolicyKey(NamedTuple):
     """A NumaPolicy as something to reconcile; a pod and its pin are a ``Key``."""
 

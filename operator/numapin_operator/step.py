@@ -330,9 +330,22 @@ def assess(decision: Decision, pin: PinRecord, *, seen: Eyes, now: datetime) -> 
 
 
 def status(
-    decision: Decision, pin: PinRecord, judgement: Judgement, *, now: datetime
+    decision: Decision,
+    pin: PinRecord,
+    judgement: Judgement,
+    *,
+    moved: conditions.Claim | None = None,
+    now: datetime,
 ) -> NumaPinStatus:
-    """The operator's part of the status that a pin should have."""
+    """The operator's part of the status that a pin should have.
+
+    Args:
+        decision: what the pin says.
+        pin: as it stands in the API.
+        judgement: the verdict on it.
+        moved: whether its last move has helped; None if it was not moved.
+        now: for the times of conditions.
+    """
     old = pin.status()
     wanted = conditions.claims(
         decision.spec,
@@ -348,7 +361,7 @@ def status(
         local_percent=judgement.local_percent,
         cross_socket_pages_per_second=judgement.cross_socket_pages_per_second,
         conditions=conditions.settle(
-            wanted,
+            wanted if moved is None else (*wanted, moved),
             [] if old is None else old.conditions,
             now=now,
             generation=pin.generation,

@@ -235,6 +235,13 @@ class Store:
             if (pin := self.pins.get(key)) is not None and pin.waiting
         }
 
+    def pods_of(self, node: str) -> list[Pod]:
+        """The pods of a node, oldest first."""
+        return sorted(
+            (self.pods[key] for key in self._pods_of_node.get(node, ())),
+            key=lambda p: (p.created, p.key),
+        )
+
     def promise(self, key: Key, spot: Spot | None) -> None:
         """Take room for a pin that is being written, before the API has it."""
         self._promises[key] = spot

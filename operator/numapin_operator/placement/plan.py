@@ -19,7 +19,7 @@ from numapin_operator.placement.values import Candidate, Node, Pinned, Placement
 from numapin_operator.select import Choice
 from numapin_operator.text import cores, listed, size
 
-__all__ = ["Option", "options", "plan"]
+__all__ = ["Option", "options", "plan", "plan_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +331,20 @@ def plan(
         A placement within capacity, or the reason why there is none.
     """
     return _Case(Room(node, pins), pins, pod, policy).decide()
+
+
+def plan_in(
+    room: Room, pins: Sequence[Pinned], pod: Candidate, policy: Choice
+) -> Placement | Unplaceable:
+    """Decide where a pod goes, in a room that is counted already.
+
+    Args:
+        room: of the node with the pins of all other pods.
+        pins: the same pins, for ``colocate`` and ``spreadReplicas``.
+        pod: as for ``plan``.
+        policy: as for ``plan``.
+    """
+    return _Case(room, pins, pod, policy).decide()
 
 
 def options(

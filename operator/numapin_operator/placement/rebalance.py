@@ -24,7 +24,7 @@ Reason = Literal["SocketBusy", "PodWaiting"]
 
 MOST_MOVES: Final = 6
 """In one series: what takes more is not worth the memory that it moves."""
-WIDTH: Final = 48
+WIDTH: Final = 32
 """States that are followed after each move. Wide enough that on sockets with a dozen pods
 each nothing is left out at the first two moves."""
 NEAR: Final = 20_000
@@ -85,6 +85,10 @@ class Proposal:
     message: str
 
 
+_Rank = tuple[tuple[int, ...], int, object]
+"""How good a state is, the bytes that it takes, and what tells equals apart."""
+
+
 def _points(millionths: int) -> float:
     return round(100 * millionths / WHOLE, 1)
 
@@ -120,11 +124,12 @@ def too_busy(node: Node, pins: Sequence[Tenant], *, forced: bool = False) -> fro
 
 
 def _search(
-    start: State, good: Callable[[State], bool], rank: Callable[[State], object], *, most: int
+    start: State, good: Callable[[State], bool], rank: Callable[[State], "_Rank"], *, most: int
 ) -> list[State]:
     """Beam search: the best state of each number of moves, from none to ``most``.
 
-    Ends early at the first number of moves with a good one.
+    Ends early at the first number of moves with a good one, or when two more moves have made
+    nothing better: a swap takes two.
     """
     best, edge = [start], [start]
     for _ in range(most):
@@ -136,9 +141,10 @@ def _search(
                     found[after.identity] = after
         if not found:
             break
-        edge = sorted(found.values(), key=rank)[:WIDTH]  # type: ignore[arg-type]
+        edge = sorted(found.values(), key=rank)[:WIDTH]
         best.append(edge[0])
-        if good(edge[0]):
+        stuck = len(best) > 2 and rank(best[-1])[0] >= rank(best[-3])[0]
+        if good(edge[0]) or stuck:
             break
     return best
 
@@ -149,9 +155,10 @@ def _relief(start: State, hot: frozenset[int], bounds: Bounds) -> State | None:
     if not moving or not hot:
         return None
     goal = min(_threshold(t) for t in moving)
+    floor = start.floor + start.floor * NEAR // WHOLE
     best = _search(
         start,
-        lambda s: s.peak < goal,
+        lambda s: s.peak < goal or s.peak <= floor,
         lambda s: (s.steepness, s.bytes_moved, s.identity),
         most=bounds.most_moves,
     )
@@ -193,7 +200,7 @@ def _making_room(start: State, waiting: Tenant, bounds: Bounds) -> State | None:
     best = _search(
         start,
         lambda s: _missing(s, waiting) == (0, 0),
-        lambda s: (_missing(s, waiting), s.bytes_moved, s.steepness, s.identity),
+        lambda s: (_missing(s, waiting), s.bytes_moved, (s.steepness, s.identity)),
         most=bounds.most_moves,
     )[-1]
     return best if best.steps and _missing(best, waiting) == (0, 0) else None

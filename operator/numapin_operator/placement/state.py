@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from numapin_operator.placement.plan import plan
+from numapin_operator.placement.plan import plan, plan_in
 from numapin_operator.placement.room import CPU, MEMORY, WHOLE, Room, sockets
 from numapin_operator.placement.values import (
     Candidate,
@@ -78,18 +78,20 @@ class State:
         return [self.tenants[n].pinned(s) for n, s in self.spots.items() if n != but]
 
     @cached_property
+    def room(self) -> Room:
+        """What is left with all pins in place."""
+        return Room(self.node, self.pins())
+
+    @cached_property
     def loads(self) -> Mapping[int, int]:
         """Millionths of each socket's fuller resource in use."""
-        room = Room(self.node, self.pins())
+        room = self.room
+        uses = [(self.tenants[n].use, s.sockets) for n, s in self.spots.items()]
         found: dict[int, int] = {}
         for place in sockets(room):
             cpu = room.busy(place.mask)
             there = room.available(place.mems)
-            mine = [
-                (self.tenants[n].use, len(s.sockets))
-                for n, s in self.spots.items()
-                if place.socket in s.sockets
-            ]
+            mine = [(use, len(where)) for use, where in uses if place.socket in where]
             used = sum(u[0] // parts for u, parts in mine) if cpu is None else cpu
             held = (
                 sum(u[1] // parts for u, parts in mine)
@@ -110,6 +112,21 @@ class State:
     def steepness(self) -> tuple[int, ...]:
         """Loads, highest first: of two states the smaller one is the better balanced."""
         return tuple(sorted(self.loads.values(), reverse=True))
+
+    @property
+    def floor(self) -> int:
+        """What the highest load can't be brought below by any moves: all sockets alike."""
+        places = sockets(self.room)
+        cpus = max(1, sum(p.cpu_capacity for p in places))
+        memory = max(1, sum(p.memory_total for p in places))
+        busy = [self.room.busy(p.mask) for p in places]
+        there = [self.room.available(p.mems) for p in places]
+        uses = [self.tenants[n].use for n in self.spots]
+        used = [b for b in busy if b is not None]
+        free = [a for a in there if a is not None]
+        cpu = sum(used) if len(used) == len(places) else sum(u[0] for u in uses)
+        held = memory - sum(free) if len(free) == len(places) else sum(u[1] for u in uses)
+        return max(cpu * WHOLE // cpus, held * WHOLE // memory)
 
     @property
     def peak(self) -> int:
@@ -142,7 +159,10 @@ class State:
         """
         spot = self.spots[tenant.name]
         choice = replace(tenant.choice, socket=to, on_unplaceable="Skip")
-        found = plan(self.node, self.pins(tenant.name), replace(tenant.pod, current=None), choice)
+        pins = self.pins(tenant.name) if choice.granularity == "NumaNode" else ()
+        self.room.put(spot, tenant.pod.requests, sign=-1)
+        found = plan_in(self.room, pins, replace(tenant.pod, current=None), choice)
+        self.room.put(spot, tenant.pod.requests)
         if isinstance(found, Unplaceable) or (spot.memory and not found.spot.memory):
             return None
         cpu, held = tenant.use
