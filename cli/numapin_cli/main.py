@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "explain": "Show every check behind a pod's verdict, with its numbers.",
     "top": "Show what NUMA balancing does to each pod, live.",
     "advise": "Say which pods without the label would gain by it.",
+    "plan": "Say where pods would go, from files or the cluster, and what would be moved.",
     "restore": "Give pods on this node their cpusets back, when no agent is left to do so.",
 }
 """Name → what the list of commands says. Each is function ``command`` of a module so named."""

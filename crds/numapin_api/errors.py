@@ -12,6 +12,7 @@ NumapinError
 ├── CounterError        CountersUnavailable BPF can't be compiled, loaded or read
 ├── ApiError            ApiUnavailable      the API server refused or could not be reached
 ├── ChartError          ChartUnreadable     the chart's own files contradict each other
+├── ManifestError       ManifestInvalid     a file of Kubernetes objects can't be understood
 ├── SelfTestError       SelfTestFailed      a pod of our own was not pinned and verified
 └── LabError            LabFailed           the lab lacks something, or a step of it failed
 
@@ -98,6 +99,12 @@ class ChartError(NumapinError):
     """The chart's source files can't be understood or contradict each other."""
 
     reason: ClassVar[str] = "ChartUnreadable"
+
+
+class ManifestError(NumapinError):
+    """A file of Kubernetes objects can't be read or understood."""
+
+    reason: ClassVar[str] = "ManifestInvalid"
 
 
 class SelfTestError(NumapinError):

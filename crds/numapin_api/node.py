@@ -45,6 +45,18 @@ class SocketStatus(Wire):
     """NUMA nodes with at least one online CPU of this package."""
 
 
+HugepageSize = Annotated[str, Field(pattern=r"^[1-9][0-9]*(Ki|Mi|Gi)$", max_length=16)]
+"""As in a pod's requests: 2Mi of ``hugepages-2Mi``."""
+Millicores = Annotated[int, Field(ge=0)]
+
+
+class Hugepages(Wire):
+    """Huge pages of one size on a NUMA node."""
+
+    size: HugepageSize
+    pages: Annotated[int, Field(ge=0)]
+
+
 class NumaNodeEntry(Wire):
     """A NUMA node."""
 
@@ -53,6 +65,8 @@ class NumaNodeEntry(Wire):
     memory_bytes: Annotated[int, Field(ge=0)]
     socket: int | None = None
     """The socket that holds all its online CPUs; absent if there is none."""
+    hugepages: Annotated[list[Hugepages] | None, Field(max_length=16)] = None
+    """Set up on this NUMA node; absent where there are none."""
 
 
 class TopologyStatus(Wire):
@@ -120,14 +134,28 @@ class NumaNodeUsage(Wire):
 
     id: int
     memory_available_bytes: Annotated[int, Field(ge=0)]
+    hugepages_free: Annotated[list[Hugepages] | None, Field(max_length=16)] = None
+    """Of those set up, what nobody holds."""
+
+
+class SocketUsage(Wire):
+    """CPU time that everything on a socket takes, pinned or not."""
+
+    id: int
+    cpu_millicores: Millicores
 
 
 class Usage(Wire):
-    """Coarse use of the node; rewritten only when it moved by 5 % of the node."""
+    """Coarse use of the node.
+
+    Memory is rewritten only when it moved by 5 % of the NUMA node, CPU when it moved by 10 %
+    of the socket.
+    """
 
     model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
 
     nodes: list[NumaNodeUsage] = []
+    sockets: list[SocketUsage] | None = None
 
 
 class Signal(Wire):
@@ -162,6 +190,24 @@ class Summary(Wire):
     cpus: CpuList
 
 
+class PodDevices(Wire):
+    """A pod that holds devices, and where they are."""
+
+    namespace: Annotated[str, Field(max_length=63)]
+    name: Annotated[str, Field(max_length=253)]
+    numa_nodes: Annotated[list[int], Field(max_length=1024)] = []
+    """NUMA nodes of all its devices; empty where the device plugin gives no hint."""
+
+
+class Neighbour(Wire):
+    """Another tool on the node that pins pods or containers."""
+
+    name: Annotated[str, Field(max_length=253)]
+    stand_down: bool
+    """Whether it writes cpusets of any pod, so that numapin leaves the node to it."""
+    message: Annotated[str, Field(max_length=4096)]
+
+
 class NumaNodeStatus(Wire):
     """All by the agent, by server-side apply."""
 
@@ -170,6 +216,18 @@ class NumaNodeStatus(Wire):
     usage: Usage | None = None
     reserved_cpus: CpuList = ""
     """CPUs that the kubelet keeps for the system; never given to pods."""
+    exclusive_cpus: CpuList | None = None
+    """CPUs that the kubelet's CPU manager has given to single containers."""
+    devices: Annotated[
+        list[PodDevices] | None,
+        Field(max_length=4096, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = None
+    """Every pod that holds devices; absent where the agent can't know."""
+    neighbours: Annotated[
+        list[Neighbour] | None,
+        Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = None
+    """Other tools seen that pin."""
     capabilities: Capabilities | None = None
     agent_version: str | None = None
     conditions: Conditions = []

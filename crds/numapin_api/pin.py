@@ -53,6 +53,25 @@ Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
+class Move(Wire):
+    """Why the operator moved a pod that was pinned already, and what it expects of it."""
+
+    from_socket: Annotated[int, Field(ge=0, alias="from")]
+    to_socket: Annotated[int, Field(ge=0, alias="to")]
+    time: Timestamp
+    reason: Literal["SocketBusy", "PodWaiting"]
+    """SocketBusy: the socket was over its policy's threshold. PodWaiting: another pod had no
+    room."""
+    message: Annotated[str, Field(max_length=1024)]
+    gain: Annotated[int, Field(ge=0, le=10000)]
+    """Expected, in percent of a socket: what the busiest socket is relieved of, or what the pod
+    that waits asks for."""
+    load: Annotated[int, Field(ge=0, le=10000)]
+    """Percent of the busiest resource of socket ``from`` that was in use before."""
+    bytes_to_move: Bytes
+    """Memory that the pod held elsewhere."""
+
+
 class NumaPinSpec(Wire):
     """What the operator decided."""
 
@@ -103,6 +122,9 @@ class NumaPinSpec(Wire):
     granularity: Granularity = "Socket"
     socket: Annotated[int | None, Field(ge=0)] = None
     """Absent when the pod is not to be pinned: the conditions say why."""
+    sockets: Annotated[list[Annotated[int, Field(ge=0)]] | None, Field(max_length=64)] = None
+    """All sockets of a pod that one doesn't hold (onUnplaceable Split), ``socket`` being the
+    first; absent when there is only one."""
     cpus: NonEmptyCpuList | None = None
     """Present exactly when socket is."""
     mems: NonEmptyCpuList | None = None
@@ -110,6 +132,8 @@ class NumaPinSpec(Wire):
     memory: MemoryMode = "Strict"
     memory_headroom: Percent = "10%"
     verification: Verification = Verification()
+    move: Move | None = None
+    """The last move, as long as the pod is where it led; absent if it was never moved."""
 
 
 class CpusMems(Wire):

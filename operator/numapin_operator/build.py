@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from numapin_api.base import Condition
 from numapin_api.names import API_VERSION, GROUP
-from numapin_api.pin import NumaPin, NumaPinSpec, NumaPinStatus
+from numapin_api.pin import Move, NumaPin, NumaPinSpec, NumaPinStatus
 from numapin_api.policy import NumaPolicy, NumaPolicyStatus
-from numapin_operator.plan import Placement
+from numapin_operator.placement.values import Placement
 from numapin_operator.pods import Pod
 from numapin_operator.select import INVALID_POLICY, Choice
 
@@ -26,13 +26,16 @@ def fingerprint(choice: Choice, node: str) -> str:
     return sha256(f"{node} {choice!r}".encode()).hexdigest()[:16]
 
 
-def spec(pod: Pod, choice: Choice | None, placement: Placement | None) -> NumaPinSpec:
+def spec(
+    pod: Pod, choice: Choice | None, placement: Placement | None, *, move: Move | None = None
+) -> NumaPinSpec:
     """The spec of a pod's pin.
 
     Args:
         pod: a scheduled pod.
         choice: its policy; None when its annotations are not understood.
         placement: where it goes; None when it is not to be pinned.
+        move: its last move; forgotten once the pod is elsewhere.
 
     Raises:
         ValueError: the pod is not scheduled.
@@ -48,11 +51,17 @@ def spec(pod: Pod, choice: Choice | None, placement: Placement | None) -> NumaPi
         mode=choice.mode,
         granularity=choice.granularity,
         socket=None if placement is None else placement.socket,
+        sockets=None
+        if placement is None or not placement.also
+        else [placement.socket, *placement.also],
         cpus=None if placement is None else str(placement.cpus),
         mems=None if placement is None or placement.mems is None else str(placement.mems),
         memory=choice.memory,
         memory_headroom=f"{choice.headroom_percent}%",
         verification=choice.verification,
+        move=None
+        if move is None or placement is None or placement.socket != move.to_socket
+        else move,
     )
 
 

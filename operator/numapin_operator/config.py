@@ -9,7 +9,7 @@ import click
 import yaml
 from pydantic import ValidationError
 
-from numapin_api.policy import NumaPolicySpec, Placement, Verification, seconds
+from numapin_api.policy import NumaPolicySpec, Placement, Rebalance, Verification, seconds
 
 _NOT_FOR_A_DEFAULT = ("podSelector", "namespaceSelector", "priority")
 
@@ -86,9 +86,12 @@ def read_policy(text: str) -> NumaPolicySpec:
     for part, model in (
         (None, NumaPolicySpec),
         ("placement", Placement),
+        ("placement.rebalance", Rebalance),
         ("verification", Verification),
     ):
-        section = found if part is None else found.get(part, {})
+        section = found
+        for name in part.split(".") if part is not None else ():
+            section = section.get(name, {}) if isinstance(section, dict) else {}
         allowed = [f.alias or name for name, f in model.model_fields.items()]
         allowed = [a for a in allowed if part is not None or a not in _NOT_FOR_A_DEFAULT]
         for key in section if isinstance(section, dict) else ():
@@ -101,10 +104,14 @@ def read_policy(text: str) -> NumaPolicySpec:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where}: {first['input']!r}: {first['msg']}") from error
-    if not 10 <= seconds(policy.verification.window) <= 3600:
-        raise ValueError(
-            f"verification.window: {policy.verification.window!r} is not between 10s and 60m"
-        )
+    rebalance = policy.placement.rebalance
+    for where, window in (
+        ("verification.window", policy.verification.window),
+        ("placement.rebalance.after", rebalance.after),
+        ("placement.rebalance.cooldown", rebalance.cooldown),
+    ):
+        if not 10 <= seconds(window) <= 3600:
+            raise ValueError(f"{where}: {window!r} is not between 10s and 60m")
     return policy
 
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from numapin_api.base import Condition
 from numapin_api.errors import NumapinError
-from numapin_api.pin import NumaPinStatus, Observed
+from numapin_api.pin import Move, NumaPinStatus, Observed
 from numapin_api.policy import NumaPolicySpec
-from numapin_operator import build, conditions, step
+from numapin_operator import before, build, conditions, moves, step
 from numapin_operator.allowance import Allowance
 from numapin_operator.checks import Eyes
 from numapin_operator.dirty import DirtyKeys
@@ -24,7 +24,8 @@ from numapin_operator.events import Restraint, event
 from numapin_operator.kube import Cluster, Json
 from numapin_operator.metrics import Metrics
 from numapin_operator.pods import Key, Pod
-from numapin_operator.records import PinRecord, PolicyKey
+from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer
+from numapin_operator.records import NodeKey, PinRecord, PolicyKey
 from numapin_operator.store import Dirt, Store
 from numapin_operator.verdict import SILENT_AFTER, Judgement
 
@@ -33,6 +34,8 @@ POLICY_DELAY_SECONDS: Final = 1.0
 """Counts of a policy are written together, not once per pod."""
 WAITING_DELAY_SECONDS: Final = 0.5
 """After a pin is deleted, until those that wait for its room are looked at."""
+EVERY_NODE: Final = NodeKey("")
+"""Stands for a round over all nodes; no node has an empty name."""
 IDLE_TICK_SECONDS: Final = 5.0
 """The loop shows that it lives at least so often."""
 
@@ -81,16 +84,19 @@ class Reconciler:
     ) -> None:
         self._store, self._cluster, self._default = store, cluster, default
         self._metrics, self._now, self._clock = metrics, now, clock
-        self._dirty: DirtyKeys[Key | PolicyKey] = DirtyKeys()
+        self._dirty: DirtyKeys[Key | PolicyKey | NodeKey] = DirtyKeys()
         self._wake = asyncio.Event()
         self._heard: dict[Key, float] = {}
         self._restraint = Restraint()
         self._allowance: Allowance[Key] = Allowance()
+        self._rebalancer = Rebalancer(store, default)
+        self._moves: dict[Key, Move] = {}
+        self._dirty.mark([EVERY_NODE], now=clock(), after=LOOK_SECONDS)
         self.last_tick = clock()
 
     # -- marking ----------------------------------------------------------------------
 
-    def mark(self, keys: Dirt | Iterable[Key | PolicyKey], *, after: float = 0.0) -> None:
+    def mark(self, keys: Dirt | Iterable[Key | PolicyKey | NodeKey], *, after: float = 0.0) -> None:
         """Have keys looked at; policies a little later, so that counts gather."""
         now = self._clock()
         for key in keys:
@@ -138,11 +144,13 @@ class Reconciler:
         except TimeoutError:
             return
 
-    async def _once(self, key: Key | PolicyKey) -> None:
+    async def _once(self, key: Key | PolicyKey | NodeKey) -> None:
         """Reconcile one key; errors are logged, counted and tried again later."""
         with self._metrics.reconcile_seconds.time():
             try:
-                if isinstance(key, PolicyKey):
+                if isinstance(key, NodeKey):
+                    self._node(key)
+                elif isinstance(key, PolicyKey):
                     await self._policy(key)
                 else:
                     await self._pod(key)
@@ -177,6 +185,8 @@ class Reconciler:
 
     async def _pod(self, key: Key) -> None:
         pod, pin = self._store.pods.get(key), self._store.pins.get(key)
+        if pod is None or pod.finished or pod.terminating:
+            self._moves.pop(key, None)
         if pod is None or pod.finished:
             self._heard.pop(key, None)
             if pin is not None:
@@ -221,9 +231,13 @@ class Reconciler:
                 policies={name: p.spec for name, p in store.policies.items()},
                 namespace_labels=store.namespaces.get(pod.key.namespace, {}),
                 default=self._default,
+                overdue=before.devices_wait(pod, now=self._now()) <= 0,
+                move=self._moves.pop(pod.key, None),
             )
         )
         store.promise(pod.key, decision.spot)
+        if decision.refusal is not None and decision.refusal.reason == before.AWAITING_DEVICES:
+            self.mark([pod.key], after=before.devices_wait(pod, now=self._now()))
         return decision
 
     async def _delete(self, pin: PinRecord) -> None:
@@ -283,7 +297,8 @@ class Reconciler:
     ) -> None:
         """Apply the status unless it stands as it should, then tell what changed."""
         old = pin.status()
-        new = step.status(decision, pin, judgement, now=self._now())
+        moved = self._moved(pin, old, judgement)
+        new = step.status(decision, pin, judgement, moved=moved, now=self._now())
         if _same(old, new):
             return
         body = build.pin_status(pod.key.namespace, pod.key.name, new)
@@ -305,6 +320,18 @@ class Reconciler:
             standing=conditions.standing(new),
             now=self._clock(),
         )
+
+    def _moved(
+        self, pin: PinRecord, old: NumaPinStatus | None, judgement: Judgement
+    ) -> conditions.Claim | None:
+        """Whether the pin's last move has helped, if it was moved."""
+        if pin.move is None:
+            return None
+        known = moves.judged(pin.move, [] if old is None else old.conditions)
+        load = None
+        if known is None:
+            load = self._rebalancer.load(pin.node, pin.move.from_socket, now=self._now())
+        return moves.outcome(pin.move, known, judgement.verdict, load=load, now=self._now())
 
     async def _tell(self, pod: Pod) -> None:
         """Make the Event that is due; one that can't be made is not worth doing anything again."""
@@ -332,6 +359,45 @@ class Reconciler:
         after = (stale - self._now()).total_seconds()
         if after > 0:
             self.mark([pin.key], after=after)
+
+    # -- moves ------------------------------------------------------------------------
+
+    def _node(self, key: NodeKey) -> None:
+        """Look for a move on a node; the pod's own reconcile then makes it."""
+        if key == EVERY_NODE:
+            self._round()
+            return
+        now = self._now()
+        for pod in self._store.pods_of(key.node):
+            pin = self._store.pins.get(pod.key)
+            if pin is not None and pin.move is not None:
+                # Has it helped? The pin's own watch says nothing of its socket's load.
+                self.mark([pod.key])
+        found = self._rebalancer.look(key.node, now=now, clock=self._clock())
+        # One that is about to be written does not show in the store yet.
+        if found is None or self._moves:
+            return
+        pod_key, move = found
+        self._moves[pod_key] = move
+        self.mark([pod_key])
+        log.info(
+            "move",
+            extra={
+                "pin": str(pod_key),
+                "node": key.node,
+                "socket": move.to_socket,
+                "reason": move.reason,
+                "because": move.message,
+            },
+        )
+
+    def _round(self) -> None:
+        """Have every node looked at until the next round, evenly, so that none waits long."""
+        if self._rebalancer.wanted:
+            names = sorted(self._store.nodes)
+            for i, name in enumerate(names):
+                self.mark([NodeKey(name)], after=LOOK_SECONDS * i / len(names))
+        self.mark([EVERY_NODE], after=LOOK_SECONDS)
 
     # -- policies ---------------------------------------------------------------------
 

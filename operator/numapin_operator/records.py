@@ -11,14 +11,22 @@ from typing import Any, NamedTuple
 
 from numapin_api.cpulist import CpuSet
 from numapin_api.node import NumaNode
-from numapin_api.pin import NumaPin, NumaPinSpec, NumaPinStatus
+from numapin_api.pin import Move, NumaPin, NumaPinSpec, NumaPinStatus
 from numapin_api.policy import NumaPolicy, NumaPolicySpec, NumaPolicyStatus
 from numapin_api.topology import Topology
 from numapin_operator.build import RELEASED_ANNOTATION
 from numapin_operator.checks import Eyes, eyes
+from numapin_operator.placement.read import read_machine
+from numapin_operator.placement.values import Node, Spot
 from numapin_operator.pods import Key
-from numapin_operator.room import Node, Spot
 from numapin_operator.select import INVALID_POLICY
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """A node as something to look at for moves; no tuple, so that it equals no ``PolicyKey``."""
+
+    node: str
 
 
 class PolicyKey(NamedTuple):
@@ -41,6 +49,7 @@ class PinRecord:
         node: spec.nodeName.
         policy: spec.policy.
         socket: spec.socket.
+        also: further sockets of a pod that one doesn't hold.
         cpus: spec.cpus, empty when absent.
         binds_memory: spec.mems is there.
         numa_node_only: granularity NumaNode.
@@ -50,6 +59,7 @@ class PinRecord:
         pinned: condition Pinned is True.
         verdict: status.verdict, empty when absent.
         released: value of the release annotation.
+        move: its last move.
         body: spec and status as JSON.
     """
 
@@ -62,6 +72,7 @@ class PinRecord:
     node: str
     policy: str
     socket: int | None
+    also: tuple[int, ...]
     cpus: str
     binds_memory: bool
     numa_node_only: bool
@@ -71,6 +82,7 @@ class PinRecord:
     pinned: bool
     verdict: str
     released: str | None
+    move: Move | None
     body: bytes
 
     def spec(self) -> NumaPinSpec:
@@ -88,11 +100,13 @@ class PinRecord:
             return None
         numa_node: int | None = None
         if self.numa_node_only and topology is not None:
-            cpus = CpuSet.parse(self.cpus)
+            # CPUs that went offline since don't make it a pin of the whole socket.
+            online = {c for n in topology.nodes for c in n.cpus}
+            cpus = CpuSet(c for c in CpuSet.parse(self.cpus) if c in online)
             numa_node = next(
                 (n.id for n in topology.nodes if n.socket == self.socket and cpus <= n.cpus), None
             )
-        return Spot(self.socket, numa_node, memory=self.binds_memory)
+        return Spot(self.socket, numa_node, memory=self.binds_memory, also=self.also)
 
 
 def read_pin(obj: Mapping[str, Any]) -> PinRecord:
@@ -122,6 +136,7 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         node=spec.node_name,
         policy=spec.policy,
         socket=spec.socket,
+        also=tuple(s for s in spec.sockets or () if s != spec.socket),
         cpus=spec.cpus or "",
         binds_memory=spec.mems is not None,
         numa_node_only=spec.granularity == "NumaNode",
@@ -134,6 +149,7 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         pinned=status is not None
         and any(c.type == "Pinned" and c.status == "True" for c in status.conditions),
         verdict=(status.verdict if status is not None else None) or "",
+        move=spec.move,
         released=(meta.annotations or {}).get(RELEASED_ANNOTATION),
         body=json.dumps(body, separators=(",", ":")).encode(),
     )
@@ -162,21 +178,7 @@ def read_node(obj: Mapping[str, Any]) -> NodeRecord:
         CpuListError: a cpulist in it is malformed.
     """
     node = NumaNode.read(obj)
-    status, name = node.status, node.metadata.name
-    seen = eyes(status)
-    if status is None or seen.topology is None:
-        return NodeRecord(name, None, seen)
-    usage = status.usage.nodes if status.usage is not None else []
-    return NodeRecord(
-        name,
-        Node(
-            name=name,
-            topology=seen.topology,
-            reserved=CpuSet.parse(status.reserved_cpus),
-            available={n.id: n.memory_available_bytes for n in usage},
-        ),
-        seen,
-    )
+    return NodeRecord(node.metadata.name, read_machine(node), eyes(node.status))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple
 
+from numapin_operator.placement.values import Pinned, Spot
 from numapin_operator.pods import Key, Pod, read_pod
 from numapin_operator.records import (
     NodeRecord,
@@ -21,7 +22,6 @@ from numapin_operator.records import (
     read_pin,
     read_policy,
 )
-from numapin_operator.room import Pinned, Spot
 
 Kind = Literal["namespaces", "numapolicies", "numanodes", "pods", "numapins"]
 KINDS: Final[tuple[Kind, ...]] = ("namespaces", "numapolicies", "numanodes", "pods", "numapins")
@@ -199,7 +199,14 @@ class Store:
             and old.plan is not None
             and node.plan is not None
             and old.eyes == node.eyes
-            and replace(old.plan, available=node.plan.available) == node.plan
+            and replace(
+                old.plan,
+                available=node.plan.available,
+                busy=node.plan.busy,
+                hugepages_free=node.plan.hugepages_free,
+                devices=node.plan.devices,
+            )
+            == node.plan
         )
         return self.waiting(node.name) if same_machine else {*self._pods_of_node[node.name]}
 
@@ -228,6 +235,13 @@ class Store:
             if (pin := self.pins.get(key)) is not None and pin.waiting
         }
 
+    def pods_of(self, node: str) -> list[Pod]:
+        """The pods of a node, oldest first."""
+        return sorted(
+            (self.pods[key] for key in self._pods_of_node.get(node, ())),
+            key=lambda p: (p.created, p.key),
+        )
+
     def promise(self, key: Key, spot: Spot | None) -> None:
         """Take room for a pin that is being written, before the API has it."""
         self._promises[key] = spot
@@ -251,7 +265,9 @@ class Store:
             elif pin is not None and pin.enforced and pin.pod_uid == pod.uid:
                 spot = pin.spot(topology)
             if spot is not None:
-                found.append(Pinned(spot, pod.requests))
+                found.append(
+                    Pinned(spot, pod.requests, pod.workload, key.namespace, pod.labels or {})
+                )
         return tuple(found)
 
     def everything(self) -> list[Key | PolicyKey]:

@@ -13,6 +13,7 @@ from typing import Final
 from numapin_api.pin import Evidence, NumaPinSpec, Observed, Verdict
 from numapin_operator import checks, dram, observing
 from numapin_operator.checks import Check, Eyes
+from numapin_operator.text import listed
 
 SILENT_AFTER: Final = timedelta(minutes=25)
 """Agents report at least every 10 minutes; two missed reports and a bit mean silence."""
@@ -188,6 +189,17 @@ def _uncounted(spec: NumaPinSpec, found: dict[str, Check], seen: Eyes) -> _Row:
     return _Row("Verified", f"by placement: {told}; {why}", "ByPlacement")
 
 
+def _spanning(spec: NumaPinSpec, found: dict[str, Check], because: str) -> _Row:
+    """The verdict on a pin of several sockets: between those pages may move as they like."""
+    residency = found["residency"]
+    if residency.ok is not True:
+        verdict: Verdict = "NoSignal" if residency.ok is None else "Ineffective"
+        return _Row(verdict, residency.message + because, by_figures=residency.ok is False)
+    sockets = listed(spec.sockets or ())
+    told = f"{residency.message}; what moves between sockets {sockets} is not judged"
+    return _Row("Verified", f"by placement: {told}", "ByPlacement", by_figures=True)
+
+
 def _pinned(  # noqa: PLR0911 (one return a row of the table)
     spec: NumaPinSpec,
     observed: Observed,
@@ -211,6 +223,8 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
         return _uncounted(spec, found, seen)
     if found["window"].ok is not True:
         return _Row("Pending", found["window"].message)
+    if spec.sockets is not None and len(spec.sockets) > 1:
+        return _spanning(spec, found, because)
     wrong = tuple(
         c
         for c in all_checks

@@ -34,6 +34,7 @@ def test_topology_has_the_same_form_for_kubernetes_and_for_planning():
     value = TopologyStatus.model_validate(found).value()
     assert str(value.sockets[1].cpus) == "2-3"
     assert value.crosses(0, 1)
+    del found["nodes"][0]["hugepages"]  # planning counts them apart
     assert TopologyStatus.of(value).wire() == found
 
 

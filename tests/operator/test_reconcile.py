@@ -235,10 +235,10 @@ def test_place_that_the_agent_finds_too_small_is_planned_anew(parts: Parts):
         {"id": 0, "memoryAvailableBytes": 1 << 30},
         {"id": 1, "memoryAvailableBytes": 3 << 30},
     ]
-    parts.node(status=status | {"usage": {"nodes": usage}})
     parts.pod("redis")
     parts.settle()
     assert parts.sockets() == {"redis": 0}
+    parts.node(status=status | {"usage": {"nodes": usage}})
     memory = [{"node": 0, "bytes": 1 << 30}, {"node": 1, "bytes": 1 << 30}]
     problem = {"reason": "NoRoom", "message": "1073741824 bytes lie off NUMA nodes 0"}
     parts.observe("redis", {"phase": "Refused", "problem": problem, "memory": memory})
