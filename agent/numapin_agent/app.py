@@ -31,6 +31,7 @@ from numapin_agent.guard.kswapd import open_alarm
 from numapin_agent.guard.watch import Guard
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.kubelet.asker import Asker
 from numapin_agent.loop import Loop
 from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
 from numapin_agent.node import NodeReporter
@@ -100,7 +101,14 @@ class Agent:
             kube.pins_of(client, config.node_name),
             kube.pods_of(client, config.node_name),
             changed=self._changed,
+            pods_changed=self._pods_changed,
             failed=self._failed,
+        )
+        self._kubelet = Asker(
+            config.paths.pod_resources_socket,
+            answered=self._answered,
+            failed=self._failed,
+            clock=clock,
         )
         cgroups = CgroupHost.discover(config.paths)
         self._available = Remembered(
@@ -131,6 +139,8 @@ class Agent:
             api=api,
             publisher=self._publisher,
             problems=self._problems,
+            resources=lambda: self._kubelet.latest,
+            pods=lambda: self._cluster.pods().values(),
             agent_version=version("numapin"),
             clock=clock,
         )
@@ -146,7 +156,7 @@ class Agent:
                 writes=api,
                 publisher=self._publisher,
                 recorder=self._meters,
-                on_tick=self._node.refresh,
+                on_tick=self._tick,
                 clock=clock,
                 wall=time.time,
                 uniform=random.uniform,
@@ -186,6 +196,7 @@ class Agent:
         if self._watch is not None:
             self._watch.start(self._loop.appeared, self._loop.vanished)
         self._cluster.start()
+        self._kubelet.start()
         self._publisher.start()
         threading.Thread(target=self._tracing.run, name="counters", daemon=True).start()
         log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
@@ -200,6 +211,7 @@ class Agent:
         self._tracing.stop()
         self._publisher.stop()
         self._cluster.stop()
+        self._kubelet.stop()
         self._loop_thread.join(0.5)
         self._guard.close()
         self._pinner.close()
@@ -229,6 +241,16 @@ class Agent:
 
     def _changed(self, keys: Iterable[Key]) -> None:
         self._loop.dirty(keys)
+
+    def _pods_changed(self) -> None:
+        self._kubelet.changed()
+
+    def _answered(self) -> None:
+        self._node.refresh()
+
+    def _tick(self) -> None:
+        self._kubelet.look()
+        self._node.refresh()
 
     def _moved(self, uid: str) -> None:
         self._loop.moved(uid)
