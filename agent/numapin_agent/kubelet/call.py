@@ -15,7 +15,6 @@ from pathlib import Path
 
 import h2.config
 import h2.connection
-import h2.errors
 import h2.events
 import h2.exceptions
 
@@ -127,15 +126,13 @@ class Connection:
     def _take(self, answer: _Answer, event: h2.events.Event, method: str) -> None:
         match event:
             case h2.events.ResponseReceived() | h2.events.TrailersReceived():
-                answer.status |= {str(k): str(v) for k, v in event.headers or ()}
+                answer.status |= {str(k): str(v) for k, v in event.headers}
             case h2.events.DataReceived():
-                answer.body += event.data or b""
+                answer.body += event.data
                 if len(answer.body) > MAX_BYTES:
                     raise KubeletError(f"{method}: more than {MAX_BYTES >> 20} MiB of answer")
                 # So that the server may send more: the window counts padding, too.
-                self._h2.acknowledge_received_data(
-                    event.flow_controlled_length or 0, event.stream_id or 0
-                )
+                self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
                 answer.ended = True
             case h2.events.StreamReset() | h2.events.ConnectionTerminated():
