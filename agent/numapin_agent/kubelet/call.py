@@ -35,7 +35,20 @@ class _Answer:
     status: dict[str, str] = field(default_factory=dict)
     ended: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes that came or were announced, whichever is more."""
+        announced = 0
+        if len(self.body) >= _PREFIX.size:
+            _, announced = _PREFIX.unpack_from(self.body)
+        return max(int(announced), len(self.body) - _PREFIX.size)
+
     def message(self, method: str) -> bytes:
+        """The one message, once it has ended.
+
+        Raises:
+            KubeletError: the status is not 0, or the message is not whole.
+        """
         code = self.status.get("grpc-status", "")
         if code != "0":
             said = self.status.get("grpc-message") or "no reason given"
@@ -63,7 +76,12 @@ class Connection:
         self._stream = stream
         self._deadline = deadline
         self._h2 = h2.connection.H2Connection(
-            h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+            h2.config.H2Configuration(
+                client_side=True,
+                header_encoding="utf-8",
+                # Some servers end a grpc-message with a blank, which HTTP does not allow.
+                validate_inbound_headers=False,
+            )
         )
         self._h2.initiate_connection()
 
@@ -129,8 +147,10 @@ class Connection:
                 answer.status |= {str(k): str(v) for k, v in event.headers}
             case h2.events.DataReceived():
                 answer.body += event.data
-                if len(answer.body) > MAX_BYTES:
-                    raise KubeletError(f"{method}: more than {MAX_BYTES >> 20} MiB of answer")
+                if answer.size > MAX_BYTES:
+                    raise KubeletError(
+                        f"{method}: an answer of {answer.size} bytes; allowed are {MAX_BYTES}"
+                    )
                 # So that the server may send more: the window counts padding, too.
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
