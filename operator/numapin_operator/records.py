@@ -172,7 +172,9 @@ def read_node(obj: Mapping[str, Any]) -> NodeRecord:
         Node(
             name=name,
             topology=seen.topology,
-            reserved=CpuSet.parse(status.reserved_cpus),
+            reserved=CpuSet(
+                CpuSet.parse(status.reserved_cpus) | CpuSet.parse(status.exclusive_cpus)
+            ),
             available={n.id: n.memory_available_bytes for n in usage},
         ),
         seen,

@@ -151,6 +151,15 @@ def test_each_node_is_written_once_and_again_when_it_changed() -> None:
     assert failures == []
 
 
+def test_cpus_that_single_containers_have_are_nobody_elses() -> None:
+    cluster = Cluster()
+    store, made, _ = advertiser(cluster)
+    report(store, "a", exclusiveCpus="2", reservedCpus="0")
+    asyncio.run(made.once())
+    offered = [z["resources"][0]["allocatable"] for z in cluster.objects["a"]["zones"]]
+    assert offered == ["1", "1", "1", "1"]
+
+
 def test_a_node_without_an_agent_is_not_written() -> None:
     cluster = Cluster()
     store, made, _ = advertiser(cluster)

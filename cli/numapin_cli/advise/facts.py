@@ -95,7 +95,9 @@ def machine(node: NumaNode, pins: Iterable[Pinned] = ()) -> Machine:
         Node(
             name=node.metadata.name,
             topology=status.topology.value(),
-            reserved=CpuSet.parse(status.reserved_cpus),
+            reserved=CpuSet(
+                CpuSet.parse(status.reserved_cpus) | CpuSet.parse(status.exclusive_cpus)
+            ),
             available={n.id: n.memory_available_bytes for n in usage},
         ),
         tuple(pins),
