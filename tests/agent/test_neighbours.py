@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.kubelet_server import short_directory
+from support.sockets import short_directory
 
 from numapin_agent import neighbours
 from numapin_agent.neighbours import HOLD_SECONDS, PodSign, Signs, remember, seen

@@ -1,6 +1,5 @@
 """A kubelet's PodResources API on a Unix socket, by the real gRPC library, with made-up answers."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -119,10 +118,3 @@ def serve(kubelet: Kubelet, path: Path) -> Iterator[None]:
         yield
     finally:
         server.stop(None).wait()
-
-
-@contextmanager
-def short_directory() -> Iterator[Path]:
-    """A directory for sockets: the kernel takes paths of 107 bytes, and pytest's are long."""
-    with tempfile.TemporaryDirectory(prefix="np-") as found:
-        yield Path(found)

@@ -15,8 +15,8 @@ from support.kubelet_server import (
     device,
     pod,
     serve,
-    short_directory,
 )
+from support.sockets import short_directory
 from support.wait import until
 
 from numapin_agent.kubelet import asker as module

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from support.device_plugin import Plugin, register
-from support.kubelet_server import data, number, short_directory
+from support.kubelet_server import data, number
+from support.sockets import short_directory
 
 RESOURCE = "example.org/nic"
 
