@@ -1,5 +1,6 @@
 """CPU use of sockets: right, slow to change, and never out of range."""
 
+import random
 from collections.abc import Mapping
 
 import pytest
@@ -63,6 +64,25 @@ def test_a_change_is_followed_within_minutes_and_not_at_once() -> None:
     assert soon[0] < 200
     assert later[0] > 1900
     assert not moved({0: 0, 1: 0}, soon, TWO)
+
+
+@pytest.mark.parametrize(("cpus", "most"), [(2, 72), (8, 12)])
+def test_noise_is_no_news(cpus: int, most: int) -> None:
+    """CPUs that are idle or busy by chance, 10 s each, for half a day.
+
+    The smallest socket, which nothing averages out, is written each 10 minutes at most.
+    """
+    chance = random.Random(1)
+    topology = sysfs_tree.expected(sysfs_tree.machine(sockets=2, cpus=cpus))
+    load, writes = Load(), 0
+    told: Mapping[int, int] = {}
+    ticks = dict.fromkeys(range(2 * cpus), 0)
+    for n in range(4320):
+        load = load.after(Sample(10.0 * n, dict(ticks)), topology, hertz=100)
+        if load.millicores is not None and moved(told, load.millicores, topology):
+            told, writes = load.millicores, writes + 1
+        ticks = {c: t + chance.choice((0, 1000)) for c, t in ticks.items()}
+    assert writes <= most
 
 
 def test_another_topology_begins_anew() -> None:

@@ -25,6 +25,7 @@ def examine(facts: ClusterFacts) -> list[Finding]:
         *_cpu_manager(facts),
         _tools(facts),
         *_neighbours(facts),
+        *_devices(facts),
     ]
 
 
@@ -207,5 +208,23 @@ def _neighbours(facts: ClusterFacts) -> Iterator[Finding]:
             "or by the other's own"
             if stand_down
             else "",
+            on=some(nodes),
+        )
+
+
+def _devices(facts: ClusterFacts) -> Iterator[Finding]:
+    """Nodes where the kubelet does not say which pods hold devices."""
+    why: dict[str, list[str]] = defaultdict(list)
+    for node in facts.numa_nodes or ():
+        capabilities = node.status.capabilities if node.status else None
+        if capabilities is not None and capabilities.devices_unknown:
+            why[capabilities.devices_unknown].append(node.metadata.name)
+    for reason, nodes in sorted(why.items()):
+        yield found(
+            "devices",
+            "warn",
+            f"which pods hold devices is not known: {reason}",
+            "pins don't go to where devices are; where the kubelet's directory is another, set "
+            "agent.hostPaths.kubelet",
             on=some(nodes),
         )

@@ -209,6 +209,14 @@ def test_neighbours_that_agents_know(good, numa_node):
     assert "pins nothing" in found[0].remedy
 
 
+def test_nodes_where_the_kubelet_can_not_be_asked(good, numa_node):
+    blind = numa_node(status={"capabilities": {"devicesUnknown": "there is no kubelet.sock"}})
+    (finding,) = [f for f in examine(replace(good, numa_nodes=[blind])) if f.check == "devices"]
+    assert (finding.level, finding.subject) == ("warn", "numa-0")
+    assert "there is no kubelet.sock" in finding.message
+    assert "agent.hostPaths.kubelet" in finding.remedy
+
+
 def test_a_node_of_one_socket_that_is_not_ready_is_no_failure(good, numa_node):
     one = {"sockets": [{"id": 0, "cpus": "0-3", "nodes": [0]}], "nodes": [], "distances": []}
     node = numa_node(status={"topology": one, "conditions": not_ready()})
