@@ -125,10 +125,11 @@ def test_change_of_the_default_policy_restarts_the_operator(helm: Helm, objects)
 
 def test_only_an_operator_that_is_asked_to_may_write_topologies_for_schedulers(helm: Helm, objects):
     def told(found: list[Object]) -> tuple[bool, list[str]]:
-        role = one(found, "ClusterRole", "numapin-operator")
+        roles = [o for o in found if o["kind"] == "ClusterRole"]
         (container,) = one(found, "Deployment")["spec"]["template"]["spec"]["containers"]
         verbs = [
             verb
+            for role in roles
             for rule in role["rules"]
             if "noderesourcetopologies" in rule["resources"]
             for verb in rule["verbs"]
