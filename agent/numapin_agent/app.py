@@ -41,6 +41,7 @@ from numapin_agent.guard.kswapd import open_alarm
 from numapin_agent.guard.watch import Guard
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.kubelet.asker import Asker
 from numapin_agent.loop import Loop
 from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
 from numapin_agent.node import NodeReporter
@@ -112,11 +113,18 @@ class Agent:
             kube.pins_of(client, config.node_name),
             kube.pods_of(client, config.node_name),
             changed=self._changed,
+            pods_changed=self._pods_changed,
             failed=self._failed,
         )
         cgroups = replace(
             CgroupHost.discover(config.paths),
             hugetlb=Remembered(lambda: pools(config.paths), seconds=POOLS_SECONDS, clock=clock),
+        )
+        self._kubelet = Asker(
+            config.paths.pod_resources_socket,
+            answered=self._answered,
+            failed=self._failed,
+            clock=clock,
         )
         self._available = Remembered(
             lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock
@@ -146,6 +154,8 @@ class Agent:
             api=api,
             publisher=self._publisher,
             problems=self._problems,
+            resources=lambda: self._kubelet.latest,
+            pods=lambda: self._cluster.pods().values(),
             agent_version=version("numapin"),
             clock=clock,
         )
@@ -162,7 +172,7 @@ class Agent:
                 writes=api,
                 publisher=self._publisher,
                 recorder=self._meters,
-                on_tick=self._node.refresh,
+                on_tick=self._tick,
                 clock=clock,
                 wall=time.time,
                 uniform=random.uniform,
@@ -202,6 +212,7 @@ class Agent:
         if self._watch is not None:
             self._watch.start(self._loop.appeared, self._loop.vanished)
         self._cluster.start()
+        self._kubelet.start()
         self._publisher.start()
         threading.Thread(target=self._tracing.run, name="counters", daemon=True).start()
         log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
@@ -216,6 +227,7 @@ class Agent:
         self._tracing.stop()
         self._publisher.stop()
         self._cluster.stop()
+        self._kubelet.stop()
         self._loop_thread.join(0.5)
         self._guard.close()
         self._pinner.close()
@@ -245,6 +257,16 @@ class Agent:
 
     def _changed(self, keys: Iterable[Key]) -> None:
         self._loop.dirty(keys)
+
+    def _pods_changed(self) -> None:
+        self._kubelet.changed()
+
+    def _answered(self) -> None:
+        self._node.refresh()
+
+    def _tick(self) -> None:
+        self._kubelet.look()
+        self._node.refresh()
 
     def _moved(self, uid: str) -> None:
         self._loop.moved(uid)

@@ -80,8 +80,18 @@ class HostPaths:
 
     @property
     def kubelet_dir(self) -> Path:
-        """The kubelet's own files; optional, since only its reserved CPUs are read there."""
+        """The kubelet's own files; optional: they tell of reserved CPUs, devices, neighbours."""
         return self.root / "var/lib/kubelet"
+
+    @property
+    def pod_resources_socket(self) -> Path:
+        """Where the kubelet says which pods hold devices (KEP-606)."""
+        return self.kubelet_dir / "pod-resources/kubelet.sock"
+
+    @property
+    def plugin_registry(self) -> Path:
+        """Where plugins of the kubelet register, drivers for resource claims among them."""
+        return self.kubelet_dir / "plugins_registry"
 
     @property
     def btf(self) -> Path:

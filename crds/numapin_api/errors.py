@@ -10,6 +10,7 @@ NumapinError
 ├── SystemdError        SystemdRefused      PID 1 refused or could not be reached
 ├── MoveError           PageMoveFailed      move_pages(2) failed for more than single pages
 ├── CounterError        CountersUnavailable BPF can't be compiled, loaded or read
+├── KubeletError        KubeletUnavailable  the kubelet's PodResources API refused or made no sense
 ├── ApiError            ApiUnavailable      the API server refused or could not be reached
 ├── ChartError          ChartUnreadable     the chart's own files contradict each other
 ├── ManifestError       ManifestInvalid     a file of Kubernetes objects can't be understood
@@ -81,6 +82,12 @@ class CounterError(NumapinError):
     """Kernel counters can't be had, or stopped."""
 
     reason: ClassVar[str] = "CountersUnavailable"
+
+
+class KubeletError(NumapinError):
+    """The kubelet's PodResources API is not there, refused, or sent what makes no sense."""
+
+    reason: ClassVar[str] = "KubeletUnavailable"
 
 
 class ApiError(NumapinError):

@@ -20,6 +20,7 @@ from prometheus_client import (
 from numapin_api.errors import NumapinError
 from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator import handlers, logs
+from numapin_operator.advertise.loop import Advertiser, KubeTopologies
 from numapin_operator.config import Between, Config, load_policy
 from numapin_operator.informer import Informer
 from numapin_operator.kube import KubeCluster, Pace, connect
@@ -52,6 +53,11 @@ async def serve(config: Config) -> None:
         clock=time.monotonic,
     )
     informer = Informer(store, cluster, reconciler, metrics=metrics)
+    advertiser = Advertiser(
+        store,
+        KubeTopologies(cluster),
+        failed=metrics.errors.labels(where="topology").inc,
+    )
     try:
         server, thread = start_http_server(config.metrics_port, registry=registry)
     except OSError as error:
@@ -59,7 +65,13 @@ async def serve(config: Config) -> None:
         raise click.ClickException(said) from error
     try:
         await kopf.operator(
-            registry=handlers.build(config, informer, reconciler, clock=time.monotonic),
+            registry=handlers.build(
+                config,
+                informer,
+                reconciler,
+                clock=time.monotonic,
+                beside=(advertiser.run,) if config.publish_topology else (),
+            ),
             settings=handlers.settings(),
             memories=handlers.Forgetful(),
             # Else kopf asks for the user's name, which a container's bare uid has none of.
@@ -124,6 +136,14 @@ async def serve(config: Config) -> None:
     help="Seconds between comparisons of what was watched with what is there.",
 )
 @click.option(
+    "--publish-topology/--no-publish-topology",
+    envvar="NUMAPIN_PUBLISH_TOPOLOGY",
+    show_envvar=True,
+    default=False,
+    show_default=True,
+    help="Write what is left of each socket to NodeResourceTopology objects, for schedulers.",
+)
+@click.option(
     "--log-format",
     envvar="NUMAPIN_LOG_FORMAT",
     show_envvar=True,
@@ -148,6 +168,7 @@ def main(  # noqa: PLR0913 (one per flag)
     metrics_port: float,
     api_rate: float,
     resync: float,
+    publish_topology: bool,
     log_format: Literal["json", "plain"],
     log_level: str,
 ) -> None:
@@ -164,6 +185,7 @@ def main(  # noqa: PLR0913 (one per flag)
         metrics_port=int(metrics_port),
         api_rate=api_rate,
         resync_seconds=resync,
+        publish_topology=publish_topology,
     )
     logs.set_up(log_format, log_level)
     try:

@@ -25,6 +25,7 @@ class Config:
         metrics_port: of /metrics.
         api_rate: most API writes a second.
         resync_seconds: between comparisons with the API server.
+        publish_topology: whether NodeResourceTopology objects are written.
     """
 
     default: NumaPolicySpec
@@ -33,6 +34,7 @@ class Config:
     metrics_port: int = 8081
     api_rate: float = 100.0
     resync_seconds: float = 300.0
+    publish_topology: bool = False
 
 
 class Between(click.ParamType[float]):

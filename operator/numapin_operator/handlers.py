@@ -7,7 +7,7 @@ that can fail, nothing that takes time, and use neither annotations nor finalize
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final, cast
 
 import kopf
@@ -162,7 +162,12 @@ def _watch(registry: kopf.OperatorRegistry, kind: Kind, informer: Informer) -> N
 
 
 def build(
-    config: Config, informer: Informer, reconciler: Reconciler, *, clock: Callable[[], float]
+    config: Config,
+    informer: Informer,
+    reconciler: Reconciler,
+    *,
+    clock: Callable[[], float],
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> kopf.OperatorRegistry:
     """All handlers, in a registry of their own.
 
@@ -171,6 +176,7 @@ def build(
         informer: told of events.
         reconciler: run beside kopf.
         clock: monotonic seconds.
+        beside: what else runs in the background once everything is known.
     """
     registry = kopf.OperatorRegistry()
     background: list[asyncio.Task[None]] = []
@@ -192,6 +198,7 @@ def build(
         background.append(
             asyncio.create_task(informer.run(config.resync_seconds), name="comparisons")
         )
+        background.extend(asyncio.create_task(run(), name=run.__qualname__) for run in beside)
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: object) -> None:

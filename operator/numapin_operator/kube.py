@@ -151,7 +151,7 @@ class KubeCluster:
         path = f"{_OWN}/namespaces/{quote(key.namespace)}/numapins/{quote(key.name)}"
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         try:
-            self._write("DELETE", path, body, "application/json")
+            self.write("DELETE", path, body, "application/json")
         except RefusedError as refused:
             # Conflict: another object has the name by now; that one is not meant.
             if refused.status not in {_GONE, _CONFLICT}:
@@ -160,7 +160,7 @@ class KubeCluster:
     def create_event(self, namespace: str, body: Json) -> None:
         """Create an Event."""
         path = f"/api/v1/namespaces/{quote(namespace)}/events"
-        self._write("POST", path, body, "application/json")
+        self.write("POST", path, body, "application/json")
 
     def pages(self, kind: Kind) -> Iterator[list[Json]]:
         """Everything of a kind, page by page, so that never all of it is in memory."""
@@ -203,9 +203,10 @@ class KubeCluster:
         whoever wrote them last.
         """
         query = urlencode({"fieldManager": OPERATOR_MANAGER, "force": "true"})
-        return self._write("PATCH", f"{path}?{query}", body, "application/apply-patch+yaml")
+        return self.write("PATCH", f"{path}?{query}", body, "application/apply-patch+yaml")
 
-    def _write(self, method: str, path: str, body: Json, content: str) -> Json:
+    def write(self, method: str, path: str, body: Json, content: str) -> Json:
+        """Send one request when its turn has come; see :meth:`call`."""
         self._pace.wait()
         return self.call(method, path, body=body, content=content)
 

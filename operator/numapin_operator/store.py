@@ -270,6 +270,11 @@ class Store:
                 )
         return tuple(found)
 
+    def uid(self, kind: Kind, key: ObjectKey) -> str | None:
+        """The uid of an object; None if it is not known."""
+        seen = self._seen[kind].get(key)
+        return None if seen is None else seen.uid
+
     def everything(self) -> list[Key | PolicyKey]:
         """All that can be reconciled: pods by age, then orphan pins, then policies."""
         pods = sorted(self.pods.values(), key=lambda p: (p.created, p.key))

@@ -123,6 +123,24 @@ def test_change_of_the_default_policy_restarts_the_operator(helm: Helm, objects)
     assert checksum(render(helm, {"defaultPolicy.mode": "Observe"})) != checksum(objects)
 
 
+def test_only_an_operator_that_is_asked_to_may_write_topologies_for_schedulers(helm: Helm, objects):
+    def told(found: list[Object]) -> tuple[bool, list[str]]:
+        roles = [o for o in found if o["kind"] == "ClusterRole"]
+        (container,) = one(found, "Deployment")["spec"]["template"]["spec"]["containers"]
+        verbs = [
+            verb
+            for role in roles
+            for rule in role["rules"]
+            if "noderesourcetopologies" in rule["resources"]
+            for verb in rule["verbs"]
+        ]
+        return "--publish-topology" in container["args"], verbs
+
+    assert told(objects) == (False, [])
+    on = render(helm, {"operator.publishTopology": True})
+    assert told(on) == (True, ["get", "create", "patch"])
+
+
 def flags(pod: Object) -> set[str]:
     return {arg.partition("=")[0] for arg in pod["containers"][0]["args"]}
 

@@ -24,6 +24,8 @@ def examine(facts: ClusterFacts) -> list[Finding]:
         *_machines(facts),
         *_cpu_manager(facts),
         _tools(facts),
+        *_neighbours(facts),
+        *_devices(facts),
     ]
 
 
@@ -195,3 +197,40 @@ def _tools(facts: ClusterFacts) -> Finding:
         f"{said}: may write cpusets of containers",
         "let one tool decide about a pod: numapin stands back with Conflict where they disagree",
     )
+
+
+def _neighbours(facts: ClusterFacts) -> Iterator[Finding]:
+    """What agents know of others on their nodes, which DaemonSets don't tell."""
+    where: dict[tuple[str, bool, str], list[str]] = defaultdict(list)
+    for node in facts.numa_nodes or ():
+        for n in node.status.neighbours if node.status else ():
+            where[n.name, n.stand_down, n.message].append(node.metadata.name)
+    for (name, stand_down, message), nodes in sorted(where.items()):
+        yield found(
+            "neighbours",
+            "warn" if stand_down else "ok",
+            f"{name}: {message}",
+            "numapin pins nothing on these nodes: keep one of both off them, by agent.nodeSelector "
+            "or by the other's own"
+            if stand_down
+            else "",
+            on=some(nodes),
+        )
+
+
+def _devices(facts: ClusterFacts) -> Iterator[Finding]:
+    """Nodes where the kubelet does not say which pods hold devices."""
+    why: dict[str, list[str]] = defaultdict(list)
+    for node in facts.numa_nodes or ():
+        capabilities = node.status.capabilities if node.status else None
+        if capabilities is not None and capabilities.devices_unknown:
+            why[capabilities.devices_unknown].append(node.metadata.name)
+    for reason, nodes in sorted(why.items()):
+        yield found(
+            "devices",
+            "warn",
+            f"which pods hold devices is not known: {reason}",
+            "pins don't go to where devices are; where the kubelet's directory is another, set "
+            "agent.hostPaths.kubelet",
+            on=some(nodes),
+        )
