@@ -45,7 +45,7 @@ class ControlPlane:
         components: which of ALL to run; etcd and kube-apiserver at least.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all by keyword
         self,
         directory: Path,
         *,
@@ -53,6 +53,7 @@ class ControlPlane:
         programs: Path | None = None,
         detached: bool = False,
         apiserver_args: Sequence[str] = (),
+        etcd_args: Sequence[str] = (),
     ) -> None:
         """Describe it; nothing is started or written yet.
 
@@ -63,6 +64,7 @@ class ControlPlane:
                 NUMAPIN_KUBERNETES names.
             detached: outlive this process; otherwise the kernel ends them with it.
             apiserver_args: more arguments of kube-apiserver.
+            etcd_args: more arguments of etcd.
         """
         unknown = set(components) - set(ALL)
         if unknown:
@@ -72,6 +74,7 @@ class ControlPlane:
         self._programs = programs
         self._detached = detached
         self._apiserver_args = tuple(apiserver_args)
+        self._etcd_args = tuple(etcd_args)
 
     # Places
 
@@ -265,6 +268,7 @@ class ControlPlane:
                 # A lab's data may be lost with the machine; its disk may be slow.
                 "--unsafe-no-fsync",
                 "--log-level=warn",
+                *self._etcd_args,
             ]
         if component == "kube-apiserver":
             return [
