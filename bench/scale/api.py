@@ -83,7 +83,9 @@ class Api:
         """Server-side apply as an agent; an object that has gone meanwhile is none to speak of."""
         query = f"fieldManager={AGENT_MANAGER}&force=true"
         try:
-            await self.call("PATCH", f"{path}?{query}", body, content="application/apply-patch+yaml")
+            await self.call(
+                "PATCH", f"{path}?{query}", body, content="application/apply-patch+yaml"
+            )
         except AnswerError as refused:
             if refused.status != NOT_FOUND:
                 raise

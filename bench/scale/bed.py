@@ -67,6 +67,7 @@ class Bed:
             ),
             # Its default, 2 GiB, is too little for 300,000 pods.
             etcd_args=("--quota-backend-bytes=12884901888",),
+            start_seconds=600,  # a later start reads all objects, perhaps beside other work
         )
         self._state_file = directory / "state.json"
         found = json.loads(self._state_file.read_text()) if self._state_file.exists() else {}

@@ -20,12 +20,13 @@ from prometheus_client import (
 from numapin_api.errors import NumapinError
 from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator import handlers, logs
-from numapin_operator.config import Between, Config, load_policy
+from numapin_operator.config import API_RATE, Between, Config, load_policy
 from numapin_operator.informer import Informer
-from numapin_operator.kube import KubeCluster, Pace, connect
+from numapin_operator.kube import KubeCluster, connect
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.reconcile import Reconciler
 from numapin_operator.store import Store
+from numapin_operator.writer import ApiWriter, Pace, through_kopf
 
 
 async def serve(config: Config) -> None:
@@ -35,7 +36,8 @@ async def serve(config: Config) -> None:
         ApiError: there are no usable credentials.
         ClickException: the port of the metrics is taken.
     """
-    cluster = KubeCluster(connect(config.kubeconfig), Pace(config.api_rate))
+    settings = handlers.settings()
+    cluster = KubeCluster(connect(config.kubeconfig))
     store = Store()
     registry = CollectorRegistry()
     registry.register(StoreCollector(store))
@@ -45,7 +47,7 @@ async def serve(config: Config) -> None:
     metrics = Metrics(registry)
     reconciler = Reconciler(
         store,
-        cluster,
+        ApiWriter(through_kopf(settings), Pace(config.api_rate)),
         default=config.default,
         metrics=metrics,
         now=lambda: datetime.now(UTC),
@@ -59,8 +61,10 @@ async def serve(config: Config) -> None:
         raise click.ClickException(said) from error
     try:
         await kopf.operator(
-            registry=handlers.build(config, informer, reconciler, clock=time.monotonic),
-            settings=handlers.settings(),
+            registry=handlers.build(
+                config, informer, reconciler, kopfs=settings, clock=time.monotonic
+            ),
+            settings=settings,
             memories=handlers.Forgetful(),
             # Else kopf asks for the user's name, which a container's bare uid has none of.
             identity=Identity(OPERATOR_MANAGER),
@@ -110,7 +114,7 @@ async def serve(config: Config) -> None:
     envvar="NUMAPIN_API_RATE",
     show_envvar=True,
     type=Between(1, 10000, "number"),
-    default=100.0,
+    default=API_RATE,
     show_default=True,
     help="Most API writes a second.",
 )
