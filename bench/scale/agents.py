@@ -33,6 +33,14 @@ def wanted(pin: Json) -> bool | None:
     return True if pinned else None
 
 
+def _slim(pin: Json) -> Json:
+    """What an answer needs of a pin: at the start, 100,000 of them may wait for theirs."""
+    return {
+        "metadata": {k: pin["metadata"][k] for k in ("name", "namespace", "generation")},
+        "spec": {k: pin["spec"][k] for k in ("cpus", "mems")},
+    }
+
+
 class Agents:
     """A watch of all pins and the answers to them; to be used as a context.
 
@@ -114,7 +122,7 @@ class Agents:
             if not self._left:
                 self._reached.set()
         if self._answer and (window := wanted(pin)) is not None:
-            self._queue.put_nowait((pin, window))
+            self._queue.put_nowait((_slim(pin), window))
 
     async def _work(self) -> None:
         while True:

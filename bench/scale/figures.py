@@ -28,24 +28,22 @@ class Panel:
         stage: in the results.
         figure: name in the stage's results.
         title: for people, with the unit.
-        scale: multiplies the figure.
         goal: what it must not exceed at the goal's size; None where nothing is promised.
     """
 
     stage: str
     figure: str
     title: str
-    scale: float = 1.0
     goal: float | None = None
 
 
 PANELS: Final = (
     Panel("plan", "plannedSeconds", "first full plan, s", goal=300),
-    Panel("plan", "peakMegabytes", "peak resident memory, MB", goal=600),
-    Panel("answer", "megabytes", "resident memory, all Verified, MB", goal=600),
+    Panel("plan", "plannedCpuSeconds", "operator's CPU until then, s"),
+    Panel("answer", "peakMegabytes", "peak resident memory until all Verified, MB", goal=600),
     Panel("rate", "p50Milliseconds", "pod to pin at 50/s, p50, ms", goal=100),
     Panel("rate", "p99Milliseconds", "pod to pin at 50/s, p99, ms", goal=500),
-    Panel("restart", "quietSeconds", "restart until quiet, s"),
+    Panel("restart", "cpuSeconds", "operator's CPU of a restart, s"),
 )
 CURVES: Final[Mapping[str, tuple[str, int]]] = {
     "nodes": ("nodes", 5000),
@@ -117,7 +115,7 @@ def _picture(row: list[Json], grows: str, far: int) -> bytes:
 
 def _panel(axis: Axes, panel: Panel, row: list[Json], grows: str, far: int) -> None:
     points = [
-        (float(p[grows]), float(p[panel.stage][panel.figure]) * panel.scale)
+        (float(p[grows]), float(p[panel.stage][panel.figure]))
         for p in row
         if panel.stage in p
     ]

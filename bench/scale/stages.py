@@ -23,7 +23,7 @@ EVENTS_PER_SECOND: Final = 50
 QUIET_SHARE: Final = 3.0
 """Per cent of a core below which the operator is at rest."""
 QUIET_SECONDS: Final = 5.0
-LONGEST_SECONDS: Final = 3600.0
+LONGEST_SECONDS: Final = 4 * 3600.0
 SAVED_EVERY: Final = 1000
 
 
