@@ -1,4 +1,4 @@
-"""``python -m bench.scale run`` measures one size of cluster, ``draw`` makes the pictures.
+"""``python -m bench.scale run`` measures one size of cluster, ``series`` all, ``draw`` draws.
 
 Run from the checkout with ``PYTHONPATH=lab``. A run that was broken off and is given the same
 directory goes on where it stopped; figures are added to docs/scale.json.
@@ -6,8 +6,11 @@ directory goes on where it stopped; figures are added to docs/scale.json.
 
 import asyncio
 import json
+import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final
 
 import click
 from bench.scale import figures
@@ -19,7 +22,13 @@ from bench.scale.stages import Run
 from numapin_api import crd
 from numapin_lab.paths import checkout
 
-RESULTS = checkout() / "docs" / "scale.json"
+RESULTS: Final = checkout() / "docs" / "scale.json"
+SERIES: Final = (
+    *(Shape(5000, pods, 2 * pods, 10) for pods in (10_000, 30_000, 100_000)),
+    *(Shape(nodes, 20_000, 0, 10) for nodes in (500, 2000, 5000)),
+    *(Shape(2000, 20_000, 0, policies) for policies in (50, 100)),
+)
+"""The points of the curves: pods, nodes, policies."""
 
 
 @click.group()
@@ -52,6 +61,32 @@ def run(  # noqa: PLR0913 -- one per flag
     if not 0 < wanted <= pods:
         raise click.BadParameter(f"{wanted} is not within 1 and {pods}", param_hint="--labelled")
     size = Shape(nodes, wanted, pods - wanted, policies)
+    _measure(size, directory, results, seconds=seconds, flags=operator_flag)
+
+
+@main.command()
+@click.option("--directory", type=click.Path(path_type=Path), required=True, help="For the time.")
+@click.option("--most", default=100_000, show_default=True, help="Labelled pods of one point.")
+@click.option("--seconds", default=60.0, show_default=True, help="How long rates are kept up.")
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+def series(*, directory: Path, most: int, seconds: float, results: Path) -> None:
+    """Measure all points of the curves that have no figures yet, smallest first."""
+    for size in sorted(SERIES, key=lambda s: (s.labelled, s.nodes, s.policies)):
+        if size.labelled > most or size.label in _found(results):
+            continue
+        place = directory / size.label
+        _measure(size, place, results, seconds=seconds, flags=())
+        shutil.rmtree(place)
+
+
+def _found(results: Path) -> dict[str, Any]:
+    return dict(json.loads(results.read_text())) if results.exists() else {}
+
+
+def _measure(
+    size: Shape, directory: Path, results: Path, *, seconds: float, flags: tuple[str, ...]
+) -> None:
+    """Measure one size and add its figures to the results."""
     bed = Bed(directory)
     begun = time.monotonic()
 
@@ -64,19 +99,12 @@ def run(  # noqa: PLR0913 -- one per flag
                 await api.make(
                     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd.crd(kind)
                 )
-            await Run(
-                bed=bed, api=api, size=size, seconds=seconds, flags=operator_flag, say=say
-            ).all()
+            await Run(bed=bed, api=api, size=size, seconds=seconds, flags=flags, say=say).all()
 
+    say(size.label)
     with bed.plane:
         asyncio.run(measure())
-    found = json.loads(results.read_text()) if results.exists() else {}
-    found[size.label] = {
-        "nodes": nodes,
-        "labelled": wanted,
-        "unlabelled": pods - wanted,
-        "policies": policies,
-    } | bed.results
+    found = _found(results) | {size.label: asdict(size) | bed.results}
     results.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 

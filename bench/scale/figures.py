@@ -115,9 +115,7 @@ def _picture(row: list[Json], grows: str, far: int) -> bytes:
 
 def _panel(axis: Axes, panel: Panel, row: list[Json], grows: str, far: int) -> None:
     points = [
-        (float(p[grows]), float(p[panel.stage][panel.figure]))
-        for p in row
-        if panel.stage in p
+        (float(p[grows]), float(p[panel.stage][panel.figure])) for p in row if panel.stage in p
     ]
     x, y = zip(*points, strict=True)
     axis.plot(x, y, color=MEASURED, marker="o", markersize=4, label="measured")
