@@ -21,12 +21,13 @@ from numapin_api.errors import NumapinError
 from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator import handlers, logs
 from numapin_operator.advertise.loop import Advertiser, KubeTopologies
-from numapin_operator.config import Between, Config, load_policy
+from numapin_operator.config import API_RATE, Between, Config, load_policy
 from numapin_operator.informer import Informer
-from numapin_operator.kube import KubeCluster, Pace, connect
+from numapin_operator.kube import KubeCluster, connect
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.reconcile import Reconciler
 from numapin_operator.store import Store
+from numapin_operator.writer import ApiWriter, Pace, through_kopf
 
 
 async def serve(config: Config) -> None:
@@ -36,7 +37,8 @@ async def serve(config: Config) -> None:
         ApiError: there are no usable credentials.
         ClickException: the port of the metrics is taken.
     """
-    cluster = KubeCluster(connect(config.kubeconfig), Pace(config.api_rate))
+    settings = handlers.settings()
+    cluster = KubeCluster(connect(config.kubeconfig))
     store = Store()
     registry = CollectorRegistry()
     registry.register(StoreCollector(store))
@@ -44,9 +46,10 @@ async def serve(config: Config) -> None:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     metrics = Metrics(registry)
+    writer = ApiWriter(through_kopf(settings), Pace(config.api_rate))
     reconciler = Reconciler(
         store,
-        cluster,
+        writer,
         default=config.default,
         metrics=metrics,
         now=lambda: datetime.now(UTC),
@@ -55,7 +58,7 @@ async def serve(config: Config) -> None:
     informer = Informer(store, cluster, reconciler, metrics=metrics)
     advertiser = Advertiser(
         store,
-        KubeTopologies(cluster),
+        KubeTopologies(cluster, writer),
         failed=metrics.errors.labels(where="topology").inc,
     )
     try:
@@ -69,10 +72,11 @@ async def serve(config: Config) -> None:
                 config,
                 informer,
                 reconciler,
+                kopfs=settings,
                 clock=time.monotonic,
                 beside=(advertiser.run,) if config.publish_topology else (),
             ),
-            settings=handlers.settings(),
+            settings=settings,
             memories=handlers.Forgetful(),
             # Else kopf asks for the user's name, which a container's bare uid has none of.
             identity=Identity(OPERATOR_MANAGER),
@@ -122,7 +126,7 @@ async def serve(config: Config) -> None:
     envvar="NUMAPIN_API_RATE",
     show_envvar=True,
     type=Between(1, 10000, "number"),
-    default=100.0,
+    default=API_RATE,
     show_default=True,
     help="Most API writes a second.",
 )

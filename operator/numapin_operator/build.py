@@ -4,9 +4,9 @@ Exactly the fields that numapin-operator owns; what the agent owns (status.obser
 appears here, so a server-side apply can't take it away.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from numapin_api.base import Condition
 from numapin_api.names import API_VERSION, GROUP
@@ -118,35 +118,28 @@ def policy_status(name: str, status: NumaPolicyStatus) -> dict[str, Any]:
     }
 
 
-class Counted(Protocol):
-    """What is counted of a pin."""
+class Counts(NamedTuple):
+    """Pins of one policy.
 
-    @property
-    def policy(self) -> str:
-        """spec.policy."""
+    Attributes:
+        matched: all of them.
+        pinned: those whose condition Pinned is True.
+        verified: those whose verdict is Verified.
+    """
 
-    @property
-    def pinned(self) -> bool:
-        """Condition Pinned is True."""
-
-    @property
-    def verdict(self) -> str:
-        """status.verdict."""
+    matched: int = 0
+    pinned: int = 0
+    verified: int = 0
 
 
 def counts(
-    name: str,
-    pins: Iterable[Counted],
-    *,
-    generation: int | None,
-    conditions: Sequence[Condition],
+    found: Counts, *, generation: int | None, conditions: Sequence[Condition]
 ) -> NumaPolicyStatus:
     """How many pods a policy applies to, and how many of them are pinned and verified."""
-    mine = [pin for pin in pins if pin.policy == name]
     return NumaPolicyStatus(
         observed_generation=generation,
-        matched=len(mine),
-        pinned=sum(pin.pinned for pin in mine),
-        verified=sum(pin.verdict == "Verified" for pin in mine),
+        matched=found.matched,
+        pinned=found.pinned,
+        verified=found.verified,
         conditions=list(conditions),
     )

@@ -7,6 +7,8 @@ when the pod is read.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
+from sys import intern
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from numapin_api.names import ANNOTATIONS, GROUP, PIN_LABEL, PIN_LABEL_VALUE
@@ -117,11 +119,22 @@ def _scheduled(obj: Mapping[str, Any]) -> str:
     return ""
 
 
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def _labels(found: Mapping[str, str]) -> Mapping[str, str]:
+    """What is remembered of a pod's labels; the words of a workload's pods are the same ones."""
+    kept = nsmallest(MOST_LABELS + 1, found.items()) if len(found) > MOST_LABELS else found.items()
+    return {intern(name): intern(value) for name, value in kept}
+
+
 def _annotations(found: Mapping[str, str]) -> Mapping[str, str]:
     """What is remembered of a pod's annotations."""
     ours = [name for name in found if name.startswith(OWN_ANNOTATIONS)]
     strange = nsmallest(MOST_STRANGE_ANNOTATIONS, (n for n in ours if n not in ANNOTATIONS))
     # One character more than the longest that can mean something, so that none comes to.
+    if not ours:
+        return _NONE
     known = {n: found[n][: LONGEST_VALUE + 1] for n in ours if n in ANNOTATIONS}
     return known | dict.fromkeys(strange, "")
 
@@ -137,16 +150,16 @@ def read_pod(obj: Mapping[str, Any]) -> Pod:
     labels = meta.get("labels") or {}
     phase = (obj.get("status") or {}).get("phase")
     return Pod(
-        key=Key(meta["namespace"], meta["name"]),
+        key=Key(intern(meta["namespace"]), meta["name"]),
         uid=meta["uid"],
         created=meta.get("creationTimestamp") or "",
         version=meta.get("resourceVersion") or "",
-        node=(obj.get("spec") or {}).get("nodeName") or None,
+        node=intern((obj.get("spec") or {}).get("nodeName") or "") or None,
         opted_in=labels.get(PIN_LABEL) == PIN_LABEL_VALUE,
         finished=phase in {"Succeeded", "Failed"},
         running=phase == "Running",
         terminating=bool(meta.get("deletionTimestamp")),
-        labels=dict(nsmallest(MOST_LABELS + 1, labels.items())),
+        labels=_labels(labels),
         annotations=_annotations(meta.get("annotations") or {}),
         requests=effective(obj),
         cpu_limit_millis=cpu_limit(obj),

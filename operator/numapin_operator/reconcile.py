@@ -1,14 +1,14 @@
 """The loop: takes dirty keys, compares what should be with what is, writes the difference.
 
 Level-triggered and idempotent: a key is only a name to look at again, so a lost, doubled or
-late event changes nothing but the time. API calls block and run in threads; everything else
-runs in the event loop, where deciding and taking room are one step without an await, so two
-pods can't be promised the same room. Deciding itself is in ``step``.
+late event changes nothing but the time. All of it runs in the event loop, where deciding and
+taking room are one step without an await, so two pods can't be promised the same room.
+Deciding itself is in ``step``.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,15 +21,25 @@ from numapin_operator.allowance import Allowance
 from numapin_operator.checks import Eyes
 from numapin_operator.dirty import DirtyKeys
 from numapin_operator.events import Restraint, event
-from numapin_operator.kube import Cluster, Json
+from numapin_operator.kube import Json
 from numapin_operator.metrics import Metrics
 from numapin_operator.pods import Key, Pod
 from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer
 from numapin_operator.records import NodeKey, PinRecord, PolicyKey
 from numapin_operator.store import Dirt, Store
 from numapin_operator.verdict import SILENT_AFTER, Judgement
+from numapin_operator.writer import Writer
 
-WORKERS: Final = 8
+WORKERS: Final = 16
+"""Requests under way at a time."""
+AHEAD_SECONDS: Final = 3600.0
+"""A new pod waits for no other work: a policy's change may have made 100,000 keys due."""
+FIRST_STATUS_SECONDS: Final = 5.0
+"""So long a new pin may have no status: within that, agents mostly have pinned, and one write
+tells of both."""
+COLLECTOR_SECONDS: Final = 5.0
+"""So long the garbage collector has for pins of pods that have ended; it needs no request of
+ours. Their room is free from the pod's end on."""
 POLICY_DELAY_SECONDS: Final = 1.0
 """Counts of a policy are written together, not once per pod."""
 WAITING_DELAY_SECONDS: Final = 0.5
@@ -51,11 +61,9 @@ def _observed(pin: PinRecord | None) -> Observed | None:
 def _same(one: NumaPinStatus | None, other: NumaPinStatus) -> bool:
     """Whether the operator's parts of two statuses are equal."""
 
-    def own(status: NumaPinStatus) -> Json:
-        wire = status.wire()
-        wire.pop("observed", None)
-        wire["conditions"] = sorted(wire.get("conditions", ()), key=lambda c: str(c["type"]))
-        return wire
+    def own(status: NumaPinStatus) -> NumaPinStatus:
+        ordered = sorted(status.conditions, key=lambda c: c.type)
+        return status.model_copy(update={"observed": None, "conditions": ordered})
 
     return one is not None and own(one) == own(other)
 
@@ -65,7 +73,7 @@ class Reconciler:
 
     Args:
         store: what is known; changed only from the event loop.
-        cluster: the API server.
+        writer: the API server.
         default: the policy of pods that match none.
         metrics: where to count.
         now: wall clock, with time zone.
@@ -75,18 +83,20 @@ class Reconciler:
     def __init__(  # noqa: PLR0913 (each is a dependency to inject)
         self,
         store: Store,
-        cluster: Cluster,
+        writer: Writer,
         *,
         default: NumaPolicySpec,
         metrics: Metrics,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
-        self._store, self._cluster, self._default = store, cluster, default
+        self._store, self._writer, self._default = store, writer, default
         self._metrics, self._now, self._clock = metrics, now, clock
         self._dirty: DirtyKeys[Key | PolicyKey | NodeKey] = DirtyKeys()
         self._wake = asyncio.Event()
         self._heard: dict[Key, float] = {}
+        self._fresh: dict[Key, float] = {}
+        self._collected: dict[Key, float] = {}
         self._restraint = Restraint()
         self._allowance: Allowance[Key] = Allowance()
         self._rebalancer = Rebalancer(store, default)
@@ -105,26 +115,36 @@ class Reconciler:
         self._wake.set()
 
     def heard_of_pod(self, key: Key) -> None:
-        """Note when a pod event came in, for the latency that users feel."""
-        self._heard.setdefault(key, self._clock())
+        """A pod without a pin: look at it first, and note when, for the latency that users feel."""
+        now = self._clock()
+        if key not in self._heard:
+            self._heard[key] = now
+            self._dirty.mark([key], now=now, after=-AHEAD_SECONDS)
+
+    def heard_of_end(self, key: Key) -> None:
+        """A pod has ended, and not only lost its label: its pin is the garbage collector's."""
+        self._collected[key] = self._clock() + COLLECTOR_SECONDS
 
     # -- the loop ---------------------------------------------------------------------
 
     async def run(self, workers: int = WORKERS) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, on so many keys at a time."""
+        free = asyncio.Semaphore(workers)
         async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(self._work())
+            while True:
+                await free.acquire()
+                while (key := self._take()) is None:
+                    await self._pause()
+                task = group.create_task(self._once(key))
+                task.add_done_callback(lambda _: free.release())
 
-    async def _work(self) -> None:
-        while True:
-            if not await self.work_once():
-                await self._pause()
+    def _take(self) -> Key | PolicyKey | NodeKey | None:
+        self.last_tick = self._clock()
+        return self._dirty.take(self.last_tick)
 
     async def work_once(self) -> bool:
         """Reconcile the key that has been due longest; False if none is due."""
-        self.last_tick = self._clock()
-        key = self._dirty.take(self.last_tick)
+        key = self._take()
         if key is None:
             return False
         await self._once(key)
@@ -172,12 +192,17 @@ class Reconciler:
         self._wake.set()
 
     async def _call(
-        self, what: str, function: Callable[[Json], Json], body: Json, *, of: Key | None = None
+        self,
+        what: str,
+        function: Callable[[Json], Awaitable[Json]],
+        body: Json,
+        *,
+        of: Key | None = None,
     ) -> Json:
         if of is not None:
             # Before the call: one that is refused costs the API server as much.
             self._allowance.spend(of, now=self._clock())
-        answer = await asyncio.to_thread(function, body)
+        answer = await function(body)
         self._metrics.writes.labels(what=what).inc()
         return answer
 
@@ -189,11 +214,17 @@ class Reconciler:
             self._moves.pop(key, None)
         if pod is None or pod.finished:
             self._heard.pop(key, None)
+            self._fresh.pop(key, None)
+            wait = self._collected.get(key, 0.0) - self._clock()
+            if pod is None and pin is not None and wait > 0:
+                self.mark([key], after=wait)
+                return
+            self._collected.pop(key, None)
             if pin is not None:
                 self._restraint.forget(pin.pod_uid)
-            if pin is not None:
                 await self._delete(pin)
             return
+        self._collected.pop(key, None)
         if pin is not None and pin.pod_uid != pod.uid:
             # The name is in use again: spec.podUID can't change, a new pin is made.
             await self._delete(pin)
@@ -242,7 +273,7 @@ class Reconciler:
 
     async def _delete(self, pin: PinRecord) -> None:
         self._allowance.spend(pin.key, now=self._clock())
-        await asyncio.to_thread(self._cluster.delete_pin, pin.key, pin.uid)
+        await self._writer.delete_pin(pin.key, pin.uid)
         self._metrics.writes.labels(what="delete").inc()
         log.info("pin deleted", extra={"pin": str(pin.key), "socket": pin.socket})
         # Later, so that of many pods that go at once the others are looked at once.
@@ -262,11 +293,13 @@ class Reconciler:
             ):
                 return pin
             body = build.pin(pod, decision.spec, decision.released)
-            answer = await self._call("pin", self._cluster.apply_pin, body, of=pod.key)
+            answer = await self._call("pin", self._writer.apply_pin, body, of=pod.key)
             self._take_answer(answer, pod.key, pin)
         finally:
             self._store.fulfil(pod.key)
             heard = self._heard.pop(pod.key, None)
+        if pin is None:
+            self._fresh[pod.key] = self._clock() + FIRST_STATUS_SECONDS
         if heard is not None and pin is None:
             self._metrics.pod_to_pin_seconds.observe(self._clock() - heard)
         log.info(
@@ -299,10 +332,10 @@ class Reconciler:
         old = pin.status()
         moved = self._moved(pin, old, judgement)
         new = step.status(decision, pin, judgement, moved=moved, now=self._now())
-        if _same(old, new):
+        if _same(old, new) or self._withheld(pod.key, old, new):
             return
         body = build.pin_status(pod.key.namespace, pod.key.name, new)
-        answer = await self._call("status", self._cluster.apply_pin_status, body, of=pod.key)
+        answer = await self._call("status", self._writer.apply_pin_status, body, of=pod.key)
         self._take_answer(answer, pod.key, pin)
         if old is None or old.verdict != new.verdict:
             log.info(
@@ -319,6 +352,7 @@ class Reconciler:
             conditions.notes(old, new),
             standing=conditions.standing(new),
             now=self._clock(),
+            first=old is None or old.verdict in {None, "Pending"},
         )
 
     def _moved(
@@ -333,6 +367,23 @@ class Reconciler:
             load = self._rebalancer.load(pin.node, pin.move.from_socket, now=self._now())
         return moves.outcome(pin.move, known, judgement.verdict, load=load, now=self._now())
 
+    def _withheld(self, key: Key, old: NumaPinStatus | None, new: NumaPinStatus) -> bool:
+        """Whether a first status that says no more than "wait" can wait for the agent's word."""
+        left = self._fresh.get(key, 0.0) - self._clock()
+        waits = (old is None or old.verdict is None) and new.verdict == "Pending"
+        if (
+            left > 0
+            and waits
+            and not any(
+                c.type == conditions.PINNED and (c.status == "True" or c.reason == "NoAgent")
+                for c in new.conditions
+            )
+        ):
+            self.mark([key], after=left)
+            return True
+        self._fresh.pop(key, None)
+        return False
+
     async def _tell(self, pod: Pod) -> None:
         """Make the Event that is due; one that can't be made is not worth doing anything again."""
         note = self._restraint.due(pod.uid, now=self._clock())
@@ -343,7 +394,7 @@ class Reconciler:
             return
         body = event(pod, note, now=self._now())
         try:
-            await asyncio.to_thread(self._cluster.create_event, pod.key.namespace, body)
+            await self._writer.create_event(pod.key.namespace, body)
             self._metrics.writes.labels(what="event").inc()
         except NumapinError as error:
             self._metrics.errors.labels(where="event").inc()
@@ -413,8 +464,7 @@ class Reconciler:
             f"applies to pods with label numapin.io/pin=true, mode {record.spec.mode}",
         )
         status = build.counts(
-            key.policy,
-            self._store.pins.values(),
+            self._store.counts(key.policy),
             generation=record.generation,
             conditions=conditions.settle(
                 [ready], old, now=self._now(), generation=record.generation
@@ -423,5 +473,5 @@ class Reconciler:
         if record.status == status:
             return
         body = build.policy_status(key.policy, status)
-        answer = await self._call("policy", self._cluster.apply_policy_status, body)
+        answer = await self._call("policy", self._writer.apply_policy_status, body)
         self.mark(self._store.put("numapolicies", answer) - {key})

@@ -1,13 +1,14 @@
 """What the operator keeps of each object: small frozen values, read once.
 
-Pins are kept as compact JSON beside the few fields that planning needs, because 100,000
-validated models would take most of a gigabyte.
+Pins are kept as packed JSON beside the few fields that planning needs, because 100,000
+validated models would take most of a gigabyte. Words that many objects share are interned.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import lru_cache
+from sys import intern
+from typing import Any, Final, NamedTuple
 
 from numapin_api.cpulist import CpuSet
 from numapin_api.node import NumaNode
@@ -16,10 +17,24 @@ from numapin_api.policy import NumaPolicy, NumaPolicySpec, NumaPolicyStatus
 from numapin_api.topology import Topology
 from numapin_operator.build import RELEASED_ANNOTATION
 from numapin_operator.checks import Eyes, eyes
+from numapin_operator.packed import pack, unpack
 from numapin_operator.placement.read import read_machine
 from numapin_operator.placement.values import Node, Spot
 from numapin_operator.pods import Key
 from numapin_operator.select import INVALID_POLICY
+
+_RECENT: Final = 64
+"""One look at a pin reads its spec and status several times."""
+
+
+@lru_cache(_RECENT)
+def _spec(packed: bytes) -> NumaPinSpec:
+    return NumaPinSpec.model_validate_json(unpack(packed))
+
+
+@lru_cache(_RECENT)
+def _status(packed: bytes) -> NumaPinStatus:
+    return NumaPinStatus.model_validate_json(unpack(packed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +75,8 @@ class PinRecord:
         verdict: status.verdict, empty when absent.
         released: value of the release annotation.
         move: its last move.
-        body: spec and status as JSON.
+        packed_spec: the spec.
+        packed_status: the status; None before anybody wrote one.
     """
 
     key: Key
@@ -83,16 +99,16 @@ class PinRecord:
     verdict: str
     released: str | None
     move: Move | None
-    body: bytes
+    packed_spec: bytes
+    packed_status: bytes | None
 
     def spec(self) -> NumaPinSpec:
         """The spec as a model."""
-        return NumaPinSpec.model_validate(json.loads(self.body)["spec"])
+        return _spec(self.packed_spec)
 
     def status(self) -> NumaPinStatus | None:
         """The status as a model; None before anybody wrote one."""
-        found = json.loads(self.body).get("status")
-        return None if found is None else NumaPinStatus.model_validate(found)
+        return None if self.packed_status is None else _status(self.packed_status)
 
     def spot(self, topology: Topology | None) -> Spot | None:
         """Where it is, whether or not it is enforced; None without a socket."""
@@ -125,19 +141,20 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         and observed.problem is not None
         and observed.problem.reason == "NoRoom"
     )
-    body = {"spec": spec.wire()} | ({} if status is None else {"status": status.wire()})
     return PinRecord(
-        key=Key(meta.namespace or "", meta.name),
+        key=Key(intern(meta.namespace or ""), meta.name),
         uid=meta.uid or "",
         version=meta.resource_version or "",
         generation=meta.generation or 0,
         pod_uid=spec.pod_uid,
-        owners=tuple(o.uid for o in meta.owner_references or ()),
-        node=spec.node_name,
-        policy=spec.policy,
+        owners=tuple(
+            spec.pod_uid if o.uid == spec.pod_uid else o.uid for o in meta.owner_references or ()
+        ),
+        node=intern(spec.node_name),
+        policy=intern(spec.policy),
         socket=spec.socket,
         also=tuple(s for s in spec.sockets or () if s != spec.socket),
-        cpus=spec.cpus or "",
+        cpus=intern(spec.cpus or ""),
         binds_memory=spec.mems is not None,
         numa_node_only=spec.granularity == "NumaNode",
         enforced=spec.mode == "Enforce",
@@ -151,7 +168,10 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         verdict=(status.verdict if status is not None else None) or "",
         move=spec.move,
         released=(meta.annotations or {}).get(RELEASED_ANNOTATION),
-        body=json.dumps(body, separators=(",", ":")).encode(),
+        packed_spec=pack(spec.model_dump_json(by_alias=True, exclude_none=True)),
+        packed_status=None
+        if status is None
+        else pack(status.model_dump_json(by_alias=True, exclude_none=True)),
     )
 
 

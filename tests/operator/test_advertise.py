@@ -113,10 +113,10 @@ class Cluster:
         self.writes: list[str] = []
         self.fails: ApiError | None = None
 
-    def topology(self, name: str) -> Json | None:
+    async def topology(self, name: str) -> Json | None:
         return self.objects.get(name)
 
-    def apply_topology(self, made: Json) -> Json:
+    async def apply_topology(self, made: Json) -> Json:
         self.writes.append(made["metadata"]["name"])
         if self.fails is not None:
             raise self.fails

@@ -17,6 +17,7 @@ from numapin_operator.advertise.zones import API_VERSION, Json, body, foreign, z
 from numapin_operator.kube import KubeCluster, RefusedError
 from numapin_operator.pods import Key
 from numapin_operator.store import Store
+from numapin_operator.writer import APPLY, ApiWriter
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,10 @@ _NOT_FOUND, _CONFLICT = 404, 409
 class Advertising(Protocol):
     """What this needs of the API server. Every call may raise ApiError."""
 
-    def topology(self, name: str) -> Json | None:
+    async def topology(self, name: str) -> Json | None:
         """The NodeResourceTopology of a node; None if there is none."""
 
-    def apply_topology(self, made: Json) -> Json:
+    async def apply_topology(self, made: Json) -> Json:
         """Create or change one; refused (409) if somebody else wrote the same fields."""
 
 
@@ -84,12 +85,12 @@ class Advertiser:
 
     async def _write(self, name: str, wanted: Json) -> None:
         if name not in self._written:
-            found = await asyncio.to_thread(self._cluster.topology, name)
+            found = await self._cluster.topology(name)
             if found is not None and foreign(found):
                 self._leave(name)
                 return
         try:
-            await asyncio.to_thread(self._cluster.apply_topology, wanted)
+            await self._cluster.apply_topology(wanted)
         except RefusedError as refused:
             if refused.status != _CONFLICT:
                 raise
@@ -110,25 +111,26 @@ class KubeTopologies:
     """The real API server.
 
     Args:
-        cluster: sends requests, and paces writes.
+        cluster: reads.
+        writer: writes, at its pace.
     """
 
-    def __init__(self, cluster: KubeCluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: KubeCluster, writer: ApiWriter) -> None:
+        self._cluster, self._writer = cluster, writer
 
-    def topology(self, name: str) -> Json | None:
+    async def topology(self, name: str) -> Json | None:
         """The NodeResourceTopology of a node; None if there is none."""
         try:
-            return self._cluster.call("GET", _path(name))
+            return await asyncio.to_thread(self._cluster.call, "GET", _path(name))
         except RefusedError as refused:
             if refused.status == _NOT_FOUND:
                 return None
             raise
 
-    def apply_topology(self, made: Json) -> Json:
+    async def apply_topology(self, made: Json) -> Json:
         """Create or change one, without force: a conflict means another producer."""
         path = f"{_path(made['metadata']['name'])}?fieldManager={OPERATOR_MANAGER}"
-        return self._cluster.write("PATCH", path, made, "application/apply-patch+yaml")
+        return await self._writer.write("PATCH", path, made, APPLY)
 
 
 def _path(name: str) -> str:
