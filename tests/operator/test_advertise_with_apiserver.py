@@ -13,8 +13,9 @@ from support.wait import until
 from numapin_lab.controlplane import ControlPlane
 from numapin_operator.advertise.loop import Advertiser, KubeTopologies
 from numapin_operator.advertise.zones import API_VERSION, KIND, foreign
-from numapin_operator.kube import KubeCluster, Pace, connect
+from numapin_operator.kube import KubeCluster, connect
 from numapin_operator.store import Store
+from numapin_operator.writer import ApiWriter, Pace
 
 pytestmark = pytest.mark.integration
 
@@ -103,8 +104,13 @@ def test_ours_is_kept_up_to_date_and_others_are_left_alone(
     apiserver: ControlPlane, topologies: Resources
 ) -> None:
     store, failures = Store(), []
-    cluster = KubeTopologies(KubeCluster(connect(str(apiserver.kubeconfig)), Pace(1000)))
-    made = Advertiser(store, cluster, failed=lambda: failures.append(1))
+    cluster = KubeCluster(connect(str(apiserver.kubeconfig)))
+
+    async def send(method: str, path: str, body: dict[str, Any], content: str) -> dict[str, Any]:
+        return cluster.call(method, path, body=body, content=content)
+
+    topology_of = KubeTopologies(cluster, ApiWriter(send, Pace(1000)))
+    made = Advertiser(store, topology_of, failed=lambda: failures.append(1))
     theirs = {
         "apiVersion": API_VERSION,
         "kind": KIND,

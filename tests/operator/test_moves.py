@@ -278,7 +278,7 @@ def test_devices_are_waited_for_but_not_for_ever():
         made["spec"]["containers"][0]["resources"]["limits"] = gpu
         made["metadata"]["creationTimestamp"] = parts.time()
         parts.tell("pods", made)
-    parts.settle(5)
+    parts.settle(6)
     assert parts.sockets() == {"a": None, "b": None}
     assert parts.verdicts() == {"a": "Pending", "b": "Pending"}
     held = [{"namespace": "default", "name": "a", "numaNodes": [1]}]
