@@ -15,7 +15,7 @@ from numapin_api.pin import Move
 from numapin_api.policy import NumaPolicySpec, Rebalance, percent, seconds
 from numapin_operator import moves
 from numapin_operator.placement.rebalance import Bounds, Proposal, Usage, rebalance
-from numapin_operator.placement.room import WHOLE
+from numapin_operator.placement.room import WHOLE, Room, sockets
 from numapin_operator.placement.state import Tenant, begin
 from numapin_operator.placement.values import Node
 from numapin_operator.pods import Key
@@ -44,8 +44,10 @@ class Rebalancer:
     @property
     def wanted(self) -> bool:
         """Whether any policy moves pods: else nothing needs to be looked at."""
-        specs = [self._default, *(p.spec for p in self._store.policies.values())]
-        return any(spec.placement.rebalance.mode == "Auto" for spec in specs)
+        return any(spec.placement.rebalance.mode == "Auto" for spec in self._specs())
+
+    def _specs(self) -> list[NumaPolicySpec]:
+        return [self._default, *(p.spec for p in self._store.policies.values())]
 
     def _settings(self) -> dict[str, Rebalance]:
         found = {name: p.spec.placement.rebalance for name, p in self._store.policies.items()}
@@ -85,13 +87,47 @@ class Rebalancer:
     def under_way(self, node: str | None = None) -> Counter[str]:
         """Pods on the move by policy, on one node or on all."""
         found: Counter[str] = Counter()
-        for pin in self._store.pins.values():
-            if pin.move is None or (node is not None and pin.node != node):
+        for key in self._store.moved:
+            pin = self._store.pins[key]
+            if node is not None and pin.node != node:
                 continue
             status = pin.status()
             if _record(pin, [] if status is None else status.conditions).under_way:
                 found[pin.policy] += 1
         return found
+
+    def _quiet(self, node: Node) -> bool:
+        """Whether nothing can be worth moving there, told without looking at each pod's policy.
+
+        Most nodes are, most of the time; reading the status of 100,000 pins every quarter of a
+        minute would be all that the operator does.
+        """
+        least = min(
+            percent(spec.placement.rebalance.threshold)
+            for spec in self._specs()
+            if spec.placement.rebalance.mode == "Auto"
+        )
+        asked: Counter[int] = Counter()
+        wanted: Counter[int] = Counter()
+        for pod in self._store.pods_of(node.name):
+            pin = self._store.pins.get(pod.key)
+            if pin is None:
+                continue
+            if pin.waiting and pin.socket is None:
+                return False
+            if pin.socket is not None and pin.enforced:
+                asked[pin.socket] += pod.requests.cpu_millis
+                wanted[pin.socket] += pod.requests.memory_bytes
+        for place in sockets(Room(node, ())):
+            busy, there = place.room.busy(place.mask), place.room.available(place.mems)
+            cpus, memory = place.cpu_capacity, place.memory_total
+            used = asked[place.socket] if busy is None else busy
+            held = wanted[place.socket] if there is None else memory - there
+            if used * 100 >= least * cpus or (memory and held * 100 >= least * memory):
+                return False
+            if asked[place.socket] > cpus or wanted[place.socket] > memory:
+                return False
+        return True
 
     def look(self, name: str, *, now: datetime, clock: float) -> tuple[Key, Move] | None:
         """The next move on a node.
@@ -106,7 +142,10 @@ class Rebalancer:
         """
         record = self._store.nodes.get(name)
         node = None if record is None else record.plan
-        if node is None or node.taken_by:
+        if node is None or node.taken_by or not self.wanted:
+            return None
+        if self._quiet(node):
+            self._patience.see(name, {}, now=clock)
             return None
         pinned, waiting = self._tenants(node, now=now)
         hot = self._patience.see(name, _busy(node, pinned), now=clock)

@@ -264,6 +264,8 @@ class Reconciler:
             body = build.pin(pod, decision.spec, decision.released)
             answer = await self._call("pin", self._cluster.apply_pin, body, of=pod.key)
             self._take_answer(answer, pod.key, pin)
+            if decision.spec.move is not None and (pin is None or pin.move != decision.spec.move):
+                self._metrics.moves.labels(reason=decision.spec.move.reason).inc()
         finally:
             self._store.fulfil(pod.key)
             heard = self._heard.pop(pod.key, None)
@@ -277,6 +279,7 @@ class Reconciler:
                 "socket": decision.spec.socket,
                 "policy": decision.spec.policy,
                 "reason": decision.refusal.reason if decision.refusal else "",
+                "moved": decision.spec.move.message if decision.spec.move else "",
             },
         )
         return self._store.pins[pod.key]
@@ -368,11 +371,8 @@ class Reconciler:
             self._round()
             return
         now = self._now()
-        for pod in self._store.pods_of(key.node):
-            pin = self._store.pins.get(pod.key)
-            if pin is not None and pin.move is not None:
-                # Has it helped? The pin's own watch says nothing of its socket's load.
-                self.mark([pod.key])
+        # Have they helped? Their pins' own watch says nothing of their sockets' load.
+        self.mark(k for k in self._store.moved if self._store.pins[k].node == key.node)
         found = self._rebalancer.look(key.node, now=now, clock=self._clock())
         # One that is about to be written does not show in the store yet.
         if found is None or self._moves:
@@ -380,16 +380,6 @@ class Reconciler:
         pod_key, move = found
         self._moves[pod_key] = move
         self.mark([pod_key])
-        log.info(
-            "move",
-            extra={
-                "pin": str(pod_key),
-                "node": key.node,
-                "socket": move.to_socket,
-                "reason": move.reason,
-                "because": move.message,
-            },
-        )
 
     def _round(self) -> None:
         """Have every node looked at until the next round, evenly, so that none waits long."""

@@ -184,6 +184,7 @@ def test_a_socket_that_stays_busy_is_relieved_once(parts: Parts):
     parts.settle(60)
     assert judgement(parts, "a") == ("True", "Helped")
     parts.settle(200)  # Events come a minute apart
+    assert ("a", "Moved") in parts.cluster.events
     # All is well: nothing is written any more.
     parts.cluster.writes.clear()
     parts.settle(300)
