@@ -26,7 +26,6 @@ from numapin_operator.tenants import tenant
 
 LOOK_SECONDS: Final = 15.0
 """Between two looks at a node whose pods may be moved."""
-NO_ROOM: Final = "NoRoom"
 
 
 class Rebalancer:
@@ -80,7 +79,7 @@ class Rebalancer:
                 past = _record(pin, conditions)
                 may = moves.movable(past, choice.rebalance, now=now)
                 pinned.append(tenant(pod, node, choice, spot=spot, observed=observed, movable=may))
-            elif spot is None and _waits(conditions):
+            elif pin.no_room:
                 waiting.append(tenant(pod, node, choice, spot=None, observed=observed))
         return pinned, waiting
 
@@ -113,7 +112,7 @@ class Rebalancer:
             pin = self._store.pins.get(pod.key)
             if pin is None:
                 continue
-            if pin.waiting and pin.socket is None:
+            if pin.no_room:
                 return False
             if pin.socket is not None and pin.enforced:
                 asked[pin.socket] += pod.requests.cpu_millis
@@ -171,10 +170,6 @@ class Rebalancer:
 def _record(pin: PinRecord, conditions: list[Condition]) -> moves.Record:
     judgement = moves.judged(pin.move, conditions)
     return moves.Record(pin.pinned, pin.move, None if judgement is None else judgement.status)
-
-
-def _waits(conditions: list[Condition]) -> bool:
-    return any(c.type == "Pinned" and c.reason == NO_ROOM for c in conditions)
 
 
 def _busy(node: Node, pinned: list[Tenant]) -> Mapping[int, float]:
