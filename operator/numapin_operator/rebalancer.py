@@ -7,6 +7,7 @@ by deciding the pod anew.
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -26,6 +27,35 @@ from numapin_operator.tenants import tenant
 
 LOOK_SECONDS: Final = 15.0
 """Between two looks at a node whose pods may be moved."""
+FRUITLESS_SECONDS: Final = 300.0
+"""Until the same pods in the same places are searched again: only their use has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One question to the pure search; takes up to a second on a node of many pods."""
+
+    node: Node
+    pinned: tuple[Tenant, ...]
+    usage: Usage
+    bounds: Bounds
+
+
+def search(asked: Search, now: datetime) -> tuple[Key, Move] | None:
+    """The next move, to be called beside the event loop: it needs nothing but its arguments.
+
+    Args:
+        asked: of ``Rebalancer.look``.
+        now: when it is made.
+
+    Returns:
+        The pod and where it is to go; None when nothing is worth moving.
+    """
+    found = rebalance(asked.node, asked.pinned, asked.usage, asked.bounds)
+    if not found:
+        return None
+    namespace, name = found[0].name.split("/", 1)
+    return Key(namespace, name), _move(found[0], now)
 
 
 class Rebalancer:
@@ -39,6 +69,7 @@ class Rebalancer:
     def __init__(self, store: Store, default: NumaPolicySpec) -> None:
         self._store, self._default = store, default
         self._patience = moves.Patience()
+        self._fruitless: dict[str, tuple[int, float]] = {}
 
     @property
     def wanted(self) -> bool:
@@ -128,8 +159,8 @@ class Rebalancer:
                 return False
         return True
 
-    def look(self, name: str, *, now: datetime, clock: float) -> tuple[Key, Move] | None:
-        """The next move on a node.
+    def look(self, name: str, *, now: datetime, clock: float) -> Search | None:
+        """Whether a move on a node is to be searched for now, and among what.
 
         Args:
             name: of the node.
@@ -137,7 +168,8 @@ class Rebalancer:
             clock: monotonic seconds.
 
         Returns:
-            The pod and where it is to go; None when nothing is worth moving now.
+            What ``search`` takes; None when nothing can be worth moving, something is on the
+            move, or the same search has found nothing lately.
         """
         record = self._store.nodes.get(name)
         node = None if record is None else record.plan
@@ -145,16 +177,29 @@ class Rebalancer:
             return None
         if self._quiet(node):
             self._patience.see(name, {}, now=clock)
+            self._fruitless.pop(name, None)
             return None
         pinned, waiting = self._tenants(node, now=now)
         hot = self._patience.see(name, _busy(node, pinned), now=clock)
         if not (hot or waiting) or self.under_way(name):
             return None
-        left = moves.budget(self._settings(), self.under_way())
-        found = rebalance(node, pinned, Usage(hot=hot, waiting=tuple(waiting)), Bounds(budget=left))
-        if not found:
+        asked = hash((
+            hot,
+            tuple(t.name for t in waiting),
+            tuple((t.name, t.pod.current, t.movable) for t in pinned),
+        ))  # fmt: skip
+        before = self._fruitless.get(name)
+        if before is not None and before[0] == asked and clock - before[1] < FRUITLESS_SECONDS:
             return None
-        return Key(*found[0].name.split("/", 1)), _move(found[0], now)
+        # When a move is made, the places are others, and it is another question.
+        self._fruitless[name] = asked, clock
+        left = moves.budget(self._settings(), self.under_way())
+        usage = Usage(hot=hot, waiting=tuple(waiting))
+        return Search(node, tuple(pinned), usage, Bounds(budget=left))
+
+    def ask_again(self, name: str) -> None:
+        """What was found on a node could not be made use of: the next look may search anew."""
+        self._fruitless.pop(name, None)
 
     def load(self, name: str, socket: int, *, now: datetime) -> int | None:
         """Percent in use of a socket's busier resource; None where the node says nothing."""

@@ -24,7 +24,7 @@ from numapin_operator.events import Restraint, event
 from numapin_operator.kube import Cluster, Json
 from numapin_operator.metrics import Metrics
 from numapin_operator.pods import Key, Pod
-from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer
+from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer, search
 from numapin_operator.records import NodeKey, PinRecord, PolicyKey
 from numapin_operator.store import Dirt, Store
 from numapin_operator.verdict import SILENT_AFTER, Judgement
@@ -149,7 +149,7 @@ class Reconciler:
         with self._metrics.reconcile_seconds.time():
             try:
                 if isinstance(key, NodeKey):
-                    self._node(key)
+                    await self._node(key)
                 elif isinstance(key, PolicyKey):
                     await self._policy(key)
                 else:
@@ -365,7 +365,7 @@ class Reconciler:
 
     # -- moves ------------------------------------------------------------------------
 
-    def _node(self, key: NodeKey) -> None:
+    async def _node(self, key: NodeKey) -> None:
         """Look for a move on a node; the pod's own reconcile then makes it."""
         if key == EVERY_NODE:
             self._round()
@@ -373,9 +373,15 @@ class Reconciler:
         now = self._now()
         # Have they helped? Their pins' own watch says nothing of their sockets' load.
         self.mark(k for k in self._store.moved if self._store.pins[k].node == key.node)
-        found = self._rebalancer.look(key.node, now=now, clock=self._clock())
-        # One that is about to be written does not show in the store yet.
-        if found is None or self._moves:
+        asked = self._rebalancer.look(key.node, now=now, clock=self._clock())
+        if asked is None:
+            return
+        found = await asyncio.to_thread(search, asked, now)
+        if found is None:
+            return
+        if self._moves or self._rebalancer.under_way(key.node):
+            # One that is about to be written does not show in the store yet, nor in budgets.
+            self._rebalancer.ask_again(key.node)
             return
         pod_key, move = found
         self._moves[pod_key] = move
