@@ -5,6 +5,7 @@ appears here, so a server-side apply can't take it away.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from numapin_api.pin import Move, NumaPin, NumaPinSpec, NumaPinStatus
 from numapin_api.policy import NumaPolicy, NumaPolicyStatus
 from numapin_operator.placement.values import Placement
 from numapin_operator.pods import Pod
-from numapin_operator.select import INVALID_POLICY, Choice
+from numapin_operator.select import INVALID_POLICY, NEVER_MOVED, Choice
 
 RELEASED_ANNOTATION = f"{GROUP}/released"
 """On a NumaPin that onFailure Unpin released: what it was released from. As long as the
@@ -23,7 +24,9 @@ policy and the pod ask for the same again, the pin stays released."""
 
 def fingerprint(choice: Choice, node: str) -> str:
     """A short name for everything that a release depends on."""
-    return sha256(f"{node} {choice!r}".encode()).hexdigest()[:16]
+    # When it may be moved says nothing of whether its pin works.
+    asked = replace(choice, rebalance=NEVER_MOVED)
+    return sha256(f"{node} {asked!r}".encode()).hexdigest()[:16]
 
 
 def spec(

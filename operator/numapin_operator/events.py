@@ -21,7 +21,8 @@ APART_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 300.0
 _OF_THE_PIN: Final = frozenset({"Pinned", "Unpinned", "NoAgent"})
 """Reasons that tell whether the pod is pinned; all others are verdicts or their causes."""
-_HAPPENED: Final = frozenset({"Drifted"})
+_OF_MOVES: Final = frozenset({"Moved", "MovedInVain"})
+_HAPPENED: Final = frozenset({"Drifted", "Moved"})
 """Reasons that stay true after what they tell of has passed."""
 MESSAGE_CHARACTERS: Final = 1024
 """Longer messages are refused by the API server."""
@@ -29,6 +30,8 @@ MESSAGE_CHARACTERS: Final = 1024
 
 def _about(reason: str) -> str:
     """What a note is about; of each there is at most one that waits."""
+    if reason in _OF_MOVES:
+        return "move"
     if reason in _HAPPENED:
         return "past"
     return "pin" if reason in _OF_THE_PIN else "verdict"

@@ -24,7 +24,7 @@ from numapin_operator.events import Restraint, event
 from numapin_operator.kube import Json
 from numapin_operator.metrics import Metrics
 from numapin_operator.pods import Key, Pod
-from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer
+from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer, search
 from numapin_operator.records import NodeKey, PinRecord, PolicyKey
 from numapin_operator.store import Dirt, Store
 from numapin_operator.verdict import SILENT_AFTER, Judgement
@@ -169,7 +169,7 @@ class Reconciler:
         with self._metrics.reconcile_seconds.time():
             try:
                 if isinstance(key, NodeKey):
-                    self._node(key)
+                    await self._node(key)
                 elif isinstance(key, PolicyKey):
                     await self._policy(key)
                 else:
@@ -295,6 +295,8 @@ class Reconciler:
             body = build.pin(pod, decision.spec, decision.released)
             answer = await self._call("pin", self._writer.apply_pin, body, of=pod.key)
             self._take_answer(answer, pod.key, pin)
+            if decision.spec.move is not None and (pin is None or pin.move != decision.spec.move):
+                self._metrics.moves.labels(reason=decision.spec.move.reason).inc()
         finally:
             self._store.fulfil(pod.key)
             heard = self._heard.pop(pod.key, None)
@@ -310,6 +312,7 @@ class Reconciler:
                 "socket": decision.spec.socket,
                 "policy": decision.spec.policy,
                 "reason": decision.refusal.reason if decision.refusal else "",
+                "moved": decision.spec.move.message if decision.spec.move else "",
             },
         )
         return self._store.pins[pod.key]
@@ -413,34 +416,27 @@ class Reconciler:
 
     # -- moves ------------------------------------------------------------------------
 
-    def _node(self, key: NodeKey) -> None:
+    async def _node(self, key: NodeKey) -> None:
         """Look for a move on a node; the pod's own reconcile then makes it."""
         if key == EVERY_NODE:
             self._round()
             return
         now = self._now()
-        for pod in self._store.pods_of(key.node):
-            pin = self._store.pins.get(pod.key)
-            if pin is not None and pin.move is not None:
-                # Has it helped? The pin's own watch says nothing of its socket's load.
-                self.mark([pod.key])
-        found = self._rebalancer.look(key.node, now=now, clock=self._clock())
-        # One that is about to be written does not show in the store yet.
-        if found is None or self._moves:
+        # Have they helped? Their pins' own watch says nothing of their sockets' load.
+        self.mark(k for k in self._store.moved if self._store.pins[k].node == key.node)
+        asked = self._rebalancer.look(key.node, now=now, clock=self._clock())
+        if asked is None:
+            return
+        found = await asyncio.to_thread(search, asked, now)
+        if found is None:
+            return
+        if self._moves or self._rebalancer.under_way(key.node):
+            # One that is about to be written does not show in the store yet, nor in budgets.
+            self._rebalancer.ask_again(key.node)
             return
         pod_key, move = found
         self._moves[pod_key] = move
         self.mark([pod_key])
-        log.info(
-            "move",
-            extra={
-                "pin": str(pod_key),
-                "node": key.node,
-                "socket": move.to_socket,
-                "reason": move.reason,
-                "because": move.message,
-            },
-        )
 
     def _round(self) -> None:
         """Have every node looked at until the next round, evenly, so that none waits long."""

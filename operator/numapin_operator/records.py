@@ -71,6 +71,7 @@ class PinRecord:
         enforced: mode Enforce: it takes room.
         refused: the agent found no room for what the pod really uses.
         waiting: it wants room that it did not get.
+        no_room: it has no socket, because none has room.
         pinned: condition Pinned is True.
         verdict: status.verdict, empty when absent.
         released: value of the release annotation.
@@ -95,6 +96,7 @@ class PinRecord:
     enforced: bool
     refused: bool
     waiting: bool
+    no_room: bool
     pinned: bool
     verdict: str
     released: str | None
@@ -163,6 +165,9 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         # goes has all that wait looked at, so these must not be made by the hundred.
         waiting=spec.policy != INVALID_POLICY
         and (refused or spec.socket is None or (spec.mems is None and spec.memory == "Strict")),
+        no_room=spec.socket is None
+        and status is not None
+        and any(c.type == "Pinned" and c.reason == "NoRoom" for c in status.conditions),
         pinned=status is not None
         and any(c.type == "Pinned" and c.status == "True" for c in status.conditions),
         verdict=(status.verdict if status is not None else None) or "",

@@ -84,6 +84,8 @@ class Store:
         self.policies: dict[str, PolicyRecord] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods_of_node: defaultdict[str, set[Key]] = defaultdict(set)
+        self.moved: set[Key] = set()
+        """Pins that were moved from one socket to another: few, and asked for often."""
         self._promises: dict[Key, Spot | None] = {}
         self._counts: dict[str, Counts] = {}
         self._seen: dict[Kind, dict[ObjectKey, Seen]] = {kind: {} for kind in KINDS}
@@ -181,6 +183,10 @@ class Store:
     def _put_pin(self, pin: PinRecord) -> Dirt:
         old = self.pins.get(pin.key)
         self.pins[pin.key] = pin
+        if pin.move is None:
+            self.moved.discard(pin.key)
+        else:
+            self.moved.add(pin.key)
         if old is not None and replace(old, version=pin.version) == pin:
             return set()
         dirt = self._policies_of(old, pin) | {pin.key}
@@ -190,6 +196,7 @@ class Store:
 
     def _drop_pin(self, key: Key) -> Dirt:
         old = self.pins.pop(key, None)
+        self.moved.discard(key)
         if old is None:
             return set()
         return self._policies_of(old, None) | self.waiting(old.node) | {key}

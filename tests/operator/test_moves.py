@@ -11,6 +11,7 @@ from numapin_api.base import Condition
 from numapin_api.pin import Move
 from numapin_api.policy import Rebalance
 from numapin_operator.moves import Patience, Record, judged, movable, outcome
+from numapin_operator.rebalancer import FRUITLESS_SECONDS
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 AUTO: dict[str, Any] = {
@@ -184,6 +185,7 @@ def test_a_socket_that_stays_busy_is_relieved_once(parts: Parts):
     parts.settle(60)
     assert judgement(parts, "a") == ("True", "Helped")
     parts.settle(200)  # Events come a minute apart
+    assert ("a", "Moved") in parts.cluster.events
     # All is well: nothing is written any more.
     parts.cluster.writes.clear()
     parts.settle(300)
@@ -287,3 +289,30 @@ def test_devices_are_waited_for_but_not_for_ever():
     assert parts.sockets() == {"a": 1, "b": None}
     parts.settle(40)
     assert parts.sockets() == {"a": 1, "b": 0}
+
+
+def test_the_same_search_is_not_made_again_and_again(parts: Parts, monkeypatch):
+    """Nothing can be moved, though a socket is busy: seconds of search would be spent for ever."""
+    made: list[float] = []
+
+    def counted(asked: Any, now: Any) -> None:
+        made.append(parts.seconds)
+
+    monkeypatch.setattr("numapin_operator.reconcile.search", counted)
+    parts.node(status=usage(1900, 200))
+    parts.settle(200)
+    assert len(made) == 1
+    parts.settle(FRUITLESS_SECONDS + 60)
+    assert len(made) == 2
+    parts.tell_gone("pods", ("default", "c"))
+    parts.settle(30)
+    assert len(made) == 3
+
+
+def test_quiet_nodes_are_not_searched(parts: Parts, monkeypatch):
+    monkeypatch.setattr("numapin_operator.rebalancer.Rebalancer._tenants", None)
+    parts.node(status=usage(1500, 200))
+    parts.settle(200)
+    assert parts.registry.get_sample_value(
+        "numapin_operator_errors_total", {"where": "reconcile"}
+    ) in {None, 0.0}

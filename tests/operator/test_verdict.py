@@ -823,3 +823,25 @@ def test_a_dead_program_makes_silence_prove_nothing_and_is_named():
     found = judge(SPEC, observed(counters=QUIET), generation=1, seen=sight)
     assert found.verdict == "NoSignal"
     assert why in found.message
+
+
+@pytest.mark.parametrize(
+    ("resident", "verdict"),
+    [({"N0": 40, "N1": 60}, "Verified"), ({"N0": 40, "N2": 60}, "Ineffective")],
+)
+def test_a_pin_of_several_sockets_is_judged_by_where_its_memory_is(
+    resident: dict[str, int], verdict: str
+):
+    """Between its own sockets pages and threads may go as they like."""
+    wanted = spec(socket=0, sockets=[0, 1], cpus="0-7", mems="0-1")
+    seen = observed(
+        effective=CpusMems(cpus="0-7", mems="0-1"),
+        containers=[],
+        memory=memory(**resident),
+        counters=counters(cross_socket_migrated_pages=10**6, hint_fault_pages_remote=10**6),
+    )
+    found = judge(wanted, seen, seen=eyes())
+    assert found.verdict == verdict
+    if verdict == "Verified":
+        assert found.evidence == "ByPlacement"
+        assert "what moves between sockets 0, 1 is not judged" in found.message

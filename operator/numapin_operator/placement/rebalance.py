@@ -27,8 +27,8 @@ MOST_MOVES: Final = 6
 WIDTH: Final = 32
 """States that are followed after each move. Wide enough that on sockets with a dozen pods
 each nothing is left out at the first two moves."""
-NEAR: Final = 20_000
-"""A series of fewer moves is taken when it comes so near to the best, in millionths."""
+NEAR: Final = 40_000
+"""A series of fewer moves, or none, is taken when it comes so near to the best, in millionths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +163,12 @@ def _relief(start: State, hot: frozenset[int], bounds: Bounds) -> State | None:
         most=bounds.most_moves,
     )
     lowest = min(s.peak for s in best)
-    for state in best[1:]:
+    near = lowest + lowest * NEAR // WHOLE
+    for state in best:
         gain = start.peak - state.peak
-        enough = state.peak < goal or state.peak <= lowest + lowest * NEAR // WHOLE
-        if enough and gain > 0 and gain >= _least_gain(state):
-            return state
+        worth = gain > 0 and gain >= _least_gain(state)
+        if (state.peak < goal or state.peak <= near) and (worth or not state.steps):
+            return state if state.steps else None
     return None
 
 
