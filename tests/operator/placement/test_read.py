@@ -13,7 +13,8 @@ from numapin_operator.records import read_pin
 
 def read(**status: Any) -> Node:
     found = example("NumaNode")
-    machine = read_machine(NumaNode.read({**found, "status": {**found["status"], **status}}))
+    merged = {k: v for k, v in (found["status"] | status).items() if v is not None}
+    machine = read_machine(NumaNode.read({**found, "status": merged}))
     assert machine is not None
     return machine
 
@@ -22,12 +23,14 @@ def test_everything_that_is_published():
     found = read()
     assert found.reserved == CpuSet()
     assert found.exclusive == CpuSet([1])
-    assert found.hugepages == {0: {2 << 20: 512}}
-    assert found.hugepages_free == {0: {2 << 20: 100}}
-    assert found.busy == {0: 1200}
+    assert found.hugepages == {1: {2 << 20: 512}}
+    assert found.hugepages_free == {1: {2 << 20: 100}}
+    assert found.busy == {0: 1200, 1: 40}
     assert found.available == {0: 2823000000, 1: 2941000000}
-    assert found.devices == {("default", "hopper"): NodeSet([0])}
-    assert found.taken_by == ("nri-resource-policy-balloons: writes cpusets of containers",)
+    assert found.devices == {("default", "camera"): NodeSet([0])}
+    assert found.taken_by == (
+        "kubelet-static-cpu-manager: the kubelet gave CPUs 1 to single containers",
+    )
 
 
 def test_an_agent_of_before_says_none_of_it():
