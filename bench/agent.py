@@ -3,7 +3,8 @@
 The agent is the real process against a real API server; the node is a tree of plain files
 (``tests/support``) in memory, as cgroupfs and /run are, so what the kernel itself would add to
 a cpuset write is not in the latency, and the kernel programs are not in the CPU time. CPU time
-is the agent's own; latencies are those of a machine that has nothing else to do.
+is the agent's own; latencies are those of a machine that has nothing else to do. A kubelet is
+played by the real gRPC library, in the bench's process.
 """
 
 import statistics
@@ -29,6 +30,7 @@ from numapin_lab.steps import Steps
 sys.path.append(str(checkout() / "tests"))
 
 from support.agent_process import AgentProcess, FakeNode
+from support.kubelet_server import Kubelet, container, device, pod, serve
 
 TITLE = "Agent on a node of 110 pods"
 NEEDS_LAB = False
@@ -37,6 +39,7 @@ _NODE = "bench-0"
 _NAMESPACE = "bench"
 _PODS = 110
 _PINNED = 30
+_WITH_DEVICES = 8
 _CONTAINERS = 3
 _STEADY_SECONDS = 60.0
 _LATE = 100
@@ -74,6 +77,26 @@ def _measure(control: ControlPlane, root: Path) -> Iterator[Row]:
     agent = AgentProcess(
         node, _NODE, control.kubeconfig, ports.choose(("agent",))["agent"], ("--interval", "10s")
     )
+    socket = node.root / "var/lib/kubelet/pod-resources/kubelet.sock"
+    socket.parent.mkdir(parents=True)
+    with serve(_kubelet(), socket):
+        yield from _run(agent, kube, node)
+
+
+def _kubelet() -> Kubelet:
+    """A kubelet that says which of the pods hold a device."""
+    found = Kubelet()
+    for_one = {n: [device(n % 2)] if n < _WITH_DEVICES else [] for n in range(_PODS)}
+    found.say(
+        *(
+            pod(f"pod-{n}", *[container(*devices)] * _CONTAINERS, namespace=_NAMESPACE)
+            for n, devices in for_one.items()
+        )
+    )
+    return found
+
+
+def _run(agent: AgentProcess, kube: ApiClient, node: FakeNode) -> Iterator[Row]:
     begun = time.monotonic()
     agent.start()
     try:

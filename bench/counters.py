@@ -102,7 +102,9 @@ def _rows(where: str, got: Mapping[str, object], *, budgets: bool) -> Iterable[R
     levels = got["levels"]
     assert isinstance(levels, dict)
     had = [n for n, level in levels.items() if level not in {"none", "cgroup"}]
-    yield Row(f"{where}: signals counted ({', '.join(had) or 'none'})", len(had), "of 4")
+    yield Row(
+        f"{where}: signals counted ({', '.join(had) or 'none'})", len(had), f"of {len(levels)}"
+    )
     for what, key, unit, scale, limit in (
         ("start to ready", "ready_seconds", "s", 1.0, 2.0),
         ("of that, kernel types read", "btf_seconds", "s", 1.0, None),

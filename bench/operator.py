@@ -127,10 +127,15 @@ class _Pins:
         self._watch.stop()
 
 
-class _Operator:
-    """The operator as a process."""
+class OperatorProcess:
+    """The operator as a process.
 
-    def __init__(self, kubeconfig: Path) -> None:
+    Args:
+        kubeconfig: of the API server.
+        flags: more of them.
+    """
+
+    def __init__(self, kubeconfig: Path, *flags: str) -> None:
         chosen = ports.choose(("liveness", "metrics"))
         self._health = f"http://127.0.0.1:{chosen['liveness']}/healthz"
         self.begun = time.monotonic()
@@ -139,13 +144,13 @@ class _Operator:
                 *(sys.executable, "-m", "numapin_operator", f"--kubeconfig={kubeconfig}"),
                 f"--liveness-port={chosen['liveness']}",
                 f"--metrics-port={chosen['metrics']}",
-                *("--log-level=warning", "--api-rate=1000"),
+                *("--log-level=warning", *flags),
             ],
             stdout=subprocess.DEVNULL,
             env=os.environ,
         )
 
-    def ready(self) -> float:
+    def ready(self, seconds: float = 60) -> float:
         """Wait until it is healthy; seconds since it was started."""
 
         def healthy() -> bool:
@@ -156,13 +161,19 @@ class _Operator:
         tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda ok: not ok),
             wait=tenacity.wait_fixed(0.05),
-            stop=tenacity.stop_after_delay(60),
+            stop=tenacity.stop_after_delay(seconds),
         )(healthy)
         return time.monotonic() - self.begun
 
     def megabytes(self) -> float:
         """Resident memory."""
         return float(self.process.memory_info().rss) / 1e6
+
+    def peak_megabytes(self) -> float:
+        """The most that was resident so far, as the kernel has kept it (VmHWM, proc(5))."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (kilobytes,) = (x.split()[1] for x in status.splitlines() if x.startswith("VmHWM"))
+        return int(kilobytes) * 1024 / 1e6
 
     def cpu_seconds(self) -> float:
         """CPU time so far."""
@@ -263,7 +274,7 @@ def measure(bed: Bed) -> Iterable[Row]:
     rows: list[Row] = []
     with _cluster() as (plane, api):
         core = client.CoreV1Api(api)
-        operator = _Operator(plane.kubeconfig)
+        operator = OperatorProcess(plane.kubeconfig, "--api-rate=1000")
         pins = _Pins(client.CustomObjectsApi(api))
         try:
             rows.append(Row("start to healthy", operator.ready(), "s"))
@@ -285,7 +296,7 @@ def measure(bed: Bed) -> Iterable[Row]:
             pods = SINGLE_PODS + BURST_PODS
             rows.append(Row(f"resident memory, {pods} pods", operator.megabytes(), "MB"))
             operator.stop()
-            operator = _Operator(plane.kubeconfig)
+            operator = OperatorProcess(plane.kubeconfig, "--api-rate=1000")
             operator.ready()
             operator.settled()
             what = f"restart with {pods} pods in place, until quiet"

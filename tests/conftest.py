@@ -2,7 +2,13 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["support.summary", "support.apiserver", "support.chart", "support.install"]
+pytest_plugins = [
+    "support.summary",
+    "support.apiserver",
+    "support.chart",
+    "support.install",
+    "support.prometheus",
+]
 
 # How long one example takes says something about the machine, not about the code.
 settings.register_profile("untimed", deadline=None)

@@ -1,5 +1,6 @@
 """``numapin-agent``: reads its flags, runs until it is told to end, leaves pins as they are."""
 
+import ctypes
 import gc
 import logging
 import signal
@@ -19,6 +20,21 @@ SWITCH_SECONDS = 0.0005
 """How long one thread may keep the interpreter while another wants it."""
 
 
+_M_ARENA_MAX = -8
+"""glibc's malloc.h."""
+
+
+def one_heap() -> None:
+    """Have all threads allocate from one heap, where the C library has several (glibc).
+
+    A heap for each thread saves them from waiting for each other, which the interpreter's lock
+    makes them do anyway, and leaves holes in each.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
+
+
 def run(make: Callable[[AgentConfig], Agent]) -> None:
     """Make an agent from the command line and run it until SIGTERM or SIGINT.
 
@@ -26,6 +42,7 @@ def run(make: Callable[[AgentConfig], Agent]) -> None:
         make: makes the agent.
     """
     config = parse()
+    one_heap()
     set_up(config.log_level, config.log_format)
     # A scrape must not hold up a pod that is about to start: by default a thread that computes
     # keeps all others waiting for 5 ms at a time, after each of their system calls.

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -19,18 +20,28 @@ from prometheus_client import CollectorRegistry
 from numapin_agent import kube
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.cgroup.hugetlb import pools
 from numapin_agent.cgroup.ids import ids_below
 from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
-from numapin_agent.figures import memory_figures, pages_counted, pages_migrated, pod_figures
+from numapin_agent.counters.pmu.choose import choose
+from numapin_agent.counters.reader import always_crosses
+from numapin_agent.figures import (
+    memory_figures,
+    numa_moves,
+    pages_counted,
+    pages_migrated,
+    pod_figures,
+)
 from numapin_agent.glance import Glances
 from numapin_agent.guard.free import FreeMemory
 from numapin_agent.guard.kswapd import open_alarm
 from numapin_agent.guard.watch import Guard
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.kubelet.asker import Asker
 from numapin_agent.loop import Loop
 from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
 from numapin_agent.node import NodeReporter
@@ -52,6 +63,8 @@ call or one memory read, and both give up earlier."""
 
 
 SWITCHED_OFF = "counters are switched off (--no-counters)"
+POOLS_SECONDS = 60.0
+"""How soon huge pages are seen that an administrator reserves while the agent runs."""
 AVAILABLE_SECONDS = 1.0
 """How old the figures of free memory may be that a pin is decided on: one tick asks for them
 once for each pod, and the kernel's answer takes longer to parse than all the rest."""
@@ -100,9 +113,19 @@ class Agent:
             kube.pins_of(client, config.node_name),
             kube.pods_of(client, config.node_name),
             changed=self._changed,
+            pods_changed=self._pods_changed,
             failed=self._failed,
         )
-        cgroups = CgroupHost.discover(config.paths)
+        cgroups = replace(
+            CgroupHost.discover(config.paths),
+            hugetlb=Remembered(lambda: pools(config.paths), seconds=POOLS_SECONDS, clock=clock),
+        )
+        self._kubelet = Asker(
+            config.paths.pod_resources_socket,
+            answered=self._answered,
+            failed=self._failed,
+            clock=clock,
+        )
         self._available = Remembered(
             lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock
         )
@@ -131,6 +154,8 @@ class Agent:
             api=api,
             publisher=self._publisher,
             problems=self._problems,
+            resources=lambda: self._kubelet.latest,
+            pods=lambda: self._cluster.pods().values(),
             agent_version=version("numapin"),
             clock=clock,
         )
@@ -143,10 +168,11 @@ class Agent:
                 cgroups=cgroups,
                 pinner=self._pinner,
                 census=self._census,
+                topology=lambda: self._node.topology,
                 writes=api,
                 publisher=self._publisher,
                 recorder=self._meters,
-                on_tick=self._node.refresh,
+                on_tick=self._tick,
                 clock=clock,
                 wall=time.time,
                 uniform=random.uniform,
@@ -156,7 +182,7 @@ class Agent:
             load=self._load,
             census=self._census,
             reporter=self._node,
-            existing=lambda: ids_below(config.paths.cgroup),
+            existing=lambda: ids_below(cgroups.memory or config.paths.cgroup),
             failed=self._failed,
             interrupted=lambda: self._loop.dirty(self._cluster.pins()),
             clock=clock,
@@ -186,6 +212,7 @@ class Agent:
         if self._watch is not None:
             self._watch.start(self._loop.appeared, self._loop.vanished)
         self._cluster.start()
+        self._kubelet.start()
         self._publisher.start()
         threading.Thread(target=self._tracing.run, name="counters", daemon=True).start()
         log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
@@ -200,6 +227,7 @@ class Agent:
         self._tracing.stop()
         self._publisher.stop()
         self._cluster.stop()
+        self._kubelet.stop()
         self._loop_thread.join(0.5)
         self._guard.close()
         self._pinner.close()
@@ -230,6 +258,16 @@ class Agent:
     def _changed(self, keys: Iterable[Key]) -> None:
         self._loop.dirty(keys)
 
+    def _pods_changed(self) -> None:
+        self._kubelet.changed()
+
+    def _answered(self) -> None:
+        self._node.refresh()
+
+    def _tick(self) -> None:
+        self._kubelet.look()
+        self._node.refresh()
+
     def _moved(self, uid: str) -> None:
         self._loop.moved(uid)
 
@@ -251,7 +289,13 @@ class Agent:
             forbidden=None if self._config.counters else SWITCHED_OFF,
         )
         topology = read_topology(self._config.paths)
-        return Counters.start(self._config.paths, topology, options=options)
+        dram = choose(
+            self._config.paths,
+            topology,
+            asked=self._config.counters and self._config.dram_counters,
+            one_node_per_socket=always_crosses(topology),
+        )
+        return Counters.start(self._config.paths, topology, options=options, dram=dram)
 
     def _pods(self) -> Iterator[PodFigures]:
         return pod_figures(self._census, self._cluster, self._loop.reports(), self._glances)
@@ -270,6 +314,8 @@ class Agent:
             memory=memory_figures(self._node.topology, self._available),
             loop_silent_seconds=self._loop.silent_seconds(),
             writes_pending=self._publisher.pending(),
+            lost_pairs=self._tracing.lost_pairs(),
+            compatibility=numa_moves(self._census) if self._config.compatibility_metrics else None,
         )
 
 

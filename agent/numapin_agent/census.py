@@ -11,10 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
+from numapin_agent.cgroup.activity import Activity
+from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.ledger import Cell, Ledger, PodLedger, Sample
-from numapin_api.errors import CounterError
+from numapin_agent.ledger import Cell, Ledger, PodLedger, Refaults, Sample
+from numapin_agent.pairs import PairLedger
+from numapin_api.errors import CgroupError, CounterError
 from numapin_api.node import Signal
 from numapin_api.topology import Topology
 
@@ -29,6 +32,13 @@ class Tracer(Protocol):
             CounterError: they can't be read.
         """
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        """By cgroup id what was counted per pair of NUMA nodes.
+
+        Raises:
+            CounterError: it can't be read.
+        """
+
     def forget(self, cgroup_ids: Iterable[int]) -> None:
         """Drop counters of cgroups that are gone."""
 
@@ -37,6 +47,9 @@ class Tracer(Protocol):
 
     def lost(self) -> int:
         """Events that were not counted."""
+
+    def lost_pairs(self) -> int:
+        """Events that were counted, but not for their pair of NUMA nodes."""
 
     def full(self) -> tuple[str, ...]:
         """Signals that can take in no other cgroup."""
@@ -75,6 +88,15 @@ class Cgroup(Protocol):
     def residency(self) -> dict[int, int]:
         """Resident bytes per NUMA node."""
 
+    def huge_pages(self) -> dict[int, int]:
+        """Of these, bytes of hugetlbfs; empty on a node that has none."""
+
+    def activity(self) -> Activity:
+        """Faults, refaults and stalls."""
+
+    def page_cache_refaults(self) -> int | None:
+        """Pages of its page cache that were read again; None where the kernel does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -100,11 +122,13 @@ class Census:
         self._clock = clock
         self._lock = threading.Lock()
         self._ledger = Ledger()
+        self._pairs = PairLedger()
         self._members: dict[str, Member] = {}
         self._tracer: Tracer | None = None
         self._read_at = float("-inf")
         self._from_files = False
         self._hopeless = False
+        self._files_due = True
 
     def attach(self, tracer: Tracer) -> None:
         """Begin to count; before that there are no totals, which is not the same as zero.
@@ -135,7 +159,12 @@ class Census:
             # What was counted before it broke off was counted.
             with contextlib.suppress(CounterError):
                 self._fold()
-            self._ledger = self._ledger.interrupted(anew=tracer is not self._tracer)
+                if self._tracer is not None:
+                    self._fold_pairs(self._tracer)
+            anew = tracer is not self._tracer
+            self._ledger = self._ledger.interrupted(anew=anew)
+            if anew:
+                self._pairs = self._pairs.begun_anew()
             self._read_at = float("-inf")
             self._take(tracer)
 
@@ -178,10 +207,11 @@ class Census:
         return self._tracer is not None
 
     def replace(self, cgroups: Iterable[Cgroup]) -> None:
-        """Take a whole new look at which pods there are."""
+        """Take a whole new look at which pods there are; the next sample looks into files, too."""
         found = {c.uid: Member(c, c.cgroup_ids()) for c in cgroups}
         with self._lock:
             self._members = found
+            self._files_due = True
 
     def look(self, cgroup: Cgroup) -> None:
         """Take a new look at one pod."""
@@ -216,8 +246,24 @@ class Census:
         self._read_at = self._clock()
         gone = [cgroup for cgroup in dead if isinstance(cgroup, int)]
         if gone:
+            self._fold_pairs(self._tracer)
             self._tracer.forget(gone)
         return self._ledger
+
+    def pairs(self) -> PairLedger:
+        """Read all pairs of NUMA nodes now and fold them in, for the pods of the last ``read``.
+
+        Raises:
+            CounterError: they can't be read; the ledger stays as it was.
+        """
+        with self._lock:
+            if self._tracer is not None:
+                self._fold_pairs(self._tracer)
+            return self._pairs
+
+    def _fold_pairs(self, tracer: Tracer) -> None:
+        members = {uid: pod.live.keys() for uid, pod in self._ledger.pods.items()}
+        self._pairs = self._pairs.fold(tracer.pairs(), members)
 
     def recent(self, *, seconds: float) -> Ledger:
         """The ledger as it was at most so long ago.
@@ -233,6 +279,9 @@ class Census:
     def sample(self) -> float:
         """Read all counters and append a sample to the history of every pod.
 
+        Refaults stand in memory.stat: reading it of all pods each time is over the agent's
+        budget, so that is done once for each ``replace``.
+
         Returns:
             The samples' moment, in monotonic seconds.
 
@@ -240,7 +289,8 @@ class Census:
             CounterError: they can't be read.
         """
         self.read()
-        return self._sampled(self.members())
+        files, self._files_due = self._files_due, False
+        return self._sampled(self.members(), files=files)
 
     def sample_pod(self, uid: str) -> float:
         """Read the counters of one pod's cgroups only, and append a sample to its history.
@@ -260,7 +310,23 @@ class Census:
             if self._tracer is not None and member is not None:
                 readings, ids = self._readings(self._tracer.read(member.ids), one)
                 self._ledger = self._ledger.fold_pod(uid, readings, ids[uid])
-        return self._sampled(one)
+        return self._sampled(one, files=True)
+
+    def look_into_files(self, uid: str) -> None:
+        """Add to a pod's last sample what only stands in files."""
+        with self._lock:
+            member = self._members.get(uid)
+        found = self._refaults(member) if member else None
+        if found is not None:
+            with self._lock:
+                self._ledger = self._ledger.noted(uid, found)
+
+    def _refaults(self, member: Member) -> Refaults | None:
+        try:
+            pages = member.cgroup.page_cache_refaults()
+        except CgroupError:
+            return None
+        return None if pages is None else Refaults(self._clock(), pages)
 
     def _readings(
         self, counted: Mapping[int, CgroupCounters], members: Mapping[str, Member]
@@ -276,12 +342,14 @@ class Census:
                 ids[uid] = {*member.ids, uid}
         return readings, ids
 
-    def _sampled(self, members: Mapping[str, Member]) -> float:
+    def _sampled(self, members: Mapping[str, Member], *, files: bool) -> float:
         at = self._clock()
         used = {uid: member.cgroup.cpu_nanoseconds() for uid, member in members.items()}
+        looked = members.items() if files else ()
+        refaults = {u: found for u, m in looked if (found := self._refaults(m)) is not None}
         with self._lock:
             if self._tracer is not None:
-                self._ledger = self._ledger.sampled(at, cpu_nanoseconds=used)
+                self._ledger = self._ledger.sampled(at, cpu_nanoseconds=used, refaults=refaults)
         return at
 
     def pod(self, uid: str) -> PodLedger | None:

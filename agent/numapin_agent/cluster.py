@@ -88,6 +88,7 @@ class Cluster:
         pins: where NumaPins come from.
         pods: where pods come from.
         changed: called with keys of what may have changed, by the mirrors' threads.
+        pods_changed: called when a pod may have changed, by a mirror's thread.
         failed: called with each error.
     """
 
@@ -97,13 +98,18 @@ class Cluster:
         pods: Source[PodView],
         *,
         changed: Callable[[Iterable[Key]], None],
+        pods_changed: Callable[[], None] = lambda: None,
         failed: Callable[[Exception], None],
     ) -> None:
+        def pods_too(keys: Iterable[Key]) -> None:
+            changed(keys)
+            pods_changed()
+
         self._pins: Mirror[Key, NumaPin | Unreadable] = Mirror(
             "numapins", PinSource(pins), key=_pin_key, changed=changed, failed=failed
         )
         self._pods: Mirror[Key, PodView] = Mirror(
-            "pods", pods, key=_pod_key, changed=changed, failed=failed, same=PodView.same
+            "pods", pods, key=_pod_key, changed=pods_too, failed=failed, same=PodView.same
         )
 
         # The last copy that was asked for, and those of it that could be read.

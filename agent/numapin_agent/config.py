@@ -39,6 +39,9 @@ class AgentConfig:
         log_level: a level of the standard library's logging.
         log_format: one JSON object or one plain line per message.
         counters: whether kernel programs may be loaded.
+        compatibility_metrics: whether migrations are also told by names that were used before.
+        dram_counters: whether the CPUs' own counters may be used, and a program run at every
+            switch between cgroups to read them.
         kubeconfig: where the API server is; None means the service account, else
             ``$KUBECONFIG``.
     """
@@ -52,6 +55,8 @@ class AgentConfig:
     log_level: int
     log_format: LogFormat
     counters: bool
+    compatibility_metrics: bool
+    dram_counters: bool
     kubeconfig: Path | None
 
 
@@ -210,6 +215,23 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     help="Load kernel programs (eBPF) that count; without them verdicts rest on placement.",
 )
 @click.option(
+    "--compatibility-metrics/--no-compatibility-metrics",
+    envvar="NUMAPIN_COMPATIBILITY_METRICS",
+    default=False,
+    show_default=True,
+    show_envvar=True,
+    help="Also answer with ebpf_exporter_numa_move_total and ebpf_exporter_numa_latency_total.",
+)
+@click.option(
+    "--dram-counters/--no-dram-counters",
+    envvar="NUMAPIN_DRAM_COUNTERS",
+    default=False,
+    show_default=True,
+    show_envvar=True,
+    help="Count local and remote DRAM reads by the CPUs' own counters (PMU), where they can: "
+    "takes two of them on each CPU, and a kernel program runs at every switch between cgroups.",
+)
+@click.option(
     "--kubeconfig",
     envvar="NUMAPIN_KUBECONFIG",
     show_envvar=True,
@@ -227,6 +249,8 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
     log_level: str,
     log_format: str,
     counters: bool,
+    compatibility_metrics: bool,
+    dram_counters: bool,
     kubeconfig: Path | None,
 ) -> AgentConfig:
     """Keep pods on the socket that their NumaPin names, and count what they do."""
@@ -241,6 +265,8 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
         log_level=logging.getLevelNamesMapping()[log_level.upper()],
         log_format=cast(LogFormat, log_format),
         counters=counters,
+        compatibility_metrics=compatibility_metrics,
+        dram_counters=dram_counters,
         kubeconfig=kubeconfig,
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from numapin_agent.census import Census, Cgroup
 from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cluster import Cluster
+from numapin_agent.families import NumaMoves
 from numapin_agent.glance import Glance, Glances, touched
 from numapin_agent.metrics import MemoryFigures, PodFigures
 from numapin_agent.pin.values import PinReport
@@ -36,21 +37,26 @@ def pod_figures(
     """
     try:
         ledger = census.read() if census.counting else None
+        pairs = census.pairs().pods if census.counting else {}
     except CounterError:
-        ledger = None  # absent counters, never stale ones
+        ledger, pairs = None, {}  # absent counters, never stale ones
     members = census.members()
     pins = cluster.pins()
     for key, pod in cluster.pods().items():
         member = members.get(pod.cgroup_uid)
         if member is None:
             continue
+        pin, report = pins.get(key), reports.get(key)
         try:
             memory = member.cgroup.residency()
+            # Two more files of each pod are over the agent's budget; who has a pin is looked at.
+            activity = member.cgroup.activity() if pin else None
+            huge = member.cgroup.huge_pages()
         except CgroupError:
-            memory = {}
+            memory, activity, huge = {}, None, {}
         counted = ledger.pods.get(pod.cgroup_uid) if ledger else None
+        pair = pairs.get(pod.cgroup_uid)
         totals = counted.totals() if counted else None
-        pin, report = pins.get(key), reports.get(key)
         watched = pin is not None or (totals is not None and touched(totals))
         moving = report.moving if report else None
         yield PodFigures(
@@ -65,6 +71,9 @@ def pod_figures(
             drifts=(report.drift.count if report and report.drift else 0) if pin else None,
             cpu_nanoseconds=member.cgroup.cpu_nanoseconds() if watched else None,
             glance=_glance(member.cgroup, report, glances) if watched else None,
+            pairs=pair.totals if pair else {},
+            activity=activity,
+            huge_pages=huge,
         )
 
 
@@ -105,6 +114,20 @@ def pages_counted(census: Census) -> int | None:
         return census.recent(seconds=SCRAPE_SECONDS).node.totals().migrated_pages
     except CounterError:
         return None
+
+
+def numa_moves(census: Census) -> NumaMoves | None:
+    """Migrations in all cgroups of the node, as tools for a whole node count them.
+
+    From the reading that the same scrape has made, as ``pages_counted``.
+    """
+    if not census.counting:
+        return None
+    try:
+        totals = census.recent(seconds=SCRAPE_SECONDS).node.totals()
+    except CounterError:
+        return None
+    return NumaMoves(totals.migrations, totals.migration_nanoseconds)
 
 
 def pages_migrated(vmstat: Path) -> int | None:

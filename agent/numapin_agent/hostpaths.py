@@ -49,6 +49,11 @@ class HostPaths:
         return self.proc / "vmstat"
 
     @property
+    def cpuinfo(self) -> Path:
+        """What the kernel knows of each CPU."""
+        return self.proc / "cpuinfo"
+
+    @property
     def kernel_release(self) -> Path:
         """What ``uname -r`` prints."""
         return self.proc / "sys/kernel/osrelease"
@@ -75,8 +80,18 @@ class HostPaths:
 
     @property
     def kubelet_dir(self) -> Path:
-        """The kubelet's own files; optional, since only its reserved CPUs are read there."""
+        """The kubelet's own files; optional: they tell of reserved CPUs, devices, neighbours."""
         return self.root / "var/lib/kubelet"
+
+    @property
+    def pod_resources_socket(self) -> Path:
+        """Where the kubelet says which pods hold devices (KEP-606)."""
+        return self.kubelet_dir / "pod-resources/kubelet.sock"
+
+    @property
+    def plugin_registry(self) -> Path:
+        """Where plugins of the kubelet register, drivers for resource claims among them."""
+        return self.kubelet_dir / "plugins_registry"
 
     @property
     def btf(self) -> Path:
@@ -84,11 +99,21 @@ class HostPaths:
         return self.root / "sys/kernel/btf/vmlinux"
 
     @property
+    def hugepages(self) -> Path:
+        """Pools of huge pages, a directory for each size; absent without CONFIG_HUGETLBFS."""
+        return self.root / "sys/kernel/mm/hugepages"
+
+    @property
     def tracefs(self) -> Path:
         """Where systemd mounts tracefs on kernels from 4.1."""
         return self.root / "sys/kernel/tracing"
 
     @property
+    def event_sources(self) -> Path:
+        """What perf_event_open(2) can count, a directory for each kind."""
+        return self.root / "sys/bus/event_source/devices"
+
+    @property
     def kprobe_pmu(self) -> Path:
         """The number by which perf_event_open(2) makes kprobes; absent without CONFIG_KPROBES."""
-        return self.root / "sys/bus/event_source/devices/kprobe/type"
+        return self.event_sources / "kprobe/type"

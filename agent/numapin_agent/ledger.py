@@ -34,6 +34,26 @@ def difference(new: CgroupCounters, old: CgroupCounters) -> CgroupCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class Refaults:
+    """Page cache of a pod that was read again shortly after it had been reclaimed.
+
+    Attributes:
+        at: when it was looked up, in seconds of the monotonic clock.
+        pages: since the pod's cgroup was made.
+    """
+
+    at: float
+    pages: int
+
+
+def refault_rate(first: Refaults | None, last: Refaults | None) -> float | None:
+    """Pages a second between two look-ups; None where they don't tell."""
+    if first is None or last is None or last.at <= first.at or last.pages < first.pages:
+        return None
+    return (last.pages - first.pages) / (last.at - first.at)
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A pod's totals at one moment.
 
@@ -43,12 +63,14 @@ class Sample:
         cpu_nanoseconds: CPU time of the pod since its cgroup was made.
         epoch: number of the uninterrupted count that the totals belong to: between two epochs
             something was not counted.
+        refaults: of its page cache; None where nobody looked.
     """
 
     at: float
     totals: CgroupCounters
     cpu_nanoseconds: int
     epoch: int = 0
+    refaults: Refaults | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +82,14 @@ class Window:
         seconds: its length as measured.
         counted: the counters' growth.
         cpu_nanoseconds: CPU time used.
+        refaults_per_second: pages of page cache that had to be read again; None where unknown.
     """
 
     since: float
     seconds: float
     counted: CgroupCounters
     cpu_nanoseconds: int
+    refaults_per_second: float | None = None
 
 
 def window(first: Sample, last: Sample) -> Window:
@@ -81,6 +105,7 @@ def window(first: Sample, last: Sample) -> Window:
         seconds=last.at - first.at,
         counted=difference(last.totals, first.totals),
         cpu_nanoseconds=max(0, last.cpu_nanoseconds - first.cpu_nanoseconds),
+        refaults_per_second=refault_rate(first.refaults, last.refaults),
     )
 
 
@@ -148,14 +173,28 @@ class PodLedger:
             retired=CgroupCounters(*map(sum, zip(self.retired, *ours, strict=True))),
         )
 
-    def sampled(self, at: float, *, cpu_nanoseconds: int, epoch: int = 0) -> "PodLedger":
+    def sampled(
+        self,
+        at: float,
+        *,
+        cpu_nanoseconds: int,
+        epoch: int = 0,
+        refaults: Refaults | None = None,
+    ) -> "PodLedger":
         """Append the present totals to the history; a moment not after the last replaces it."""
         kept = tuple(s for s in self.history if at - HISTORY_SECONDS <= s.at < at)
-        sample = Sample(at, self.totals(), cpu_nanoseconds, epoch)
+        sample = Sample(at, self.totals(), cpu_nanoseconds, epoch, refaults)
         return PodLedger(live=self.live, retired=self.retired, history=(*kept, sample))
+
+    def noted(self, refaults: Refaults) -> "PodLedger":
+        """Add to the last sample what it lacks."""
+        *before, last = self.history
+        return replace(self, history=(*before, replace(last, refaults=refaults)))
 
     def before(self, at: float, *, seconds: float = BASELINE_SECONDS) -> Window | None:
         """The window that ends at the last sample not after ``at``.
+
+        Refaults are looked up more seldom than all else: their rate is that of the whole history.
 
         Args:
             at: monotonic seconds, as of a pin.
@@ -168,7 +207,11 @@ class PodLedger:
         if not past:
             return None
         first = next(s for s in past if s.at >= past[-1].at - seconds)
-        return None if first is past[-1] else window(first, past[-1])
+        if first is past[-1]:
+            return None
+        told = [s.refaults for s in past if s.refaults is not None]
+        rate = refault_rate(told[0], told[-1]) if told else None
+        return replace(window(first, past[-1]), refaults_per_second=rate)
 
     def history_seconds(self, at: float) -> float:
         """For how long this pod has been counted, up to ``HISTORY_SECONDS``; 0 if not yet."""
@@ -235,14 +278,35 @@ class Ledger:
         pod, _ = old.fold(readings, members | old.live.keys())
         return replace(self, pods={**self.pods, uid: pod})
 
-    def sampled(self, at: float, *, cpu_nanoseconds: Mapping[str, int]) -> "Ledger":
-        """Append a sample to the history of those pods whose CPU time is given."""
+    def sampled(
+        self,
+        at: float,
+        *,
+        cpu_nanoseconds: Mapping[str, int],
+        refaults: Mapping[str, Refaults] = MappingProxyType({}),
+    ) -> "Ledger":
+        """Append a sample to the history of those pods whose CPU time is given.
+
+        Args:
+            at: monotonic seconds.
+            cpu_nanoseconds: by the pod's UID.
+            refaults: the same, of those pods that were looked into.
+        """
         taken = {
-            uid: self.pods[uid].sampled(at, cpu_nanoseconds=used, epoch=self.epoch)
+            uid: self.pods[uid].sampled(
+                at, cpu_nanoseconds=used, epoch=self.epoch, refaults=refaults.get(uid)
+            )
             for uid, used in cpu_nanoseconds.items()
             if uid in self.pods
         }
         return replace(self, pods={**self.pods, **taken})
+
+    def noted(self, uid: str, refaults: Refaults) -> "Ledger":
+        """Add a pod's refaults to its last sample, if it has one."""
+        pod = self.pods.get(uid)
+        if pod is None or not pod.history:
+            return self
+        return replace(self, pods={**self.pods, uid: pod.noted(refaults)})
 
 
 _NEW = PodLedger()

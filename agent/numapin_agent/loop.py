@@ -21,7 +21,9 @@ from numapin_agent.status import Reason
 from numapin_agent.track import MEASURED, Cause, Track
 from numapin_agent.watch import retry_seconds
 from numapin_agent.workqueue import WorkQueue
+from numapin_api.cpulist import NodeSet
 from numapin_api.errors import NumapinError
+from numapin_api.locality import home
 from numapin_api.pin import Counters, NumaPin, Observed
 from numapin_api.policy import seconds
 
@@ -225,7 +227,7 @@ class Loop:
         self._ours = set(w.pinner.taken())
         self.sweep()
         if w.clock() >= self._next_scan:
-            w.census.replace(w.cgroups.pods())
+            w.census.replace(w.cgroups.counted())
             self._next_scan = w.clock() + RESCAN_SECONDS
         w.on_tick()
         w.census.sample()
@@ -333,7 +335,9 @@ class Loop:
                 if held and held.counters
                 else None,
                 streak=observe.Streak(
-                    observe.verdict_inputs(held, pin.spec), INHERITED, held.windows or 0
+                    observe.verdict_inputs(held, pin.spec, self._home(pin)),
+                    INHERITED,
+                    held.windows or 0,
                 )
                 if held and held.counters
                 else observe.Streak(),
@@ -399,7 +403,7 @@ class Loop:
         new = observe.observed(
             report, generation=wanted.generation, baseline=seen.baseline, last_window=whole
         )
-        inputs = observe.verdict_inputs(new, pin.spec)
+        inputs = observe.verdict_inputs(new, pin.spec, self._home(pin))
         streak = seen.streak.after(inputs, mark)
         seen = replace(seen, report=report, track=track, streak=streak, failures=0, settled=settled)
         self._seen[key] = seen
@@ -416,10 +420,19 @@ class Loop:
         seen = self._seen[key]
         now = self._w.clock()
         age = now - seen.published_at
-        if not observe.worth_publishing(seen.published, new, spec=pin.spec, age_seconds=age):
+        if not observe.worth_publishing(
+            seen.published, new, spec=pin.spec, home=self._home(pin), age_seconds=age
+        ):
             return
         self._seen[key] = replace(seen, published=new, published_at=now)
         self._w.publisher.submit(_pin_key(key), lambda: self._w.writes.apply_observed(pin, new))
+
+    def _inherited(self, pin: NumaPin, held: Observed) -> observe.Streak:
+        inputs = observe.verdict_inputs(held, pin.spec, self._home(pin))
+        return observe.Streak(inputs, INHERITED, held.windows or 0)
+
+    def _home(self, pin: NumaPin) -> NodeSet:
+        return home(pin.spec, self._w.topology())
 
     def _keys_of(self, uid: str) -> tuple[Key, ...]:
         return tuple(k for k, pod in self._w.objects.pods().items() if pod.cgroup_uid == uid)

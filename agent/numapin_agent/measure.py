@@ -56,8 +56,9 @@ class Measure:
         last = self._census.last_sample(uid)
         if last is None or self._clock() - last.at >= SAMPLE_SECONDS:
             self._census.sample_pod(uid)
-            last = self._census.last_sample(uid)
-        return last
+        elif last.refaults is None:
+            self._census.look_into_files(uid)
+        return self._census.last_sample(uid)
 
     def window(self, track: Track, report: PinReport) -> Counters | None:
         """The last whole window after the pin; None before there is one."""

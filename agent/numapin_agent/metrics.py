@@ -7,14 +7,23 @@ agent has a registry of its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from numapin_agent.cgroup.activity import Activity
+from numapin_agent.counters.pairs import Pairs
+from numapin_agent.counters.pmu.metrics import dram_families
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.exposition import Rows
+from numapin_agent.families import (
+    NumaMoves,
+    activity_families,
+    compatibility_families,
+    pair_families,
+)
 from numapin_agent.glance import Glance, glance_families
 from numapin_api.node import Signal
 
@@ -38,6 +47,9 @@ class PodFigures:
         drifts: how often somebody else's cpuset was found; None without a pin.
         cpu_nanoseconds: CPU time; None where it is not asked for.
         glance: what else was seen of it; None where nobody looked.
+        pairs: what was counted between each two NUMA nodes.
+        activity: what its memory went through; None without a pin.
+        huge_pages: bytes of hugetlbfs per NUMA node.
     """
 
     namespace: str
@@ -51,6 +63,9 @@ class PodFigures:
     drifts: int | None = None
     cpu_nanoseconds: int | None = None
     glance: Glance | None = None
+    pairs: Pairs = field(default_factory=dict)
+    activity: Activity | None = None
+    huge_pages: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +103,10 @@ class NodeFigures:
         reloads: how often programs were loaded anew.
         stalled_seconds: how long the agent stood still, in all.
         memory: of each NUMA node.
+        lost_pairs: events that were not counted for their pair of NUMA nodes; None when that
+            can't be told.
+        compatibility: what is also told by the names that an exporter before numapin used; None
+            without counters, or where these names are not wanted.
     """
 
     pages_migrated: int | None
@@ -102,6 +121,8 @@ class NodeFigures:
     reloads: int = 0
     stalled_seconds: float = 0.0
     memory: tuple[MemoryFigures, ...] = ()
+    lost_pairs: int | None = None
+    compatibility: NumaMoves | None = None
 
 
 class Meters:
@@ -168,6 +189,9 @@ class Figures(Collector):
         pods = tuple(self._pods())
         yield from pod_families(pods)
         yield from glance_families(pods)
+        yield from pair_families(pods)
+        yield from activity_families(pods)
+        yield from dram_families((p.namespace, p.name, p.totals) for p in pods)
         yield from node_families(self._node())
 
 
@@ -209,7 +233,7 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
     memory = Rows(
         "numapin_pod_memory_resident_bytes",
         "Memory of the pod by the NUMA node that it lies on: anonymous, file and kernel memory, "
-        "each page once (memory.numa_stat).",
+        "each page once (memory.numa_stat), and huge pages of hugetlbfs.",
         "gauge",
         labels=(*POD, "numa_node"),
     )
@@ -217,6 +241,20 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
         "numapin_pod_pin_moved_pages",
         "Pages that numapin itself moved to the pod's socket when it was pinned; not part of "
         "numapin_pod_numa_migrated_pages_total.",
+        "counter",
+        labels=POD,
+    )
+    calls = Rows(
+        "numapin_pod_syscall_moved_pages",
+        "Pages that system calls of the pod's own processes moved between NUMA nodes "
+        "(move_pages, migrate_pages, mbind); neither NUMA balancing's nor numapin's.",
+        "counter",
+        labels=POD,
+    )
+    skips = Rows(
+        "numapin_pod_scanner_skips",
+        "Times that the kernel's NUMA scanner left a thread of the pod alone because it may use "
+        "one NUMA node only. Kernels before 6.16 never do.",
         "counter",
         labels=POD,
     )
@@ -251,6 +289,8 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
             hints.add(*key, "local", t.hint_fault_pages_local)
             hints.add(*key, "remote", t.hint_fault_pages_remote)
             tasks.add(*key, t.cross_socket_task_migrations)
+            calls.add(*key, t.syscall_moved_pages)
+            skips.add(*key, t.scanner_skips)
         for node, size in pod.memory.items():
             memory.add(*key, node, size)
         if pod.moved_pages is not None:
@@ -261,7 +301,8 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
         if pod.moving is not None:
             done.add(*key, "done", pod.moving[0])
             done.add(*key, "total", pod.moving[1])
-    yield from (migrated, crossed, took, hints, tasks, memory, moved, pinned, done, drifts)
+    yield from (migrated, crossed, took, hints, tasks, calls, skips)
+    yield from (memory, moved, pinned, done, drifts)
 
 
 def node_families(node: NodeFigures) -> Iterator[Metric]:
@@ -287,7 +328,7 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
     levels = GaugeMetricFamily(
         "numapin_agent_signal_level",
         "How a kernel signal is had, 1 for the level in force: fentry, kprobe, rawTracepoint, "
-        "cgroup, or none.",
+        "perfEvent, cgroup, or none.",
         labels=("signal", "level"),
     )
     for signal in node.signals:
@@ -300,6 +341,8 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
             value=float(node.tracer_alive),
         )
     yield from tracer_families(node)
+    if node.compatibility is not None:
+        yield from compatibility_families(node.compatibility)
     yield GaugeMetricFamily(
         "numapin_agent_loop_silent_seconds",
         "Since the reconcile loop last showed a sign of life; /healthz fails when it is long.",
@@ -342,6 +385,13 @@ def tracer_families(node: NodeFigures) -> Iterator[Metric]:
             "Events that the kernel programs could not count: a table was full, a CPU had only "
             "just come, or a program was already running on that CPU.",
             value=node.lost,
+        )
+    if node.lost_pairs is not None:
+        yield CounterMetricFamily(
+            "numapin_agent_tracer_lost_pairs",
+            "Events that were counted for their pod, but not for their pair of NUMA nodes, since "
+            "the table of pairs was full.",
+            value=node.lost_pairs,
         )
     alive = GaugeMetricFamily(
         "numapin_agent_program_alive",

@@ -5,21 +5,35 @@ asks the pure part whether that is worth a write, and hands the write to the pub
 """
 
 import logging
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from numapin_agent import neighbours, signs
 from numapin_agent import status as pure
 from numapin_agent.census import Tracer
 from numapin_agent.cgroup import CgroupHost
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.hugepages import Pool
 from numapin_agent.kube import Api
+from numapin_agent.kubelet.resources import UNASKED, Resources
+from numapin_agent.load import Load, Sample, busy_ticks
+from numapin_agent.pods import PodView
 from numapin_agent.publisher import Publisher
-from numapin_agent.status import Reason
-from numapin_agent.sysfs import available_memory, kernel_release, numa_balancing, read_topology
+from numapin_agent.status import CpuManager, Reason
+from numapin_agent.sysfs import (
+    available_memory,
+    cpu_stat,
+    huge_pages,
+    kernel_release,
+    numa_balancing,
+    read_topology,
+)
 from numapin_agent.trust import Trust, without_dead
+from numapin_agent.usage import Use
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CounterError, TopologyError
 from numapin_api.node import Capabilities, NumaNodeStatus, Signal
@@ -27,6 +41,7 @@ from numapin_api.topology import Topology
 
 log = logging.getLogger(__name__)
 
+_HERTZ = os.sysconf("SC_CLK_TCK")
 SLOW_SECONDS = 60.0
 """How often what seldom changes is read: topology, the kubelet's files."""
 
@@ -37,7 +52,9 @@ class _Slow:
 
     at: float
     topology: Topology | None
-    reserved_cpus: str
+    pools: tuple[Pool, ...]
+    reserved_cpus: CpuSet
+    cpu_manager: CpuManager
     signals: tuple[Signal, ...]
     online: str
     reasons: tuple[Reason, ...]
@@ -52,6 +69,8 @@ class NodeReporter:
         api: where it is written.
         publisher: by whom.
         problems: what else is wrong, for the conditions.
+        resources: what the kubelet said of devices last.
+        pods: of this node.
         agent_version: this package's.
         clock: monotonic seconds.
         now: wall clock.
@@ -65,6 +84,8 @@ class NodeReporter:
         api: Api,
         publisher: Publisher,
         problems: Callable[[], tuple[Reason, ...]],
+        resources: Callable[[], Resources] = lambda: UNASKED,
+        pods: Callable[[], Iterable[PodView]] = lambda: (),
         agent_version: str,
         clock: Callable[[], float],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -74,6 +95,10 @@ class NodeReporter:
         self._api = api
         self._publisher = publisher
         self._problems = problems
+        self._resources = resources
+        self._pods = pods
+        self._load = Load()
+        self._neighbours: neighbours.Known = {}
         self._version = agent_version
         self._clock = clock
         self._now = now
@@ -142,11 +167,15 @@ class NodeReporter:
                 or online != slow.online
             ):
                 slow = self._slow = self._look(online)
+                self._neighbours = self._look_around(slow)
             signals = without_dead(slow.signals, self._trust.faults)
             new = pure.node_status(
                 topology=slow.topology,
-                available=available_memory(self._paths) if slow.topology else {},
+                use=self._use(slow.topology, slow.pools) if slow.topology else Use(),
                 reserved_cpus=slow.reserved_cpus,
+                exclusive_cpus=slow.cpu_manager.exclusive,
+                resources=self._resources(),
+                neighbours=[n for _, n in self._neighbours.values()],
                 capabilities=self._capabilities(signals),
                 agent_version=self._version,
                 reasons=(*slow.reasons, *self._trust.reasons(), *self._problems()),
@@ -161,7 +190,10 @@ class NodeReporter:
     def _write(self, status: NumaNodeStatus) -> None:
         if not self.written:
             held = self._api.numa_node()
-            status = pure.keep_times(status, held.status if held else None)
+            first, status = status, pure.take_over(status, held.status if held else None)
+            with self._lock:
+                if self._submitted is first:
+                    self._submitted = status
         self._api.apply_numa_node(status)
         self._written.set()
 
@@ -183,6 +215,11 @@ class NodeReporter:
             topology = read_topology(self._paths)
         except TopologyError as e:
             reasons.append(pure.of_error(e, fatal=True))
+        pools: tuple[Pool, ...] = ()
+        try:
+            pools = huge_pages(self._paths)
+        except TopologyError as e:
+            reasons.append(pure.of_error(e))
         signals: tuple[Signal, ...] = ()
         if self._tracer_error:
             reasons.append(pure.of_error(self._tracer_error))
@@ -195,7 +232,9 @@ class NodeReporter:
         return _Slow(
             at=self._clock(),
             topology=topology,
-            reserved_cpus=self._reserved(),
+            pools=pools,
+            reserved_cpus=pure.reserved_from_config(_text(self._paths.kubelet_dir / "config.yaml")),
+            cpu_manager=pure.cpu_manager(_text(self._paths.kubelet_dir / "cpu_manager_state")),
             signals=signals,
             online=online,
             reasons=tuple(reasons),
@@ -212,11 +251,24 @@ class NodeReporter:
         self._followed = topology
         return []
 
-    def _reserved(self) -> str:
-        kubelet = self._paths.kubelet_dir
-        config = pure.reserved_from_config(_text(kubelet / "config.yaml"))
-        state = pure.reserved_from_state(_text(kubelet / "cpu_manager_state"))
-        return str(CpuSet(CpuSet.parse(config) | CpuSet.parse(state)))
+    def _use(self, topology: Topology, pools: tuple[Pool, ...]) -> Use:
+        """What is in use now; each call counts for the mean of CPU time."""
+        sample = Sample(self._clock(), busy_ticks(cpu_stat(self._paths)))
+        self._load = self._load.after(sample, topology, hertz=_HERTZ)
+        return Use(
+            available=available_memory(self._paths),
+            millicores=self._load.millicores,
+            pools=pools,
+        )
+
+    def _look_around(self, slow: _Slow) -> neighbours.Known:
+        found = neighbours.Signs(
+            static_cpu_manager=slow.cpu_manager.static,
+            exclusive=bool(slow.cpu_manager.exclusive or self._resources().exclusive),
+            pods=signs.pod_signs(self._pods()),
+            registered=signs.registered(self._paths.plugin_registry),
+        )
+        return neighbours.remember(self._neighbours, neighbours.seen(found), now=slow.at)
 
 
 def _text(path: Path) -> str:

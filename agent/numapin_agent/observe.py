@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from numapin_agent.counters.pmu.arithmetic import fills
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Window
 from numapin_agent.pin.values import PinReport
 from numapin_agent.track import Cause
 from numapin_api.cpulist import NodeSet
+from numapin_api.locality import resident_enough
 from numapin_api.pin import (
     IDLE_CPU_SHARE,
+    MIN_DRAM_COUNTED_PERCENT,
+    MIN_DRAM_FILLS_PER_SECOND,
     MIN_HINT_FAULT_PAGES,
     STEADY_WINDOWS,
     Applied,
@@ -82,6 +86,7 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         moved_pages: pages that the pin itself has moved so far.
     """
     counted: CgroupCounters = window.counted
+    dram = fills(counted)
     since = datetime.fromtimestamp(0, tz=UTC) + timedelta(
         seconds=window.since + wall_minus_monotonic
     )
@@ -95,6 +100,14 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
         hint_fault_pages_remote=counted.hint_fault_pages_remote,
         cross_socket_task_migrations=counted.cross_socket_task_migrations,
         moved_by_pin_pages=moved_pages,
+        syscall_moved_pages=counted.syscall_moved_pages,
+        scanner_skips=counted.scanner_skips,
+        dram_fills_local=dram.local if dram else None,
+        dram_fills_remote=dram.remote if dram else None,
+        dram_counted_percent=dram.counted_percent if dram else None,
+        page_cache_refaults_per_second=None
+        if window.refaults_per_second is None
+        else round(window.refaults_per_second, 3),
         cpu_nanoseconds=window.cpu_nanoseconds,
     )
 
@@ -171,20 +184,20 @@ def refused(generation: int, *, phase: Phase, reason: str, message: str) -> Obse
     )
 
 
-def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]:
+def verdict_inputs(seen: Observed, spec: NumaPinSpec, home: NodeSet) -> tuple[bool | None, ...]:
     """Which side of its threshold each input of a verdict is on; None when it isn't there.
 
     In this order: memory on the pin's NUMA nodes, migrated pages per second that changed
     socket and in all (all that is known where the counts come from cgroup files), local hint
-    faults where they count, whether the pod ran at all.
+    faults where they count, local DRAM fills where they count, whether the pod ran at all.
+
+    Args:
+        seen: the figures.
+        spec: whose thresholds count.
+        home: the pin's NUMA nodes, bound or not (``numapin_api.locality.home``).
     """
     limits = spec.verification
-    total = sum(n.bytes for n in seen.memory)
-    memory: bool | None = None
-    if spec.mems is not None and total > 0:
-        nodes = NodeSet.parse(spec.mems)
-        there = sum(n.bytes for n in seen.memory if n.node in nodes)
-        memory = 100 * there >= limits.min_local_percent * total
+    memory = resident_enough(spec, seen, home)
     counted = seen.counters
     if counted is None or counted.seconds <= 0:
         return (memory,)
@@ -198,6 +211,7 @@ def verdict_inputs(seen: Observed, spec: NumaPinSpec) -> tuple[bool | None, ...]
         counted.cross_socket_migrated_pages <= most,
         counted.migrated_pages <= most,
         local,
+        _dram_local(counted, limits.min_local_percent),
         counted.cpu_nanoseconds >= IDLE_CPU_SHARE * counted.seconds * 1e9,
     )
 
@@ -236,8 +250,17 @@ class Streak:
         return self.count if inputs == self.inputs else 0
 
 
+def _dram_local(counted: Counters, least: float) -> bool | None:
+    if (counted.dram_counted_percent or 0) < MIN_DRAM_COUNTED_PERCENT:
+        return None
+    local, remote = counted.dram_fills_local or 0, counted.dram_fills_remote or 0
+    if not local or local + remote < MIN_DRAM_FILLS_PER_SECOND * counted.seconds:
+        return None
+    return 100 * local >= least * (local + remote)
+
+
 def worth_publishing(
-    old: Observed | None, new: Observed, *, spec: NumaPinSpec, age_seconds: float
+    old: Observed | None, new: Observed, *, spec: NumaPinSpec, home: NodeSet, age_seconds: float
 ) -> bool:
     """Whether to write ``new`` over ``old``.
 
@@ -245,6 +268,7 @@ def worth_publishing(
         old: what the API server has.
         new: what is true now.
         spec: whose thresholds count.
+        home: the pin's NUMA nodes.
         age_seconds: since ``old`` was written.
     """
     if old is None or age_seconds >= REFRESH_SECONDS:
@@ -255,7 +279,9 @@ def worth_publishing(
         return True
     if (old.counters is None) != (new.counters is None):
         return True
-    differs = not _confirmed(old) or verdict_inputs(old, spec) != verdict_inputs(new, spec)
+    differs = not _confirmed(old) or verdict_inputs(old, spec, home) != verdict_inputs(
+        new, spec, home
+    )
     if differs and _confirmed(new):
         return True
     return _progressed(old.moving, new.moving) and age_seconds >= MOVING_SECONDS

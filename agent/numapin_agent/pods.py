@@ -15,8 +15,15 @@ from numapin_agent.cgroup.names import valid_uid
 from numapin_api.names import PIN_LABEL, PIN_LABEL_VALUE
 
 
-class _Labels(msgspec.Struct, rename={"pin": PIN_LABEL}, frozen=True, gc=False):
+class _Labels(
+    msgspec.Struct,
+    rename={"pin": PIN_LABEL, "app": "app.kubernetes.io/name", "koord_app": "koord-app"},
+    frozen=True,
+    gc=False,
+):
     pin: str | None = None
+    app: str = ""
+    koord_app: str = ""
 
 
 class _Annotations(
@@ -38,6 +45,18 @@ class _Meta(msgspec.Struct, rename="camel", frozen=True):
         return self.resource_version
 
 
+class _HostPath(msgspec.Struct, frozen=True, gc=False):
+    path: str = ""
+
+
+class _Volume(msgspec.Struct, rename="camel", frozen=True, gc=False):
+    host_path: _HostPath | None = None
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    volumes: tuple[_Volume, ...] = ()
+
+
 class _Container(msgspec.Struct, rename="camel", frozen=True, gc=False):
     name: str
     container_id: str | None = msgspec.field(name="containerID", default=None)
@@ -56,6 +75,7 @@ class PodView(NamespacedResourceG, msgspec.Struct, frozen=True):
     _api_info: ClassVar[ApiInfo] = Pod._api_info  # type: ignore[misc]  # lightkube says instance
 
     metadata: _Meta = _Meta()
+    spec: _Spec = _Spec()
     status: _Status = _Status()
 
     @property
@@ -85,9 +105,9 @@ class PodView(NamespacedResourceG, msgspec.Struct, frozen=True):
     def same(self, other: "PodView") -> bool:
         """Whether nothing that matters here differs: its author may change the rest at will."""
         mine, its = self.metadata, other.metadata
-        return (mine.uid, mine.labels, mine.annotations, self.status) == (
+        return (mine.uid, mine.labels.pin, mine.annotations, self.status) == (
             its.uid,
-            its.labels,
+            its.labels.pin,
             its.annotations,
             other.status,
         )
@@ -96,6 +116,11 @@ class PodView(NamespacedResourceG, msgspec.Struct, frozen=True):
     def opted_in(self) -> bool:
         """Whether the pod carries the label that asks for a pin."""
         return self.metadata.labels.pin == PIN_LABEL_VALUE
+
+    @property
+    def host_paths(self) -> tuple[str, ...]:
+        """Directories and files of the host that it has."""
+        return tuple(v.host_path.path for v in self.spec.volumes if v.host_path is not None)
 
     @property
     def containers(self) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from numapin_agent.census import Census, Cgroup
 from numapin_agent.pin.values import PinOrder, PinReport
 from numapin_agent.pods import PodView
 from numapin_api.pin import NumaPin, Observed
+from numapin_api.topology import Topology
 
 Key = tuple[str, str]
 """Namespace and name, of a pod and of its NumaPin alike."""
@@ -53,8 +54,8 @@ class Objects(Protocol):
 class Cgroups(Protocol):
     """Finds pods' cgroups; ``numapin_agent.cgroup.CgroupHost`` is one such."""
 
-    def pods(self) -> Iterable[Cgroup]:
-        """All that are there."""
+    def counted(self) -> Iterable[Cgroup]:
+        """All that are there, those that can't be pinned among them."""
 
     def find_pod(self, uid: str) -> Cgroup | None:
         """One of them."""
@@ -101,6 +102,7 @@ class Surroundings:
         cgroups: finds pods' cgroups.
         pinner: applies pins.
         census: counters.
+        topology: the machine's; None while it can't be read.
         writes: the API server.
         publisher: sends writes.
         recorder: metrics.
@@ -116,6 +118,7 @@ class Surroundings:
     cgroups: Cgroups
     pinner: Pins
     census: Census
+    topology: Callable[[], Topology | None]
     writes: Writes
     publisher: Sender
     recorder: Recorder

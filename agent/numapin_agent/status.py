@@ -5,28 +5,28 @@ It deliberately reads nothing; topology, memory, cgroup host and counters are ha
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from numapin_agent import hugepages, usage
+from numapin_agent.kubelet.resources import UNASKED, Resources
+from numapin_agent.usage import Use
 from numapin_api.base import Condition
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CpuListError, NumapinError
 from numapin_api.node import (
+    CORROBORATING,
     SIGNALS,
     Capabilities,
+    Neighbour,
     NumaNodeStatus,
-    NumaNodeUsage,
     Signal,
     Summary,
     TopologyStatus,
-    Usage,
 )
 from numapin_api.topology import Topology
-
-USAGE_STEP = 0.05
-"""Usage is rewritten only when a NUMA node's free memory moved by this share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +80,6 @@ def conditions(
     ]
 
 
-def usage_moved(
-    old: Usage | None, available: Mapping[int, int], memory_bytes: Mapping[int, int]
-) -> bool:
-    """Whether free memory moved so much that it is worth a write.
-
-    Args:
-        old: what was published last.
-        available: bytes that can be had now, per NUMA node.
-        memory_bytes: total of each NUMA node.
-    """
-    if old is None:
-        return True
-    before = {n.id: n.memory_available_bytes for n in old.nodes}
-    if before.keys() != available.keys():
-        return True
-    return any(
-        abs(size - before[node]) >= USAGE_STEP * max(1, memory_bytes.get(node, 0))
-        for node, size in available.items()
-    )
-
-
 def summary(topology: Topology) -> Summary:
     """What the printer columns show."""
     return Summary(
@@ -110,18 +89,14 @@ def summary(topology: Topology) -> Summary:
     )
 
 
-def usage(available: Mapping[int, int]) -> Usage:
-    """Free memory in its wire form, ascending by NUMA node."""
-    return Usage(
-        nodes=[NumaNodeUsage(id=n, memory_available_bytes=b) for n, b in sorted(available.items())]
-    )
-
-
 def node_status(  # noqa: PLR0913 -- a status is made of many things, all by keyword
     *,
     topology: Topology | None,
-    available: Mapping[int, int],
-    reserved_cpus: str,
+    use: Use,
+    reserved_cpus: CpuSet,
+    exclusive_cpus: CpuSet,
+    resources: Resources,
+    neighbours: Sequence[Neighbour],
     capabilities: Capabilities,
     agent_version: str,
     reasons: Sequence[Reason],
@@ -132,8 +107,11 @@ def node_status(  # noqa: PLR0913 -- a status is made of many things, all by key
 
     Args:
         topology: as read, None when it can't be.
-        available: bytes that can be had per NUMA node.
-        reserved_cpus: cpulist that the kubelet keeps for the system.
+        use: memory, CPU time and huge pages.
+        reserved_cpus: what the kubelet's own files keep for the system.
+        exclusive_cpus: what they say was given to single containers.
+        resources: what the kubelet said when it was asked.
+        neighbours: other tools that pin.
         capabilities: as probed.
         agent_version: this package's.
         reasons: what is wrong.
@@ -141,14 +119,20 @@ def node_status(  # noqa: PLR0913 -- a status is made of many things, all by key
         now: time of transitions.
     """
     old_usage = previous.usage if previous else None
-    totals = {n.id: n.memory_bytes for n in topology.nodes} if topology else {}
-    moved = usage_moved(old_usage, available, totals)
+    moved = topology is None or usage.moved(old_usage, use, topology)
+    devices = previous.devices if previous and resources == UNASKED else resources.wire()
+    online = CpuSet(cpu for s in topology.sockets for cpu in s.cpus) if topology else CpuSet()
     return NumaNodeStatus(
-        topology=TopologyStatus.of(topology) if topology else None,
+        topology=TopologyStatus.of(topology, hugepages=hugepages.configured(use.pools))
+        if topology
+        else None,
         summary=summary(topology) if topology else None,
-        usage=usage(available) if moved else old_usage,
-        reserved_cpus=reserved_cpus,
-        capabilities=capabilities,
+        usage=usage.usage(use, before=old_usage) if moved else old_usage,
+        reserved_cpus=str(CpuSet(reserved_cpus | resources.reserved(online))),
+        exclusive_cpus=str(CpuSet(exclusive_cpus | resources.exclusive)),
+        devices=devices,
+        neighbours=list(neighbours),
+        capabilities=capabilities.model_copy(update={"devices_unknown": resources.problem}),
         agent_version=agent_version,
         conditions=conditions(reasons, previous.conditions if previous else [], now=now),
     )
@@ -161,7 +145,7 @@ def no_signals(error: NumapinError) -> tuple[Signal, ...]:
 
 def signal_reasons(signals: Sequence[Signal]) -> list[Reason]:
     """What is missing among the counters, as reasons of Degraded."""
-    missing = [s for s in signals if s.level == "none"]
+    missing = [s for s in signals if s.level == "none" and s.name not in CORROBORATING]
     if not missing:
         return []
     text = ", ".join(f"{s.name} ({s.reason or 'no reason given'})" for s in missing)
@@ -171,14 +155,27 @@ def signal_reasons(signals: Sequence[Signal]) -> list[Reason]:
 _RESERVED = re.compile(r"^reservedSystemCPUs:\s*[\"']?([0-9,-]*)[\"']?\s*$", re.MULTILINE)
 
 
-def reserved_from_config(text: str) -> str:
-    """``reservedSystemCPUs`` of a kubelet's config.yaml as a cpulist; empty when not set."""
+def reserved_from_config(text: str) -> CpuSet:
+    """``reservedSystemCPUs`` of a kubelet's config.yaml; empty when not set."""
     m = _RESERVED.search(text)
-    return _cpulist(m[1]) if m else ""
+    return _cpulist(m[1]) if m else CpuSet()
 
 
-def reserved_from_state(text: str) -> str:
-    """What the static CPU manager took out of the shared pool, from cpu_manager_state.
+@dataclass(frozen=True, slots=True)
+class CpuManager:
+    """What the kubelet's CPU manager wrote down.
+
+    Attributes:
+        static: whether its policy is static.
+        exclusive: CPUs that it gave to single containers.
+    """
+
+    static: bool = False
+    exclusive: CpuSet = CpuSet()  # noqa: RUF009 (immutable)
+
+
+def cpu_manager(text: str) -> CpuManager:
+    """What the CPU manager took out of the shared pool, from cpu_manager_state.
 
     The file holds the shared pool (``defaultCpuSet``) and the exclusive sets
     (``entries``); reserved CPUs are in the pool, so this names only those that were given
@@ -188,9 +185,9 @@ def reserved_from_state(text: str) -> str:
     try:
         state = json.loads(text)
     except json.JSONDecodeError:
-        return ""
+        return CpuManager()
     if not isinstance(state, dict) or state.get("policyName") != "static":
-        return ""
+        return CpuManager()
     entries = state.get("entries")
     given = (
         str(cpus)
@@ -198,33 +195,36 @@ def reserved_from_state(text: str) -> str:
         if isinstance(containers, dict)
         for cpus in containers.values()
     )
-    return str(CpuSet(cpu for text in given for cpu in CpuSet.parse(_cpulist(text))))
+    return CpuManager(static=True, exclusive=CpuSet(c for text in given for c in _cpulist(text)))
 
 
-def _cpulist(text: str) -> str:
+def _cpulist(text: str) -> CpuSet:
     try:
-        return str(CpuSet.parse(text))
+        return CpuSet.parse(text)
     except CpuListError:
-        return ""
+        return CpuSet()
 
 
-def keep_times(new: NumaNodeStatus, held: NumaNodeStatus | None) -> NumaNodeStatus:
-    """The new status with transition times of conditions that the API server holds already.
+def take_over(new: NumaNodeStatus, held: NumaNodeStatus | None) -> NumaNodeStatus:
+    """The first status of an agent that was just started, with what its predecessor knew.
 
     Args:
-        new: what is to be written, by an agent that was just started.
-        held: what its predecessor wrote.
+        new: what is to be written: CPU use is not known yet, and the kubelet perhaps not asked.
+        held: what the API server holds.
     """
-    old = {(c.type, c.status): c.last_transition_time for c in held.conditions} if held else {}
-    return new.model_copy(
-        update={
-            "conditions": [
-                c.model_copy(
-                    update={
-                        "last_transition_time": old.get((c.type, c.status), c.last_transition_time)
-                    }
-                )
-                for c in new.conditions
-            ]
-        }
-    )
+    if held is None:
+        return new
+    old = {(c.type, c.status): c.last_transition_time for c in held.conditions}
+    update: dict[str, object] = {
+        "conditions": [
+            c.model_copy(
+                update={"last_transition_time": old.get((c.type, c.status), c.last_transition_time)}
+            )
+            for c in new.conditions
+        ]
+    }
+    if new.usage and held.usage and new.usage.sockets is None:
+        update["usage"] = new.usage.model_copy(update={"sockets": held.usage.sockets})
+    if new.capabilities and new.capabilities.devices_unknown == UNASKED.problem:
+        update["devices"] = held.devices
+    return new.model_copy(update=update)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from numapin_agent import availability
+from numapin_agent import availability, hugepages
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.topology import RawCpu, RawMachine, RawNode, build
 from numapin_api.errors import TopologyError
@@ -18,6 +18,7 @@ from numapin_api.topology import Topology
 
 _CPU = re.compile(r"cpu(\d{1,7})", re.ASCII)
 _NODE = re.compile(r"node(\d{1,7})", re.ASCII)
+_POOL = re.compile(r"hugepages-(\d{1,9})kB", re.ASCII)
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
@@ -103,6 +104,40 @@ def available_memory(paths: HostPaths, *, page_bytes: int | None = None) -> Mapp
             raise TopologyError(f"{file}: {e}") from e
         result[node] = availability.available(memory, zones.get(node, availability.NO_ZONES))
     return result
+
+
+def huge_pages(paths: HostPaths) -> tuple[hugepages.Pool, ...]:
+    """The pools of huge pages of all NUMA nodes, also empty ones.
+
+    Args:
+        paths: where the host's sys is. Kernels without NUMA keep them elsewhere and have none here.
+
+    Raises:
+        TopologyError: a file is there and can't be read.
+    """
+    found = []
+    for node, path in sorted(_numbered(paths.node_dir, _NODE)):
+        for kib, pool in sorted(_numbered(Path(path, "hugepages"), _POOL)):
+            size = hugepages.size_of(f"hugepages-{kib}kB")
+            if size is not None:
+                pages, free = (
+                    hugepages.count(_text(f"{pool}/{name}") or "")
+                    for name in ("nr_hugepages", "free_hugepages")
+                )
+                found.append(hugepages.Pool(node=node, size=size, pages=pages, free=free))
+    return tuple(found)
+
+
+def cpu_stat(paths: HostPaths) -> str:
+    """Text of ``/proc/stat``; empty if there is none.
+
+    Args:
+        paths: where the host's proc is.
+
+    Raises:
+        TopologyError: the file is there and can't be read.
+    """
+    return _text(str(paths.proc / "stat")) or ""
 
 
 def numa_balancing(paths: HostPaths) -> bool:

@@ -85,7 +85,7 @@ class Tracing:
         self._tracer: Loaded | None = None
         self._trust = Trust()
         self._stopped = threading.Event()
-        self._lost_before = 0
+        self._lost_before = self._lost_pairs_before = 0
         self._next_check = self._next_sweep = float("-inf")
         self.since: float | None = None
         """Since when the kernel counts without a gap, in seconds since 1970."""
@@ -109,6 +109,13 @@ class Tracing:
         """Events lost since the agent was started; None when that can't be told."""
         try:
             return self._lost_before + (self._tracer.lost() if self._tracer else 0)
+        except CounterError:
+            return None
+
+    def lost_pairs(self) -> int | None:
+        """The same of events that were counted, but not for their pair of NUMA nodes."""
+        try:
+            return self._lost_pairs_before + (self._tracer.lost_pairs() if self._tracer else 0)
         except CounterError:
             return None
 
@@ -216,6 +223,8 @@ class Tracing:
             return
         with contextlib.suppress(CounterError):
             self._lost_before += old.lost()
+        with contextlib.suppress(CounterError):
+            self._lost_pairs_before += old.lost_pairs()
         self._tracer = new
         self._trust = self._trust.reloaded(self._clock(), anew=True)
         self._gap(new)

@@ -78,7 +78,8 @@ def _strict(schema: Mapping[str, Any]) -> Schema:
     if "properties" in found:
         found["properties"] = {k: _strict(v) for k, v in found["properties"].items()}
         found["additionalProperties"] = False
-        found["required"] = list(found["properties"])
+        # What has no default may be absent: placement.colocate.
+        found["required"] = [k for k, v in schema["properties"].items() if "default" in v]
     return found
 
 

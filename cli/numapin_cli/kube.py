@@ -17,6 +17,7 @@ from numapin_api.base import Resource
 from numapin_api.errors import ApiError
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
+from numapin_api.policy import NumaPolicy
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
@@ -131,6 +132,25 @@ class Cluster:
             self._custom.list_cluster_custom_object, names.GROUP, names.VERSION, NumaNode.PLURAL
         )
         return [_read(NumaNode, o) for o in self._list("NumaNodes", call)]
+
+    def policies(self) -> list[NumaPolicy]:
+        """All NumaPolicies.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        call = partial(
+            self._custom.list_cluster_custom_object, names.GROUP, names.VERSION, NumaPolicy.PLURAL
+        )
+        return [_read(NumaPolicy, o) for o in self._list("NumaPolicies", call)]
+
+    def namespaces(self) -> list[Json]:
+        """All namespaces.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        return list(self._list("namespaces", self._core.list_namespace))
 
     def numa_node(self, name: str) -> NumaNode | None:
         """One NumaNode, None if there is none.

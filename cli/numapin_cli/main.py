@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "top": "Show what NUMA balancing does to each pod, live.",
     "advise": "Say which pods without the label would gain by it.",
     "trace": "Ask the kernel what it does to a pod: timers, interrupts, waits, page faults.",
+    "plan": "Say where pods would go, from files or the cluster, and what would be moved.",
     "restore": "Give pods on this node their cpusets back, when no agent is left to do so.",
 }
 """Name → what the list of commands says. Each is function ``command`` of a module so named."""

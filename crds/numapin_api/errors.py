@@ -11,8 +11,10 @@ NumapinError
 ├── MoveError           PageMoveFailed      move_pages(2) failed for more than single pages
 ├── CounterError        CountersUnavailable BPF can't be compiled, loaded or read
 ├── TraceError          TraceRefused        a probe can't be answered on this kernel
+├── KubeletError        KubeletUnavailable  the kubelet's PodResources API refused or made no sense
 ├── ApiError            ApiUnavailable      the API server refused or could not be reached
 ├── ChartError          ChartUnreadable     the chart's own files contradict each other
+├── ManifestError       ManifestInvalid     a file of Kubernetes objects can't be understood
 ├── SelfTestError       SelfTestFailed      a pod of our own was not pinned and verified
 └── LabError            LabFailed           the lab lacks something, or a step of it failed
 
@@ -89,6 +91,12 @@ class TraceError(NumapinError):
     reason: ClassVar[str] = "TraceRefused"
 
 
+class KubeletError(NumapinError):
+    """The kubelet's PodResources API is not there, refused, or sent what makes no sense."""
+
+    reason: ClassVar[str] = "KubeletUnavailable"
+
+
 class ApiError(NumapinError):
     """The API server refused a request or could not be reached."""
 
@@ -105,6 +113,12 @@ class ChartError(NumapinError):
     """The chart's source files can't be understood or contradict each other."""
 
     reason: ClassVar[str] = "ChartUnreadable"
+
+
+class ManifestError(NumapinError):
+    """A file of Kubernetes objects can't be read or understood."""
+
+    reason: ClassVar[str] = "ManifestInvalid"
 
 
 class SelfTestError(NumapinError):

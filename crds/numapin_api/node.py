@@ -1,5 +1,6 @@
 """NumaNode: what a node is made of and what its agent can do. All of it by the agent."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -18,11 +19,21 @@ NonEmptyCpuList = Annotated[
 ]
 """A Linux cpulist with at least one CPU or NUMA node."""
 
-Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
+Level = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent", "cgroup", "none"]
 """How a signal is had, best first; ``none`` comes with a reason."""
 
-SIGNALS = ("numaMigrations", "hintFaults", "taskMigrations", "pinMoves")
+SIGNALS = (
+    "numaMigrations",
+    "hintFaults",
+    "taskMigrations",
+    "pinMoves",
+    "syscallMoves",
+    "scannerSkips",
+    "remoteDram",
+)
 """The signals that an agent reports, each with its level."""
+CORROBORATING = frozenset({"syscallMoves", "scannerSkips", "remoteDram"})
+"""Signals that no verdict needs: where they can't be had, nothing is wrong with the node."""
 
 
 class SocketStatus(Wire):
@@ -35,6 +46,17 @@ class SocketStatus(Wire):
     """NUMA nodes with at least one online CPU of this package."""
 
 
+HugepageSize = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}[KMG]i$")]
+"""A size of huge pages as Kubernetes writes it in resource names: 2Mi, 1Gi."""
+
+
+class Hugepages(Wire):
+    """Huge pages of one size on one NUMA node."""
+
+    size: HugepageSize
+    pages: Annotated[int, Field(ge=0)]
+
+
 class NumaNodeEntry(Wire):
     """A NUMA node."""
 
@@ -43,6 +65,8 @@ class NumaNodeEntry(Wire):
     memory_bytes: Annotated[int, Field(ge=0)]
     socket: int | None = None
     """The socket that holds all its online CPUs; absent if there is none."""
+    hugepages: Annotated[list[Hugepages] | None, Field(max_length=16)] = None
+    """Huge pages that are set up there, free or not; absent if there are none."""
 
 
 class TopologyStatus(Wire):
@@ -68,8 +92,16 @@ class TopologyStatus(Wire):
     """Row and column in the order of nodes; 10 is local."""
 
     @classmethod
-    def of(cls, topology: Topology) -> "TopologyStatus":
-        """The wire form of a topology."""
+    def of(
+        cls, topology: Topology, *, hugepages: Mapping[int, Mapping[str, int]] | None = None
+    ) -> "TopologyStatus":
+        """The wire form of a topology.
+
+        Args:
+            topology: sockets, NUMA nodes, distances.
+            hugepages: NUMA node → size → pages that are set up there.
+        """
+        pages = hugepages or {}
         return cls(
             sockets=[
                 SocketStatus(id=s.id, cpus=str(s.cpus), nodes=list(s.nodes))
@@ -77,7 +109,11 @@ class TopologyStatus(Wire):
             ],
             nodes=[
                 NumaNodeEntry(
-                    id=n.id, cpus=str(n.cpus), memory_bytes=n.memory_bytes, socket=n.socket
+                    id=n.id,
+                    cpus=str(n.cpus),
+                    memory_bytes=n.memory_bytes,
+                    socket=n.socket,
+                    hugepages=hugepages_of(pages.get(n.id, {})) or None,
                 )
                 for n in topology.nodes
             ],
@@ -105,18 +141,39 @@ class TopologyStatus(Wire):
         )
 
 
+def hugepages_of(pages: Mapping[str, int]) -> list[Hugepages]:
+    """The wire form of huge pages.
+
+    Args:
+        pages: size → number; sizes of which there are none are left out.
+    """
+    return [Hugepages(size=size, pages=n) for size, n in sorted(pages.items()) if n]
+
+
 class NumaNodeUsage(Wire):
     """Memory of a NUMA node that can still be had."""
 
     id: int
     memory_available_bytes: Annotated[int, Field(ge=0)]
+    hugepages_free: Annotated[list[Hugepages] | None, Field(max_length=16)] = None
+    """Huge pages that nobody has taken; absent if there are none."""
+
+
+class SocketUsage(Wire):
+    """CPU time that is used on a socket, by everything that runs there."""
+
+    id: int
+    cpu_millicores: Annotated[int, Field(ge=0)]
+    """The mean of the last minutes, in thousandths of a CPU."""
 
 
 class Usage(Wire):
-    """Coarse use of the node; rewritten only when it moved by 5 % of the node."""
+    """Coarse use of the node; rewritten only when memory moved by 5 % or CPU by 10 %."""
 
     model_config = ConfigDict(json_schema_extra=ATOMIC_MAP)
 
+    sockets: Annotated[list[SocketUsage] | None, Field(max_length=1024)] = None
+    """Absent until it was watched for a minute."""
     nodes: list[NumaNodeUsage] = []
 
 
@@ -140,6 +197,29 @@ class Capabilities(Wire):
     numa_balancing: bool
     """Whether the kernel's NUMA balancing is on (kernel.numa_balancing)."""
     signals: list[Signal] = []
+    devices_unknown: Annotated[str | None, Field(max_length=1024)] = None
+    """Why the kubelet could not be asked which pods hold devices; absent if it could.
+
+    Meanwhile devices are as they were up to ten minutes ago, then absent."""
+
+
+class PodDevices(Wire):
+    """A pod that holds devices, and where they are."""
+
+    namespace: Annotated[str, Field(max_length=253)]
+    name: Annotated[str, Field(max_length=253)]
+    numa_nodes: Annotated[list[int], Field(max_length=1024)] = []
+    """NUMA nodes that the devices' plugins named; empty if none of them said so."""
+
+
+class Neighbour(Wire):
+    """Another tool on the node that decides about CPUs of pods."""
+
+    name: Annotated[str, Field(max_length=253)]
+    stand_down: bool
+    """Whether it writes the cpusets of all pods, so that nothing should be pinned here."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """What it was known by."""
 
 
 class Summary(Wire):
@@ -160,6 +240,12 @@ class NumaNodeStatus(Wire):
     usage: Usage | None = None
     reserved_cpus: CpuList = ""
     """CPUs that the kubelet keeps for the system; never given to pods."""
+    exclusive_cpus: CpuList = ""
+    """CPUs that the kubelet's CPU manager gave to single containers; of no use to other pods."""
+    devices: Annotated[list[PodDevices] | None, Field(max_length=4096)] = None
+    """The pods that hold devices; absent if the agent can't know."""
+    neighbours: Annotated[list[Neighbour], Field(max_length=32)] = []
+    """Other tools that pin."""
     capabilities: Capabilities | None = None
     agent_version: str | None = None
     conditions: Conditions = []

@@ -41,11 +41,35 @@ MIN_HINT_FAULT_PAGES: Final = 500
 """Fewer sampled pages prove nothing: at 95 % local, 500 pages give ±2 % (two sigma)."""
 STEADY_WINDOWS: Final = 2
 """So many whole windows in a row must say the same before a verdict by figures changes."""
+MIN_DRAM_FILLS_PER_SECOND: Final = 10_000
+"""At some 100 ns each, fewer take less than a thousandth of one CPU: where they come from does
+not matter to the pod."""
+MIN_DRAM_COUNTED_PERCENT: Final = 25
+"""PMU counters that ran for less of the pod's CPU time may have missed what counts."""
 IDLE_CPU_SHARE: Final = 0.001
 """Below a thousandth of one CPU a pod touches too little memory to be judged by faults."""
 
 Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+
+
+class Move(Wire):
+    """Why the operator moved a pod that was pinned already, and what it expects of it."""
+
+    from_socket: Annotated[int, Field(ge=0, alias="from")]
+    to_socket: Annotated[int, Field(ge=0, alias="to")]
+    time: Timestamp
+    reason: Literal["SocketBusy", "PodWaiting"]
+    """SocketBusy: the socket was over its policy's threshold. PodWaiting: another pod had no
+    room."""
+    message: Annotated[str, Field(max_length=1024)]
+    gain: Annotated[int, Field(ge=0, le=10000)]
+    """Expected, in percent of a socket: what the busiest socket is relieved of, or what the pod
+    that waits asks for."""
+    load: Annotated[int, Field(ge=0, le=10000)]
+    """Percent of the busiest resource of socket ``from`` that was in use before."""
+    bytes_to_move: Bytes
+    """Memory that the pod held elsewhere."""
 
 
 class NumaPinSpec(Wire):
@@ -98,6 +122,9 @@ class NumaPinSpec(Wire):
     granularity: Granularity = "Socket"
     socket: Annotated[int | None, Field(ge=0)] = None
     """Absent when the pod is not to be pinned: the conditions say why."""
+    sockets: Annotated[list[Annotated[int, Field(ge=0)]] | None, Field(max_length=64)] = None
+    """All sockets of a pod that one doesn't hold (onUnplaceable Split), ``socket`` being the
+    first; absent when there is only one."""
     cpus: NonEmptyCpuList | None = None
     """Present exactly when socket is."""
     mems: NonEmptyCpuList | None = None
@@ -105,6 +132,8 @@ class NumaPinSpec(Wire):
     memory: MemoryMode = "Strict"
     memory_headroom: Percent = "10%"
     verification: Verification = Verification()
+    move: Move | None = None
+    """The last move, as long as the pod is where it led; absent if it was never moved."""
 
 
 class CpusMems(Wire):
@@ -174,6 +203,19 @@ class Counters(Wire):
     cross_socket_task_migrations: Count = 0
     moved_by_pin_pages: Count = 0
     """Pages moved because of the pin itself, apart from NUMA balancing."""
+    syscall_moved_pages: Count = 0
+    """Pages moved by system calls of the pod's own processes, apart from both."""
+    scanner_skips: Count = 0
+    """Times the NUMA scanner left a thread alone, as it may use one NUMA node only."""
+    dram_fills_local: Count | None = None
+    """Reads of its socket's own DRAM by the pod's programs (PMU); absent where not counted."""
+    dram_fills_remote: Count | None = None
+    """Reads of another socket's DRAM; absent where not counted."""
+    dram_counted_percent: Annotated[float | None, Field(ge=0, le=100)] = None
+    """Share of the pod's CPU time in which the PMU counted these; absent where not counted."""
+    page_cache_refaults_per_second: Annotated[float | None, Field(ge=0)] = None
+    """Pages of the pod's page cache that were read again shortly after they had been reclaimed;
+    absent where not known. Before the pin over up to 90 seconds."""
     cpu_nanoseconds: Count = 0
     """CPU time the pod used in the window: tells an idle pod from a quiet one."""
 

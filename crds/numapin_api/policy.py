@@ -10,7 +10,9 @@ from numapin_api.base import ATOMIC_MAP, Conditions, Resource, Wire, cel, valida
 Mode = Literal["Enforce", "Observe"]
 Granularity = Literal["Socket", "NumaNode"]
 Strategy = Literal["Spread", "Pack", "FollowMemory"]
-OnUnplaceable = Literal["Skip", "CpuOnly"]
+OnUnplaceable = Literal["Skip", "CpuOnly", "Split"]
+Devices = Literal["Prefer", "Require", "Ignore"]
+Rebalancing = Literal["Never", "Auto"]
 MemoryMode = Literal["Strict", "Preferred", "None"]
 OnFailure = Literal["Warn", "Unpin"]
 Percent = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]?)%$")]
@@ -105,13 +107,42 @@ class LabelSelector(Wire):
     match_expressions: Annotated[list[LabelSelectorRequirement], Field(max_length=64)] = []
 
 
+class Rebalance(Wire):
+    """When a running pod may be moved to another socket, and how seldom."""
+
+    mode: Rebalancing = "Never"
+    """Auto moves pods of this policy off a socket that is too busy, or to make room for one
+    that waits. Never: every pod stays where it is pinned."""
+    threshold: Percent = "85%"
+    """Use of a socket's CPUs or memory from which on it is too busy."""
+    after: Window = "5m"
+    """How long it must have been so."""
+    cooldown: Window = "30m"
+    """How long a pod that was moved stays where it is."""
+    min_gain: Percent = "10%"
+    """What a move must relieve the busiest socket of, in percent of a socket."""
+    max_moving: Annotated[int, Field(ge=1)] = 1
+    """How many pods of this policy may be on the move at a time, in the whole cluster."""
+
+
 class Placement(Wire):
     """How a socket is chosen."""
 
     strategy: Strategy = "Spread"
-    """Spread: least loaded by requests. Pack: best fit. FollowMemory: where its memory is."""
+    """Spread: least loaded, by requests and real use. Pack: best fit. FollowMemory: where its
+    memory is."""
     on_unplaceable: OnUnplaceable = "Skip"
-    """When no socket has room: leave the pod alone, or pin its CPUs only."""
+    """When no socket has room: leave the pod alone, pin its CPUs only, or give it the fewest
+    sockets that together have."""
+    devices: Devices = "Prefer"
+    """Whether a pod goes to the socket of the devices that the kubelet gave it."""
+    spread_replicas: bool = False
+    """Keep pods of one workload on different sockets of a node, as far as there is room."""
+    colocate: LabelKey | None = None
+    """Keep pods of a namespace with the same value of this label on one socket, as far as
+    there is room."""
+    rebalance: Rebalance = Rebalance()
+    """When running pods may be moved."""
 
 
 class Verification(Wire):

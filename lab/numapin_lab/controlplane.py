@@ -45,7 +45,7 @@ class ControlPlane:
         components: which of ALL to run; etcd and kube-apiserver at least.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all by keyword
         self,
         directory: Path,
         *,
@@ -53,6 +53,8 @@ class ControlPlane:
         programs: Path | None = None,
         detached: bool = False,
         apiserver_args: Sequence[str] = (),
+        etcd_args: Sequence[str] = (),
+        start_seconds: float = _START_SECONDS,
     ) -> None:
         """Describe it; nothing is started or written yet.
 
@@ -63,6 +65,8 @@ class ControlPlane:
                 NUMAPIN_KUBERNETES names.
             detached: outlive this process; otherwise the kernel ends them with it.
             apiserver_args: more arguments of kube-apiserver.
+            etcd_args: more arguments of etcd.
+            start_seconds: how long the API server may take until it is ready.
         """
         unknown = set(components) - set(ALL)
         if unknown:
@@ -72,6 +76,8 @@ class ControlPlane:
         self._programs = programs
         self._detached = detached
         self._apiserver_args = tuple(apiserver_args)
+        self._etcd_args = tuple(etcd_args)
+        self._start_seconds = start_seconds
 
     # Places
 
@@ -110,7 +116,7 @@ class ControlPlane:
         """Start what does not run yet and wait until the API server is ready.
 
         Raises:
-            LabError: a component ended or was not ready in a minute; names its log.
+            LabError: a component ended or was not ready in time; names its log.
         """
         self._prepare()
         for component in self.components:
@@ -265,6 +271,7 @@ class ControlPlane:
                 # A lab's data may be lost with the machine; its disk may be slow.
                 "--unsafe-no-fsync",
                 "--log-level=warn",
+                *self._etcd_args,
             ]
         if component == "kube-apiserver":
             return [
@@ -323,14 +330,14 @@ class ControlPlane:
         retry = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda ready: not ready),
             wait=tenacity.wait_fixed(0.1),
-            stop=tenacity.stop_after_delay(_START_SECONDS),
+            stop=tenacity.stop_after_delay(self._start_seconds),
         )
         try:
             retry(ask)
         except tenacity.RetryError as error:
             log = self.log("kube-apiserver")
             raise LabError(
-                f"kube-apiserver was not ready in {_START_SECONDS:.0f} s; the log is {log}, "
+                f"kube-apiserver was not ready in {self._start_seconds:.0f} s; the log is {log}, "
                 f"its end:\n{tail(log)}"
             ) from error
 

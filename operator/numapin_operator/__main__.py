@@ -20,12 +20,14 @@ from prometheus_client import (
 from numapin_api.errors import NumapinError
 from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator import handlers, logs
-from numapin_operator.config import Between, Config, load_policy
+from numapin_operator.advertise.loop import Advertiser, KubeTopologies
+from numapin_operator.config import API_RATE, Between, Config, load_policy
 from numapin_operator.informer import Informer
-from numapin_operator.kube import KubeCluster, Pace, connect
+from numapin_operator.kube import KubeCluster, connect
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.reconcile import Reconciler
 from numapin_operator.store import Store
+from numapin_operator.writer import ApiWriter, Pace, through_kopf
 
 
 async def serve(config: Config) -> None:
@@ -35,7 +37,8 @@ async def serve(config: Config) -> None:
         ApiError: there are no usable credentials.
         ClickException: the port of the metrics is taken.
     """
-    cluster = KubeCluster(connect(config.kubeconfig), Pace(config.api_rate))
+    settings = handlers.settings()
+    cluster = KubeCluster(connect(config.kubeconfig))
     store = Store()
     registry = CollectorRegistry()
     registry.register(StoreCollector(store))
@@ -43,15 +46,21 @@ async def serve(config: Config) -> None:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     metrics = Metrics(registry)
+    writer = ApiWriter(through_kopf(settings), Pace(config.api_rate))
     reconciler = Reconciler(
         store,
-        cluster,
+        writer,
         default=config.default,
         metrics=metrics,
         now=lambda: datetime.now(UTC),
         clock=time.monotonic,
     )
     informer = Informer(store, cluster, reconciler, metrics=metrics)
+    advertiser = Advertiser(
+        store,
+        KubeTopologies(cluster, writer),
+        failed=metrics.errors.labels(where="topology").inc,
+    )
     try:
         server, thread = start_http_server(config.metrics_port, registry=registry)
     except OSError as error:
@@ -59,8 +68,15 @@ async def serve(config: Config) -> None:
         raise click.ClickException(said) from error
     try:
         await kopf.operator(
-            registry=handlers.build(config, informer, reconciler, clock=time.monotonic),
-            settings=handlers.settings(),
+            registry=handlers.build(
+                config,
+                informer,
+                reconciler,
+                kopfs=settings,
+                clock=time.monotonic,
+                beside=(advertiser.run,) if config.publish_topology else (),
+            ),
+            settings=settings,
             memories=handlers.Forgetful(),
             # Else kopf asks for the user's name, which a container's bare uid has none of.
             identity=Identity(OPERATOR_MANAGER),
@@ -110,7 +126,7 @@ async def serve(config: Config) -> None:
     envvar="NUMAPIN_API_RATE",
     show_envvar=True,
     type=Between(1, 10000, "number"),
-    default=100.0,
+    default=API_RATE,
     show_default=True,
     help="Most API writes a second.",
 )
@@ -122,6 +138,14 @@ async def serve(config: Config) -> None:
     default=300.0,
     show_default=True,
     help="Seconds between comparisons of what was watched with what is there.",
+)
+@click.option(
+    "--publish-topology/--no-publish-topology",
+    envvar="NUMAPIN_PUBLISH_TOPOLOGY",
+    show_envvar=True,
+    default=False,
+    show_default=True,
+    help="Write what is left of each socket to NodeResourceTopology objects, for schedulers.",
 )
 @click.option(
     "--log-format",
@@ -148,6 +172,7 @@ def main(  # noqa: PLR0913 (one per flag)
     metrics_port: float,
     api_rate: float,
     resync: float,
+    publish_topology: bool,
     log_format: Literal["json", "plain"],
     log_level: str,
 ) -> None:
@@ -164,6 +189,7 @@ def main(  # noqa: PLR0913 (one per flag)
         metrics_port=int(metrics_port),
         api_rate=api_rate,
         resync_seconds=resync,
+        publish_topology=publish_topology,
     )
     logs.set_up(log_format, log_level)
     try:

@@ -4,17 +4,18 @@ Exactly the fields that numapin-operator owns; what the agent owns (status.obser
 appears here, so a server-side apply can't take it away.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from numapin_api.base import Condition
 from numapin_api.names import API_VERSION, GROUP
-from numapin_api.pin import NumaPin, NumaPinSpec, NumaPinStatus
+from numapin_api.pin import Move, NumaPin, NumaPinSpec, NumaPinStatus
 from numapin_api.policy import NumaPolicy, NumaPolicyStatus
-from numapin_operator.plan import Placement
+from numapin_operator.placement.values import Placement
 from numapin_operator.pods import Pod
-from numapin_operator.select import INVALID_POLICY, Choice
+from numapin_operator.select import INVALID_POLICY, NEVER_MOVED, Choice
 
 RELEASED_ANNOTATION = f"{GROUP}/released"
 """On a NumaPin that onFailure Unpin released: what it was released from. As long as the
@@ -23,16 +24,21 @@ policy and the pod ask for the same again, the pin stays released."""
 
 def fingerprint(choice: Choice, node: str) -> str:
     """A short name for everything that a release depends on."""
-    return sha256(f"{node} {choice!r}".encode()).hexdigest()[:16]
+    # When it may be moved says nothing of whether its pin works.
+    asked = replace(choice, rebalance=NEVER_MOVED)
+    return sha256(f"{node} {asked!r}".encode()).hexdigest()[:16]
 
 
-def spec(pod: Pod, choice: Choice | None, placement: Placement | None) -> NumaPinSpec:
+def spec(
+    pod: Pod, choice: Choice | None, placement: Placement | None, *, move: Move | None = None
+) -> NumaPinSpec:
     """The spec of a pod's pin.
 
     Args:
         pod: a scheduled pod.
         choice: its policy; None when its annotations are not understood.
         placement: where it goes; None when it is not to be pinned.
+        move: its last move; forgotten once the pod is elsewhere.
 
     Raises:
         ValueError: the pod is not scheduled.
@@ -48,11 +54,17 @@ def spec(pod: Pod, choice: Choice | None, placement: Placement | None) -> NumaPi
         mode=choice.mode,
         granularity=choice.granularity,
         socket=None if placement is None else placement.socket,
+        sockets=None
+        if placement is None or not placement.also
+        else [placement.socket, *placement.also],
         cpus=None if placement is None else str(placement.cpus),
         mems=None if placement is None or placement.mems is None else str(placement.mems),
         memory=choice.memory,
         memory_headroom=f"{choice.headroom_percent}%",
         verification=choice.verification,
+        move=None
+        if move is None or placement is None or placement.socket != move.to_socket
+        else move,
     )
 
 
@@ -109,35 +121,28 @@ def policy_status(name: str, status: NumaPolicyStatus) -> dict[str, Any]:
     }
 
 
-class Counted(Protocol):
-    """What is counted of a pin."""
+class Counts(NamedTuple):
+    """Pins of one policy.
 
-    @property
-    def policy(self) -> str:
-        """spec.policy."""
+    Attributes:
+        matched: all of them.
+        pinned: those whose condition Pinned is True.
+        verified: those whose verdict is Verified.
+    """
 
-    @property
-    def pinned(self) -> bool:
-        """Condition Pinned is True."""
-
-    @property
-    def verdict(self) -> str:
-        """status.verdict."""
+    matched: int = 0
+    pinned: int = 0
+    verified: int = 0
 
 
 def counts(
-    name: str,
-    pins: Iterable[Counted],
-    *,
-    generation: int | None,
-    conditions: Sequence[Condition],
+    found: Counts, *, generation: int | None, conditions: Sequence[Condition]
 ) -> NumaPolicyStatus:
     """How many pods a policy applies to, and how many of them are pinned and verified."""
-    mine = [pin for pin in pins if pin.policy == name]
     return NumaPolicyStatus(
         observed_generation=generation,
-        matched=len(mine),
-        pinned=sum(pin.pinned for pin in mine),
-        verified=sum(pin.verdict == "Verified" for pin in mine),
+        matched=found.matched,
+        pinned=found.pinned,
+        verified=found.verified,
         conditions=list(conditions),
     )

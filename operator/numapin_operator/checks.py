@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.locality import IMMOVABLE_BYTES, home, resident_enough
 from numapin_api.node import Level, NumaNodeStatus
 from numapin_api.pin import (
     IDLE_CPU_SHARE,
@@ -24,9 +25,6 @@ from numapin_operator.text import listed, size
 
 WINDOW_SLACK_SECONDS: Final = 1.0
 """Windows are cut at the agent's ticks, so one may be a little short."""
-IMMOVABLE_BYTES: Final = 4 << 20
-"""So much off the pin's NUMA nodes is no contradiction, whatever share of a small pod it is:
-page tables, slab and cached files that were there before the pin can't be moved."""
 SKIPS_ONE_NODE_CPUSETS: Final = (6, 16)
 """From this kernel on task_numa_work returns early for a one-node cpuset.mems
 (tracepoint sched_skip_cpuset_numa). Used to name a cause only, never to decide."""
@@ -84,7 +82,12 @@ class Eyes:
 
     @property
     def skips_one_node(self) -> bool:
-        """Whether this kernel is known not to scan pods that are bound to one NUMA node."""
+        """Whether this kernel is known not to scan pods that are bound to one NUMA node.
+
+        It says so by a tracepoint; by its release only where the agent can't attach to that.
+        """
+        if self.level("scannerSkips") != "none":
+            return True
         m = re.match(r"(\d+)\.(\d+)", self.kernel)
         return m is not None and (int(m[1]), int(m[2])) >= SKIPS_ONE_NODE_CPUSETS
 
@@ -108,17 +111,6 @@ def eyes(status: NumaNodeStatus | None) -> Eyes:
         reasons={s.name: s.reason for s in capabilities.signals if s.reason},
         kernel=capabilities.kernel,
     )
-
-
-def home(spec: NumaPinSpec, topology: Topology | None) -> NodeSet:
-    """The NUMA nodes that are local to the pin; empty when unknown."""
-    if spec.mems is not None:
-        return NodeSet.parse(spec.mems)
-    if topology is None or spec.socket is None:
-        return NodeSet()
-    cpus = CpuSet.parse(spec.cpus or "")
-    inside = [n.id for n in topology.nodes if n.cpus and n.cpus <= cpus and n.memory_bytes]
-    return NodeSet(inside) or topology.mems(spec.socket)
 
 
 def _outside(found: str, allowed: str) -> CpuSet:
@@ -200,15 +192,16 @@ def residency(spec: NumaPinSpec, observed: Observed, topology: Topology | None) 
         return Check("residency", None, "unknown", wanted, why)
     total = sum(m.bytes for m in observed.memory)
     local = sum(m.bytes for m in observed.memory if m.node in nodes)
-    little = share < least and total - local <= IMMOVABLE_BYTES
+    enough = resident_enough(spec, observed, nodes)
+    little = share < least and enough
     return Check(
         "residency",
-        share >= least or little,
+        enough,
         f"{share:.1f}% ({size(local)} of {size(total)})",
         wanted,
         f"{share:.1f}% of the memory ({size(local)} of {size(total)}) is on NUMA nodes {nodes}"
         + (f"; {size(total - local)} elsewhere is no more than can't be moved" if little else "")
-        + ("" if share >= least or little else left_behind(observed, nodes)),
+        + ("" if enough else left_behind(observed, nodes)),
     )
 
 
@@ -287,6 +280,9 @@ def hint_faults(
     if seen.level("hintFaults") == "none":
         why = seen.why("hintFaults")
         return Check("hintFaults", None, "not counted", wanted, f"not counted: {why}")
+    if seen.level("hintFaults") == "cgroup":
+        why = f"local and remote are not told apart: {seen.why('hintFaults')}"
+        return Check("hintFaults", None, "not told apart", wanted, why)
     if counters is None:
         return Check("hintFaults", None, "unknown", wanted, "no whole window yet")
     local, remote = counters.hint_fault_pages_local, counters.hint_fault_pages_remote
@@ -298,8 +294,10 @@ def hint_faults(
         return Check("hintFaults", None, found, wanted, why)
     if pages < MIN_HINT_FAULT_PAGES:
         one = spec.mems is not None and len(NodeSet.parse(spec.mems)) == 1
+        skips = counters.scanner_skips
+        passed = f", and passed over this one {skips} times" if skips else ""
         why = (
-            f"kernel {seen.kernel} does not sample pods that are bound to one NUMA node"
+            f"kernel {seen.kernel} does not sample pods that are bound to one NUMA node{passed}"
             if one and seen.skips_one_node
             else f"the kernel sampled {pages} pages, fewer than {MIN_HINT_FAULT_PAGES}"
         )

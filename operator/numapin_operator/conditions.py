@@ -18,6 +18,8 @@ Status = Literal["True", "False", "Unknown"]
 PINNED: Final = "Pinned"
 VERIFIED: Final = "Verified"
 READY: Final = "Ready"
+MOVED: Final = "Moved"
+"""Of a pin that was moved from one socket to another: whether that has helped."""
 RELEASED: Final = "Released"
 """Reason of Pinned=False after onFailure Unpin."""
 
@@ -28,6 +30,7 @@ _WARNINGS: Final[frozenset[Verdict]] = frozenset(
 )
 _BY_REASON: Final[frozenset[Verdict]] = frozenset({"Unplaceable", "Invalid"})
 _SILENT: Final[frozenset[Verdict]] = frozenset({"Pending", "Observing"})
+_MOVE_EVENTS: Final[dict[Status, str]] = {"Unknown": "Moved", "False": "MovedInVain"}
 MESSAGE_CHARACTERS: Final = 4096
 
 
@@ -148,7 +151,17 @@ def standing(status: NumaPinStatus) -> frozenset[str]:
     pinned = _condition(status, PINNED)
     said = set() if pinned is None else {pinned.reason}
     said.add("Pinned" if pinned is not None and pinned.status == "True" else "Unpinned")
+    moved = _condition(status, MOVED)
+    said |= set() if moved is None else {_MOVE_EVENTS.get(moved.status, moved.reason)}
     return frozenset(said | ({status.verdict} if status.verdict else set()))
+
+
+def _of_moves(was: Condition | None, now: Condition | None) -> list[Note]:
+    """A move was begun, or has turned out to be in vain."""
+    if now is None or (was is not None and was.status == now.status):
+        return []
+    name = _MOVE_EVENTS.get(now.status)
+    return [] if name is None else [Note("Normal", name, now.message)]
 
 
 def notes(old: NumaPinStatus | None, new: NumaPinStatus) -> tuple[Note, ...]:
@@ -167,6 +180,7 @@ def notes(old: NumaPinStatus | None, new: NumaPinStatus) -> tuple[Note, ...]:
             and new.verdict not in _WARNINGS
         ):
             found.append(Note("Normal", "Unpinned", now.message))
+    found += _of_moves(_condition(old, MOVED), _condition(new, MOVED))
     verdict = new.verdict
     changed = old is None or old.verdict != verdict
     if now is not None and (verdict in _BY_REASON or now.reason == RELEASED):

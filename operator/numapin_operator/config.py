@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import click
 import yaml
 from pydantic import ValidationError
 
-from numapin_api.policy import NumaPolicySpec, Placement, Verification, seconds
+from numapin_api.policy import NumaPolicySpec, Placement, Rebalance, Verification, seconds
 
+API_RATE: Final = 500.0
+"""So that 100,000 pods have their pins within five minutes; an API server of that size takes it."""
 _NOT_FOR_A_DEFAULT = ("podSelector", "namespaceSelector", "priority")
 
 
@@ -25,14 +27,16 @@ class Config:
         metrics_port: of /metrics.
         api_rate: most API writes a second.
         resync_seconds: between comparisons with the API server.
+        publish_topology: whether NodeResourceTopology objects are written.
     """
 
     default: NumaPolicySpec
     kubeconfig: str | None = None
     liveness_port: int = 8080
     metrics_port: int = 8081
-    api_rate: float = 100.0
+    api_rate: float = API_RATE
     resync_seconds: float = 300.0
+    publish_topology: bool = False
 
 
 class Between(click.ParamType[float]):
@@ -86,9 +90,12 @@ def read_policy(text: str) -> NumaPolicySpec:
     for part, model in (
         (None, NumaPolicySpec),
         ("placement", Placement),
+        ("placement.rebalance", Rebalance),
         ("verification", Verification),
     ):
-        section = found if part is None else found.get(part, {})
+        section = found
+        for name in part.split(".") if part is not None else ():
+            section = section.get(name, {}) if isinstance(section, dict) else {}
         allowed = [f.alias or name for name, f in model.model_fields.items()]
         allowed = [a for a in allowed if part is not None or a not in _NOT_FOR_A_DEFAULT]
         for key in section if isinstance(section, dict) else ():
@@ -101,10 +108,14 @@ def read_policy(text: str) -> NumaPolicySpec:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where}: {first['input']!r}: {first['msg']}") from error
-    if not 10 <= seconds(policy.verification.window) <= 3600:
-        raise ValueError(
-            f"verification.window: {policy.verification.window!r} is not between 10s and 60m"
-        )
+    rebalance = policy.placement.rebalance
+    for where, window in (
+        ("verification.window", policy.verification.window),
+        ("placement.rebalance.after", rebalance.after),
+        ("placement.rebalance.cooldown", rebalance.cooldown),
+    ):
+        if not 10 <= seconds(window) <= 3600:
+            raise ValueError(f"{where}: {window!r} is not between 10s and 60m")
     return policy
 
 

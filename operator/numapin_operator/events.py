@@ -21,7 +21,8 @@ APART_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 300.0
 _OF_THE_PIN: Final = frozenset({"Pinned", "Unpinned", "NoAgent"})
 """Reasons that tell whether the pod is pinned; all others are verdicts or their causes."""
-_HAPPENED: Final = frozenset({"Drifted"})
+_OF_MOVES: Final = frozenset({"Moved", "MovedInVain"})
+_HAPPENED: Final = frozenset({"Drifted", "Moved"})
 """Reasons that stay true after what they tell of has passed."""
 MESSAGE_CHARACTERS: Final = 1024
 """Longer messages are refused by the API server."""
@@ -29,6 +30,8 @@ MESSAGE_CHARACTERS: Final = 1024
 
 def _about(reason: str) -> str:
     """What a note is about; of each there is at most one that waits."""
+    if reason in _OF_MOVES:
+        return "move"
     if reason in _HAPPENED:
         return "past"
     return "pin" if reason in _OF_THE_PIN else "verdict"
@@ -109,18 +112,32 @@ class Restraint:
         self._pods: dict[str, _Told] = {}
         self._swept = float("-inf")
 
-    def offer(self, uid: str, notes: Iterable[Note], *, standing: Set[str], now: float) -> None:
+    def offer(
+        self,
+        uid: str,
+        notes: Iterable[Note],
+        *,
+        standing: Set[str],
+        now: float,
+        first: bool = False,
+    ) -> None:
         """Take in what a transition is worth.
+
+        That all is well after the pin was told of is what was to be expected: no news, and one
+        request less for each of 100,000 pods. After anything else it is.
 
         Args:
             uid: the pod's.
             notes: of the transition; each replaces what is owed about the same thing.
+            first: there was no verdict before this one.
             standing: reasons that hold now: what is owed of others is not true any more,
                 unless it tells of something that happened.
             now: monotonic seconds.
         """
         self._sweep(now)
-        pod = self._pods.setdefault(uid, _Told())
+        pod = self._pods.get(uid, _Told())
+        if first and "verdict" not in pod.last:
+            notes = [note for note in notes if note.reason != "Verified"]
         true = standing | _HAPPENED
         pod.owed = {about: note for about, note in pod.owed.items() if note.reason in true}
         for note in notes:
@@ -130,6 +147,8 @@ class Restraint:
                 pod.owed.pop(about, None)  # back to what was said last
             else:
                 pod.owed[about] = note
+        if pod.owed:
+            self._pods[uid] = pod
 
     def due(self, uid: str, *, now: float) -> Note | None:
         """What may be told now, warnings first; it then counts as told.

@@ -14,8 +14,9 @@ from typing import Any, Final
 from numapin_api.errors import NumapinError
 from numapin_operator.kube import Cluster
 from numapin_operator.metrics import Metrics
+from numapin_operator.pods import Key
 from numapin_operator.reconcile import Reconciler
-from numapin_operator.store import KINDS, Dirt, Kind, ObjectKey, Store, object_key
+from numapin_operator.store import KINDS, Dirt, Kind, ObjectKey, Store, Version, object_key
 
 GRACE_SECONDS: Final = 5.0
 """How long a watch may be behind a LIST."""
@@ -69,7 +70,11 @@ class Informer:
         self._awaited.discard(kind)
         obj = event["object"]
         if event.get("type") == "DELETED":
-            # For pods: gone, or without the label now; both mean "not to be pinned".
+            # For pods: gone, or without the label now; both mean "not to be pinned". Only one
+            # that was told to end has its pin collected by Kubernetes.
+            ended = obj["metadata"].get("deletionTimestamp")
+            if kind == "pods" and ended and (pod := Key(*object_key(obj))) in self._store.pods:
+                self._reconciler.heard_of_end(pod)
             self._mark(kind, self._store.drop(kind, object_key(obj), obj["metadata"].get("uid")))
             return
         self._mark(kind, self._put(kind, obj))
@@ -121,18 +126,25 @@ class Informer:
             ApiError: the API server can't be reached.
         """
         for kind in KINDS:
-            since = self._store.serial
-            listed = await asyncio.to_thread(self._cluster.versions, kind)
-            for key, uid in list(self._store.ghosts(kind, listed, since=since)):
+            since, unlisted = self._store.serial, self._store.known(kind)
+            suspects: list[Version] = []
+            pages = self._cluster.versions(kind)
+            # Never all of a LIST in memory: what is in order is let go with its page.
+            while (page := await asyncio.to_thread(next, pages, None)) is not None:
+                suspects += self._store.missed(kind, page)
+                for key, uid, _ in page:
+                    if unlisted.get(key) == uid:
+                        del unlisted[key]
+            for key, uid in self._store.ghosts(kind, unlisted, since=since):
                 self._count(kind, key, "ghost")
                 self._mark(kind, self._store.drop(kind, key, uid))
-            if not any(self._store.missed(kind, listed)):
+            if not self._store.missed(kind, suspects):
                 self._behind[kind] = 0
                 continue
             await self._sleep(GRACE_SECONDS)
-            late = list(self._store.missed(kind, listed))
+            late = self._store.missed(kind, suspects)
             self._behind[kind] = self._behind.get(kind, 0) + 1 if late else 0
-            for key in late:
+            for key, _, _ in late:
                 self._count(kind, key, "missed")
             if late:
                 self._mark(kind, await self._load(kind))
@@ -141,8 +153,13 @@ class Informer:
         self._metrics.missed.labels(kind=kind).inc()
         log.warning("watch did not tell", extra={"kind": kind, "key": "/".join(key), "what": what})
 
-    async def run(self, seconds: float) -> None:
-        """Compare soon after the start and then every so many seconds until cancelled."""
+    async def run(self, seconds: float, *, compared: Callable[[], None]) -> None:
+        """Compare soon after the start and then every so many seconds until cancelled.
+
+        Args:
+            seconds: between comparisons.
+            compared: called after each.
+        """
         # What was deleted between our LIST and kopf's is told by nobody.
         wait = min(seconds, FIRST_COMPARISON_SECONDS)
         while True:
@@ -152,4 +169,5 @@ class Informer:
             except NumapinError as error:
                 self._metrics.errors.labels(where="compare").inc()
                 log.warning("comparison failed", extra={"error": str(error)})
+            compared()
             wait = seconds

@@ -1,24 +1,20 @@
-"""The API server, for the operator: lists, server-side applies, deletions, Events.
+"""The API server, for the operator: credentials, lists and single requests.
 
-The only module that talks to the network by itself (kopf does the watching). Blocking: the
-loop calls it in threads. It works on plain JSON so that objects of 7 KB are not made into
-hundreds of Python objects first. It deliberately can't write a pod.
+kopf does the watching, ``writer`` the writing. Blocking: the informer calls it in threads. It
+works on plain JSON so that objects of 7 KB are not made into hundreds of Python objects first.
 """
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import urllib3
 from kubernetes import client, config
 
 from numapin_api.errors import ApiError
-from numapin_api.names import GROUP, OPERATOR_MANAGER, PIN_SELECTOR, VERSION
-from numapin_operator.pods import Key
-from numapin_operator.store import Kind, ObjectKey, object_key
+from numapin_api.names import GROUP, PIN_SELECTOR, VERSION
+from numapin_operator.store import Kind, Version, object_key
 
 PAGE: Final = 500
 TIMEOUT_SECONDS: Final = 30
@@ -32,66 +28,18 @@ PATHS: Final[Mapping[Kind, str]] = {
 }
 SELECTORS: Final[Mapping[Kind, str]] = {"pods": PIN_SELECTOR}
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_GONE: Final = 404
-_CONFLICT: Final = 409
 
 Json = dict[str, Any]
 
 
 class Cluster(Protocol):
-    """What the reconcile loop needs of the API server. Every call may raise ApiError."""
-
-    def apply_pin(self, body: Json) -> Json:
-        """Create or change a NumaPin; the answer is the object as it stands."""
-
-    def apply_pin_status(self, body: Json) -> Json:
-        """Change the operator's part of a NumaPin's status."""
-
-    def apply_policy_status(self, body: Json) -> Json:
-        """Change a NumaPolicy's status."""
-
-    def delete_pin(self, key: Key, uid: str) -> None:
-        """Delete the NumaPin with that uid; one that is gone already is fine."""
-
-    def create_event(self, namespace: str, body: Json) -> None:
-        """Create an Event."""
+    """What the informer needs of the API server. Every call may raise ApiError."""
 
     def pages(self, kind: Kind) -> Iterator[list[Json]]:
         """Everything of a kind, page by page."""
 
-    def versions(self, kind: Kind) -> dict[ObjectKey, tuple[str, str]]:
-        """The uid and resourceVersion of everything of a kind."""
-
-
-class Pace:
-    """A token bucket: at most ``rate`` calls a second, in bursts of at most a second's worth.
-
-    Args:
-        rate: calls per second.
-        clock: monotonic seconds.
-        sleep: sleeps that many seconds.
-    """
-
-    def __init__(
-        self,
-        rate: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._rate, self._clock, self._sleep = rate, clock, sleep
-        self._next = float("-inf")
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        """Return when the next call may be made."""
-        with self._lock:
-            now = self._clock()
-            # An idle second saves up a second's worth of calls, not more.
-            self._next = max(self._next, now - 1.0) + 1.0 / self._rate
-            delay = self._next - now
-        if delay > 0:
-            self._sleep(delay)
+    def versions(self, kind: Kind) -> Iterator[list[Version]]:
+        """The uid and resourceVersion of everything of a kind, page by page."""
 
 
 def connect(kubeconfig: str | None) -> client.ApiClient:
@@ -124,56 +72,23 @@ class KubeCluster:
 
     Args:
         api: an authenticated client; its connection pool is thread-safe.
-        pace: limits writes.
     """
 
-    def __init__(self, api: client.ApiClient, pace: Pace) -> None:
-        self._api, self._pace = api, pace
-
-    def apply_pin(self, body: Json) -> Json:
-        """Create or change a NumaPin; the answer is the object as it stands."""
-        meta = body["metadata"]
-        path = f"{_OWN}/namespaces/{quote(meta['namespace'])}/numapins/{quote(meta['name'])}"
-        return self._apply(path, body)
-
-    def apply_pin_status(self, body: Json) -> Json:
-        """Change the operator's part of a NumaPin's status."""
-        meta = body["metadata"]
-        path = f"{_OWN}/namespaces/{quote(meta['namespace'])}/numapins/{quote(meta['name'])}"
-        return self._apply(f"{path}/status", body)
-
-    def apply_policy_status(self, body: Json) -> Json:
-        """Change a NumaPolicy's status."""
-        return self._apply(f"{_OWN}/numapolicies/{quote(body['metadata']['name'])}/status", body)
-
-    def delete_pin(self, key: Key, uid: str) -> None:
-        """Delete the NumaPin with that uid; one that is gone already is fine."""
-        path = f"{_OWN}/namespaces/{quote(key.namespace)}/numapins/{quote(key.name)}"
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        try:
-            self._write("DELETE", path, body, "application/json")
-        except RefusedError as refused:
-            # Conflict: another object has the name by now; that one is not meant.
-            if refused.status not in {_GONE, _CONFLICT}:
-                raise
-
-    def create_event(self, namespace: str, body: Json) -> None:
-        """Create an Event."""
-        path = f"/api/v1/namespaces/{quote(namespace)}/events"
-        self._write("POST", path, body, "application/json")
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
 
     def pages(self, kind: Kind) -> Iterator[list[Json]]:
         """Everything of a kind, page by page, so that never all of it is in memory."""
         for page in self._pages(kind, "application/json"):
             yield [self._whole(page, item) for item in page.get("items") or ()]
 
-    def versions(self, kind: Kind) -> dict[ObjectKey, tuple[str, str]]:
+    def versions(self, kind: Kind) -> Iterator[list[Version]]:
         """The uid and resourceVersion of everything of a kind, from metadata alone."""
-        return {
-            object_key(item): (item["metadata"]["uid"], item["metadata"]["resourceVersion"])
-            for page in self._pages(kind, _METADATA_ONLY)
-            for item in page.get("items") or ()
-        }
+        for page in self._pages(kind, _METADATA_ONLY):
+            yield [
+                (object_key(item), item["metadata"]["uid"], item["metadata"]["resourceVersion"])
+                for item in page.get("items") or ()
+            ]
 
     @staticmethod
     def _whole(page: Json, item: Json) -> Json:
@@ -196,19 +111,6 @@ class KubeCluster:
             if not token:
                 return
 
-    def _apply(self, path: str, body: Json) -> Json:
-        """Server-side apply, forced.
-
-        It takes the fields in ``body`` and no others; those are the operator's by contract,
-        whoever wrote them last.
-        """
-        query = urlencode({"fieldManager": OPERATOR_MANAGER, "force": "true"})
-        return self._write("PATCH", f"{path}?{query}", body, "application/apply-patch+yaml")
-
-    def _write(self, method: str, path: str, body: Json, content: str) -> Json:
-        self._pace.wait()
-        return self.call(method, path, body=body, content=content)
-
     def call(
         self,
         method: str,
@@ -218,7 +120,7 @@ class KubeCluster:
         content: str = "application/json",
         accept: str = "application/json",
     ) -> Json:
-        """Send one request, unpaced; JSON in and out.
+        """Send one request; JSON in and out.
 
         Raises:
             RefusedError: the API server's answer is an error.

@@ -62,6 +62,12 @@ class Metrics:
             "Looks at pods that were put off because the pod had been written too often.",
             registry=registry,
         )
+        self.moves = Counter(
+            "numapin_operator_moves",
+            "Pinned pods that were moved to another socket, by reason.",
+            ["reason"],
+            registry=registry,
+        )
         self.writes = Counter(
             "numapin_operator_api_writes", "Writes to the API.", ["what"], registry=registry
         )

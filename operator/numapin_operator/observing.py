@@ -6,8 +6,9 @@ has not counted: where a signal is missing or not valid, it is left out.
 
 from collections.abc import Iterator
 
+from numapin_api.locality import home
 from numapin_api.pin import Counters, NumaPinSpec, Observed
-from numapin_operator import checks
+from numapin_operator import checks, dram
 from numapin_operator.checks import Eyes
 from numapin_operator.text import listed, size
 
@@ -28,7 +29,7 @@ def _would_do(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> str:
         return "no socket was given; condition Pinned says why"
     bound = f"memory nodes {spec.mems}" if spec.mems is not None else "memory as it is"
     text = f"it would be pinned to socket {spec.socket}: CPUs {spec.cpus}, {bound}"
-    nodes = checks.home(spec, seen.topology)
+    nodes = home(spec, seen.topology)
     share = checks.local_percent(spec, observed, seen.topology)
     if share is None:
         return text
@@ -63,3 +64,9 @@ def _gains(spec: NumaPinSpec, observed: Observed, counters: Counters, seen: Eyes
         pages = counters.hint_fault_pages_local + counters.hint_fault_pages_remote
         share = 100 * counters.hint_fault_pages_remote / pages
         yield f"{share:.1f}% remote of {pages} sampled pages"
+    if dram.counted(seen) and dram.check(spec, counters).ok is not None:
+        local, remote = counters.dram_fills_local or 0, counters.dram_fills_remote or 0
+        if remote:
+            rate = (local + remote) / counters.seconds
+            share = 100 * remote / (local + remote)
+            yield f"{share:.1f}% remote of {rate:,.0f} reads of DRAM a second"

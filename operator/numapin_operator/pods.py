@@ -7,10 +7,19 @@ when the pod is read.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
+from sys import intern
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from numapin_api.names import ANNOTATIONS, GROUP, PIN_LABEL, PIN_LABEL_VALUE
-from numapin_operator.requests import NOTHING, Requests, cpu_limit, effective
+from numapin_operator.requests import (
+    NOTHING,
+    Requests,
+    cpu_limit,
+    effective,
+    wants_devices,
+    wants_exclusive_cpus,
+)
 
 OWN_ANNOTATIONS = f"{GROUP}/"
 MOST_LABELS: Final = 256
@@ -19,6 +28,7 @@ MOST_STRANGE_ANNOTATIONS: Final = 10
 """So many annotations below numapin.io/ that mean nothing are remembered, to be told of."""
 LONGEST_VALUE: Final = 253
 """Of an annotation that means something: a name of a policy."""
+_TEMPLATE_HASH: Final = "pod-template-hash"
 
 
 class Key(NamedTuple):
@@ -51,6 +61,11 @@ class Pod:
             may write 256 KiB of them into each pod.
         requests: as the scheduler counts.
         cpu_limit_millis: most CPU it may use; None without limit.
+        workload: what it is a replica of, like ``default/Deployment/web``; empty for a pod of
+            its own.
+        devices: it asks for devices of a device plugin.
+        exclusive: the kubelet's static CPU manager would give it CPUs of its own.
+        scheduled: when it was bound to its node, as sent; empty where that is not said.
     """
 
     key: Key
@@ -66,6 +81,51 @@ class Pod:
     annotations: Mapping[str, str] | None = None
     requests: Requests = NOTHING
     cpu_limit_millis: int | None = None
+    workload: str = ""
+    devices: bool = False
+    exclusive: bool = False
+    scheduled: str = ""
+
+
+def owner(meta: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Kind and name of what has the template that a pod was made from; None for its own.
+
+    A Deployment's pods belong to a ReplicaSet, which it names after itself and the hash of the
+    template (pkg/controller/deployment/sync.go).
+
+    Args:
+        meta: metadata of the pod.
+    """
+    refs = meta.get("ownerReferences") or ()
+    ref = next((r for r in refs if r.get("controller")), None)
+    if ref is None:
+        return None
+    kind, name = ref["kind"], ref["name"]
+    suffix = f"-{(meta.get('labels') or {}).get(_TEMPLATE_HASH)}"
+    if kind == "ReplicaSet" and name.endswith(suffix):
+        return "Deployment", name.removesuffix(suffix)
+    return kind, name
+
+
+def _workload(meta: Mapping[str, Any]) -> str:
+    found = owner(meta)
+    return "" if found is None else f"{meta['namespace']}/{found[0]}/{found[1]}"
+
+
+def _scheduled(obj: Mapping[str, Any]) -> str:
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "True":
+            return condition.get("lastTransitionTime") or ""
+    return ""
+
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def _labels(found: Mapping[str, str]) -> Mapping[str, str]:
+    """What is remembered of a pod's labels; the words of a workload's pods are the same ones."""
+    kept = nsmallest(MOST_LABELS + 1, found.items()) if len(found) > MOST_LABELS else found.items()
+    return {intern(name): intern(value) for name, value in kept}
 
 
 def _annotations(found: Mapping[str, str]) -> Mapping[str, str]:
@@ -73,6 +133,8 @@ def _annotations(found: Mapping[str, str]) -> Mapping[str, str]:
     ours = [name for name in found if name.startswith(OWN_ANNOTATIONS)]
     strange = nsmallest(MOST_STRANGE_ANNOTATIONS, (n for n in ours if n not in ANNOTATIONS))
     # One character more than the longest that can mean something, so that none comes to.
+    if not ours:
+        return _NONE
     known = {n: found[n][: LONGEST_VALUE + 1] for n in ours if n in ANNOTATIONS}
     return known | dict.fromkeys(strange, "")
 
@@ -88,17 +150,21 @@ def read_pod(obj: Mapping[str, Any]) -> Pod:
     labels = meta.get("labels") or {}
     phase = (obj.get("status") or {}).get("phase")
     return Pod(
-        key=Key(meta["namespace"], meta["name"]),
+        key=Key(intern(meta["namespace"]), meta["name"]),
         uid=meta["uid"],
         created=meta.get("creationTimestamp") or "",
         version=meta.get("resourceVersion") or "",
-        node=(obj.get("spec") or {}).get("nodeName") or None,
+        node=intern((obj.get("spec") or {}).get("nodeName") or "") or None,
         opted_in=labels.get(PIN_LABEL) == PIN_LABEL_VALUE,
         finished=phase in {"Succeeded", "Failed"},
         running=phase == "Running",
         terminating=bool(meta.get("deletionTimestamp")),
-        labels=dict(nsmallest(MOST_LABELS + 1, labels.items())),
+        labels=_labels(labels),
         annotations=_annotations(meta.get("annotations") or {}),
         requests=effective(obj),
         cpu_limit_millis=cpu_limit(obj),
+        workload=_workload(meta),
+        devices=wants_devices(obj),
+        exclusive=wants_exclusive_cpus(obj),
+        scheduled=_scheduled(obj),
     )

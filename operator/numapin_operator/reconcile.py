@@ -1,38 +1,51 @@
 """The loop: takes dirty keys, compares what should be with what is, writes the difference.
 
 Level-triggered and idempotent: a key is only a name to look at again, so a lost, doubled or
-late event changes nothing but the time. API calls block and run in threads; everything else
-runs in the event loop, where deciding and taking room are one step without an await, so two
-pods can't be promised the same room. Deciding itself is in ``step``.
+late event changes nothing but the time. All of it runs in the event loop, where deciding and
+taking room are one step without an await, so two pods can't be promised the same room.
+Deciding itself is in ``step``.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from numapin_api.base import Condition
 from numapin_api.errors import NumapinError
-from numapin_api.pin import NumaPinStatus, Observed
+from numapin_api.pin import Move, NumaPinStatus, Observed
 from numapin_api.policy import NumaPolicySpec
-from numapin_operator import build, conditions, step
+from numapin_operator import before, build, conditions, moves, step
 from numapin_operator.allowance import Allowance
 from numapin_operator.checks import Eyes
 from numapin_operator.dirty import DirtyKeys
 from numapin_operator.events import Restraint, event
-from numapin_operator.kube import Cluster, Json
+from numapin_operator.kube import Json
 from numapin_operator.metrics import Metrics
 from numapin_operator.pods import Key, Pod
-from numapin_operator.records import PinRecord, PolicyKey
+from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer, search
+from numapin_operator.records import NodeKey, PinRecord, PolicyKey
 from numapin_operator.store import Dirt, Store
 from numapin_operator.verdict import SILENT_AFTER, Judgement
+from numapin_operator.writer import Writer
 
-WORKERS: Final = 8
+WORKERS: Final = 16
+"""Requests under way at a time."""
+AHEAD_SECONDS: Final = 3600.0
+"""A new pod waits for no other work: a policy's change may have made 100,000 keys due."""
+FIRST_STATUS_SECONDS: Final = 5.0
+"""So long a new pin may have no status: within that, agents mostly have pinned, and one write
+tells of both."""
+COLLECTOR_SECONDS: Final = 5.0
+"""So long the garbage collector has for pins of pods that have ended; it needs no request of
+ours. Their room is free from the pod's end on."""
 POLICY_DELAY_SECONDS: Final = 1.0
 """Counts of a policy are written together, not once per pod."""
 WAITING_DELAY_SECONDS: Final = 0.5
 """After a pin is deleted, until those that wait for its room are looked at."""
+EVERY_NODE: Final = NodeKey("")
+"""Stands for a round over all nodes; no node has an empty name."""
 IDLE_TICK_SECONDS: Final = 5.0
 """The loop shows that it lives at least so often."""
 
@@ -48,11 +61,9 @@ def _observed(pin: PinRecord | None) -> Observed | None:
 def _same(one: NumaPinStatus | None, other: NumaPinStatus) -> bool:
     """Whether the operator's parts of two statuses are equal."""
 
-    def own(status: NumaPinStatus) -> Json:
-        wire = status.wire()
-        wire.pop("observed", None)
-        wire["conditions"] = sorted(wire.get("conditions", ()), key=lambda c: str(c["type"]))
-        return wire
+    def own(status: NumaPinStatus) -> NumaPinStatus:
+        ordered = sorted(status.conditions, key=lambda c: c.type)
+        return status.model_copy(update={"observed": None, "conditions": ordered})
 
     return one is not None and own(one) == own(other)
 
@@ -62,7 +73,7 @@ class Reconciler:
 
     Args:
         store: what is known; changed only from the event loop.
-        cluster: the API server.
+        writer: the API server.
         default: the policy of pods that match none.
         metrics: where to count.
         now: wall clock, with time zone.
@@ -72,25 +83,30 @@ class Reconciler:
     def __init__(  # noqa: PLR0913 (each is a dependency to inject)
         self,
         store: Store,
-        cluster: Cluster,
+        writer: Writer,
         *,
         default: NumaPolicySpec,
         metrics: Metrics,
         now: Callable[[], datetime],
         clock: Callable[[], float],
     ) -> None:
-        self._store, self._cluster, self._default = store, cluster, default
+        self._store, self._writer, self._default = store, writer, default
         self._metrics, self._now, self._clock = metrics, now, clock
-        self._dirty: DirtyKeys[Key | PolicyKey] = DirtyKeys()
+        self._dirty: DirtyKeys[Key | PolicyKey | NodeKey] = DirtyKeys()
         self._wake = asyncio.Event()
         self._heard: dict[Key, float] = {}
+        self._fresh: dict[Key, float] = {}
+        self._collected: dict[Key, float] = {}
         self._restraint = Restraint()
         self._allowance: Allowance[Key] = Allowance()
+        self._rebalancer = Rebalancer(store, default)
+        self._moves: dict[Key, Move] = {}
+        self._dirty.mark([EVERY_NODE], now=clock(), after=LOOK_SECONDS)
         self.last_tick = clock()
 
     # -- marking ----------------------------------------------------------------------
 
-    def mark(self, keys: Dirt | Iterable[Key | PolicyKey], *, after: float = 0.0) -> None:
+    def mark(self, keys: Dirt | Iterable[Key | PolicyKey | NodeKey], *, after: float = 0.0) -> None:
         """Have keys looked at; policies a little later, so that counts gather."""
         now = self._clock()
         for key in keys:
@@ -99,26 +115,36 @@ class Reconciler:
         self._wake.set()
 
     def heard_of_pod(self, key: Key) -> None:
-        """Note when a pod event came in, for the latency that users feel."""
-        self._heard.setdefault(key, self._clock())
+        """A pod without a pin: look at it first, and note when, for the latency that users feel."""
+        now = self._clock()
+        if key not in self._heard:
+            self._heard[key] = now
+            self._dirty.mark([key], now=now, after=-AHEAD_SECONDS)
+
+    def heard_of_end(self, key: Key) -> None:
+        """A pod has ended, and not only lost its label: its pin is the garbage collector's."""
+        self._collected[key] = self._clock() + COLLECTOR_SECONDS
 
     # -- the loop ---------------------------------------------------------------------
 
     async def run(self, workers: int = WORKERS) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, on so many keys at a time."""
+        free = asyncio.Semaphore(workers)
         async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(self._work())
+            while True:
+                await free.acquire()
+                while (key := self._take()) is None:
+                    await self._pause()
+                task = group.create_task(self._once(key))
+                task.add_done_callback(lambda _: free.release())
 
-    async def _work(self) -> None:
-        while True:
-            if not await self.work_once():
-                await self._pause()
+    def _take(self) -> Key | PolicyKey | NodeKey | None:
+        self.last_tick = self._clock()
+        return self._dirty.take(self.last_tick)
 
     async def work_once(self) -> bool:
         """Reconcile the key that has been due longest; False if none is due."""
-        self.last_tick = self._clock()
-        key = self._dirty.take(self.last_tick)
+        key = self._take()
         if key is None:
             return False
         await self._once(key)
@@ -138,11 +164,13 @@ class Reconciler:
         except TimeoutError:
             return
 
-    async def _once(self, key: Key | PolicyKey) -> None:
+    async def _once(self, key: Key | PolicyKey | NodeKey) -> None:
         """Reconcile one key; errors are logged, counted and tried again later."""
         with self._metrics.reconcile_seconds.time():
             try:
-                if isinstance(key, PolicyKey):
+                if isinstance(key, NodeKey):
+                    await self._node(key)
+                elif isinstance(key, PolicyKey):
                     await self._policy(key)
                 else:
                     await self._pod(key)
@@ -164,12 +192,17 @@ class Reconciler:
         self._wake.set()
 
     async def _call(
-        self, what: str, function: Callable[[Json], Json], body: Json, *, of: Key | None = None
+        self,
+        what: str,
+        function: Callable[[Json], Awaitable[Json]],
+        body: Json,
+        *,
+        of: Key | None = None,
     ) -> Json:
         if of is not None:
             # Before the call: one that is refused costs the API server as much.
             self._allowance.spend(of, now=self._clock())
-        answer = await asyncio.to_thread(function, body)
+        answer = await function(body)
         self._metrics.writes.labels(what=what).inc()
         return answer
 
@@ -177,13 +210,21 @@ class Reconciler:
 
     async def _pod(self, key: Key) -> None:
         pod, pin = self._store.pods.get(key), self._store.pins.get(key)
+        if pod is None or pod.finished or pod.terminating:
+            self._moves.pop(key, None)
         if pod is None or pod.finished:
             self._heard.pop(key, None)
+            self._fresh.pop(key, None)
+            wait = self._collected.get(key, 0.0) - self._clock()
+            if pod is None and pin is not None and wait > 0:
+                self.mark([key], after=wait)
+                return
+            self._collected.pop(key, None)
             if pin is not None:
                 self._restraint.forget(pin.pod_uid)
-            if pin is not None:
                 await self._delete(pin)
             return
+        self._collected.pop(key, None)
         if pin is not None and pin.pod_uid != pod.uid:
             # The name is in use again: spec.podUID can't change, a new pin is made.
             await self._delete(pin)
@@ -221,14 +262,18 @@ class Reconciler:
                 policies={name: p.spec for name, p in store.policies.items()},
                 namespace_labels=store.namespaces.get(pod.key.namespace, {}),
                 default=self._default,
+                overdue=before.devices_wait(pod, now=self._now()) <= 0,
+                move=self._moves.pop(pod.key, None),
             )
         )
         store.promise(pod.key, decision.spot)
+        if decision.refusal is not None and decision.refusal.reason == before.AWAITING_DEVICES:
+            self.mark([pod.key], after=before.devices_wait(pod, now=self._now()))
         return decision
 
     async def _delete(self, pin: PinRecord) -> None:
         self._allowance.spend(pin.key, now=self._clock())
-        await asyncio.to_thread(self._cluster.delete_pin, pin.key, pin.uid)
+        await self._writer.delete_pin(pin.key, pin.uid)
         self._metrics.writes.labels(what="delete").inc()
         log.info("pin deleted", extra={"pin": str(pin.key), "socket": pin.socket})
         # Later, so that of many pods that go at once the others are looked at once.
@@ -248,11 +293,15 @@ class Reconciler:
             ):
                 return pin
             body = build.pin(pod, decision.spec, decision.released)
-            answer = await self._call("pin", self._cluster.apply_pin, body, of=pod.key)
+            answer = await self._call("pin", self._writer.apply_pin, body, of=pod.key)
             self._take_answer(answer, pod.key, pin)
+            if decision.spec.move is not None and (pin is None or pin.move != decision.spec.move):
+                self._metrics.moves.labels(reason=decision.spec.move.reason).inc()
         finally:
             self._store.fulfil(pod.key)
             heard = self._heard.pop(pod.key, None)
+        if pin is None:
+            self._fresh[pod.key] = self._clock() + FIRST_STATUS_SECONDS
         if heard is not None and pin is None:
             self._metrics.pod_to_pin_seconds.observe(self._clock() - heard)
         log.info(
@@ -263,6 +312,7 @@ class Reconciler:
                 "socket": decision.spec.socket,
                 "policy": decision.spec.policy,
                 "reason": decision.refusal.reason if decision.refusal else "",
+                "moved": decision.spec.move.message if decision.spec.move else "",
             },
         )
         return self._store.pins[pod.key]
@@ -283,11 +333,12 @@ class Reconciler:
     ) -> None:
         """Apply the status unless it stands as it should, then tell what changed."""
         old = pin.status()
-        new = step.status(decision, pin, judgement, now=self._now())
-        if _same(old, new):
+        moved = self._moved(pin, old, judgement)
+        new = step.status(decision, pin, judgement, moved=moved, now=self._now())
+        if _same(old, new) or self._withheld(pod.key, old, new):
             return
         body = build.pin_status(pod.key.namespace, pod.key.name, new)
-        answer = await self._call("status", self._cluster.apply_pin_status, body, of=pod.key)
+        answer = await self._call("status", self._writer.apply_pin_status, body, of=pod.key)
         self._take_answer(answer, pod.key, pin)
         if old is None or old.verdict != new.verdict:
             log.info(
@@ -304,7 +355,37 @@ class Reconciler:
             conditions.notes(old, new),
             standing=conditions.standing(new),
             now=self._clock(),
+            first=old is None or old.verdict in {None, "Pending"},
         )
+
+    def _moved(
+        self, pin: PinRecord, old: NumaPinStatus | None, judgement: Judgement
+    ) -> conditions.Claim | None:
+        """Whether the pin's last move has helped, if it was moved."""
+        if pin.move is None:
+            return None
+        known = moves.judged(pin.move, [] if old is None else old.conditions)
+        load = None
+        if known is None:
+            load = self._rebalancer.load(pin.node, pin.move.from_socket, now=self._now())
+        return moves.outcome(pin.move, known, judgement.verdict, load=load, now=self._now())
+
+    def _withheld(self, key: Key, old: NumaPinStatus | None, new: NumaPinStatus) -> bool:
+        """Whether a first status that says no more than "wait" can wait for the agent's word."""
+        left = self._fresh.get(key, 0.0) - self._clock()
+        waits = (old is None or old.verdict is None) and new.verdict == "Pending"
+        if (
+            left > 0
+            and waits
+            and not any(
+                c.type == conditions.PINNED and (c.status == "True" or c.reason == "NoAgent")
+                for c in new.conditions
+            )
+        ):
+            self.mark([key], after=left)
+            return True
+        self._fresh.pop(key, None)
+        return False
 
     async def _tell(self, pod: Pod) -> None:
         """Make the Event that is due; one that can't be made is not worth doing anything again."""
@@ -316,7 +397,7 @@ class Reconciler:
             return
         body = event(pod, note, now=self._now())
         try:
-            await asyncio.to_thread(self._cluster.create_event, pod.key.namespace, body)
+            await self._writer.create_event(pod.key.namespace, body)
             self._metrics.writes.labels(what="event").inc()
         except NumapinError as error:
             self._metrics.errors.labels(where="event").inc()
@@ -333,6 +414,38 @@ class Reconciler:
         if after > 0:
             self.mark([pin.key], after=after)
 
+    # -- moves ------------------------------------------------------------------------
+
+    async def _node(self, key: NodeKey) -> None:
+        """Look for a move on a node; the pod's own reconcile then makes it."""
+        if key == EVERY_NODE:
+            self._round()
+            return
+        now = self._now()
+        # Have they helped? Their pins' own watch says nothing of their sockets' load.
+        self.mark(k for k in self._store.moved if self._store.pins[k].node == key.node)
+        asked = self._rebalancer.look(key.node, now=now, clock=self._clock())
+        if asked is None:
+            return
+        found = await asyncio.to_thread(search, asked, now)
+        if found is None:
+            return
+        if self._moves or self._rebalancer.under_way(key.node):
+            # One that is about to be written does not show in the store yet, nor in budgets.
+            self._rebalancer.ask_again(key.node)
+            return
+        pod_key, move = found
+        self._moves[pod_key] = move
+        self.mark([pod_key])
+
+    def _round(self) -> None:
+        """Have every node looked at until the next round, evenly, so that none waits long."""
+        if self._rebalancer.wanted:
+            names = sorted(self._store.nodes)
+            for i, name in enumerate(names):
+                self.mark([NodeKey(name)], after=LOOK_SECONDS * i / len(names))
+        self.mark([EVERY_NODE], after=LOOK_SECONDS)
+
     # -- policies ---------------------------------------------------------------------
 
     async def _policy(self, key: PolicyKey) -> None:
@@ -347,8 +460,7 @@ class Reconciler:
             f"applies to pods with label numapin.io/pin=true, mode {record.spec.mode}",
         )
         status = build.counts(
-            key.policy,
-            self._store.pins.values(),
+            self._store.counts(key.policy),
             generation=record.generation,
             conditions=conditions.settle(
                 [ready], old, now=self._now(), generation=record.generation
@@ -357,5 +469,5 @@ class Reconciler:
         if record.status == status:
             return
         body = build.policy_status(key.policy, status)
-        answer = await self._call("policy", self._cluster.apply_policy_status, body)
+        answer = await self._call("policy", self._writer.apply_policy_status, body)
         self.mark(self._store.put("numapolicies", answer) - {key})

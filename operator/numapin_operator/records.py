@@ -1,24 +1,47 @@
 """What the operator keeps of each object: small frozen values, read once.
 
-Pins are kept as compact JSON beside the few fields that planning needs, because 100,000
-validated models would take most of a gigabyte.
+Pins are kept as packed JSON beside the few fields that planning needs, because 100,000
+validated models would take most of a gigabyte. Words that many objects share are interned.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import lru_cache
+from sys import intern
+from typing import Any, Final, NamedTuple
 
 from numapin_api.cpulist import CpuSet
 from numapin_api.node import NumaNode
-from numapin_api.pin import NumaPin, NumaPinSpec, NumaPinStatus
+from numapin_api.pin import Move, NumaPin, NumaPinSpec, NumaPinStatus
 from numapin_api.policy import NumaPolicy, NumaPolicySpec, NumaPolicyStatus
 from numapin_api.topology import Topology
 from numapin_operator.build import RELEASED_ANNOTATION
 from numapin_operator.checks import Eyes, eyes
+from numapin_operator.packed import pack, unpack
+from numapin_operator.placement.read import read_machine
+from numapin_operator.placement.values import Node, Spot
 from numapin_operator.pods import Key
-from numapin_operator.room import Node, Spot
 from numapin_operator.select import INVALID_POLICY
+
+_RECENT: Final = 64
+"""One look at a pin reads its spec and status several times."""
+
+
+@lru_cache(_RECENT)
+def _spec(packed: bytes) -> NumaPinSpec:
+    return NumaPinSpec.model_validate_json(unpack(packed))
+
+
+@lru_cache(_RECENT)
+def _status(packed: bytes) -> NumaPinStatus:
+    return NumaPinStatus.model_validate_json(unpack(packed))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """A node as something to look at for moves; no tuple, so that it equals no ``PolicyKey``."""
+
+    node: str
 
 
 class PolicyKey(NamedTuple):
@@ -41,16 +64,20 @@ class PinRecord:
         node: spec.nodeName.
         policy: spec.policy.
         socket: spec.socket.
+        also: further sockets of a pod that one doesn't hold.
         cpus: spec.cpus, empty when absent.
         binds_memory: spec.mems is there.
         numa_node_only: granularity NumaNode.
         enforced: mode Enforce: it takes room.
         refused: the agent found no room for what the pod really uses.
         waiting: it wants room that it did not get.
+        no_room: it has no socket, because none has room.
         pinned: condition Pinned is True.
         verdict: status.verdict, empty when absent.
         released: value of the release annotation.
-        body: spec and status as JSON.
+        move: its last move.
+        packed_spec: the spec.
+        packed_status: the status; None before anybody wrote one.
     """
 
     key: Key
@@ -62,25 +89,28 @@ class PinRecord:
     node: str
     policy: str
     socket: int | None
+    also: tuple[int, ...]
     cpus: str
     binds_memory: bool
     numa_node_only: bool
     enforced: bool
     refused: bool
     waiting: bool
+    no_room: bool
     pinned: bool
     verdict: str
     released: str | None
-    body: bytes
+    move: Move | None
+    packed_spec: bytes
+    packed_status: bytes | None
 
     def spec(self) -> NumaPinSpec:
         """The spec as a model."""
-        return NumaPinSpec.model_validate(json.loads(self.body)["spec"])
+        return _spec(self.packed_spec)
 
     def status(self) -> NumaPinStatus | None:
         """The status as a model; None before anybody wrote one."""
-        found = json.loads(self.body).get("status")
-        return None if found is None else NumaPinStatus.model_validate(found)
+        return None if self.packed_status is None else _status(self.packed_status)
 
     def spot(self, topology: Topology | None) -> Spot | None:
         """Where it is, whether or not it is enforced; None without a socket."""
@@ -88,11 +118,13 @@ class PinRecord:
             return None
         numa_node: int | None = None
         if self.numa_node_only and topology is not None:
-            cpus = CpuSet.parse(self.cpus)
+            # CPUs that went offline since don't make it a pin of the whole socket.
+            online = {c for n in topology.nodes for c in n.cpus}
+            cpus = CpuSet(c for c in CpuSet.parse(self.cpus) if c in online)
             numa_node = next(
                 (n.id for n in topology.nodes if n.socket == self.socket and cpus <= n.cpus), None
             )
-        return Spot(self.socket, numa_node, memory=self.binds_memory)
+        return Spot(self.socket, numa_node, memory=self.binds_memory, also=self.also)
 
 
 def read_pin(obj: Mapping[str, Any]) -> PinRecord:
@@ -111,18 +143,20 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         and observed.problem is not None
         and observed.problem.reason == "NoRoom"
     )
-    body = {"spec": spec.wire()} | ({} if status is None else {"status": status.wire()})
     return PinRecord(
-        key=Key(meta.namespace or "", meta.name),
+        key=Key(intern(meta.namespace or ""), meta.name),
         uid=meta.uid or "",
         version=meta.resource_version or "",
         generation=meta.generation or 0,
         pod_uid=spec.pod_uid,
-        owners=tuple(o.uid for o in meta.owner_references or ()),
-        node=spec.node_name,
-        policy=spec.policy,
+        owners=tuple(
+            spec.pod_uid if o.uid == spec.pod_uid else o.uid for o in meta.owner_references or ()
+        ),
+        node=intern(spec.node_name),
+        policy=intern(spec.policy),
         socket=spec.socket,
-        cpus=spec.cpus or "",
+        also=tuple(s for s in spec.sockets or () if s != spec.socket),
+        cpus=intern(spec.cpus or ""),
         binds_memory=spec.mems is not None,
         numa_node_only=spec.granularity == "NumaNode",
         enforced=spec.mode == "Enforce",
@@ -131,11 +165,18 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         # goes has all that wait looked at, so these must not be made by the hundred.
         waiting=spec.policy != INVALID_POLICY
         and (refused or spec.socket is None or (spec.mems is None and spec.memory == "Strict")),
+        no_room=spec.socket is None
+        and status is not None
+        and any(c.type == "Pinned" and c.reason == "NoRoom" for c in status.conditions),
         pinned=status is not None
         and any(c.type == "Pinned" and c.status == "True" for c in status.conditions),
         verdict=(status.verdict if status is not None else None) or "",
+        move=spec.move,
         released=(meta.annotations or {}).get(RELEASED_ANNOTATION),
-        body=json.dumps(body, separators=(",", ":")).encode(),
+        packed_spec=pack(spec.model_dump_json(by_alias=True, exclude_none=True)),
+        packed_status=None
+        if status is None
+        else pack(status.model_dump_json(by_alias=True, exclude_none=True)),
     )
 
 
@@ -162,21 +203,7 @@ def read_node(obj: Mapping[str, Any]) -> NodeRecord:
         CpuListError: a cpulist in it is malformed.
     """
     node = NumaNode.read(obj)
-    status, name = node.status, node.metadata.name
-    seen = eyes(status)
-    if status is None or seen.topology is None:
-        return NodeRecord(name, None, seen)
-    usage = status.usage.nodes if status.usage is not None else []
-    return NodeRecord(
-        name,
-        Node(
-            name=name,
-            topology=seen.topology,
-            reserved=CpuSet.parse(status.reserved_cpus),
-            available={n.id: n.memory_available_bytes for n in usage},
-        ),
-        seen,
-    )
+    return NodeRecord(node.metadata.name, read_machine(node), eyes(node.status))
 
 
 @dataclass(frozen=True, slots=True)

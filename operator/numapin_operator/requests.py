@@ -8,15 +8,23 @@ sidecars, KEP-2837 pod-level resources, KEP-1287 in-place resize, KEP-688 overhe
 Limits are read only to warn of a limit that a socket can't serve.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
+from typing import Any, Final
 
 from kubernetes.utils.quantity import parse_quantity
 
 MAX_QUANTITY = (1 << 63) - 1
 """resource.Quantity.Value() saturates at int64."""
+
+
+HUGEPAGES: Final = "hugepages-"
+"""Before the size in a resource's name (v1.ResourceHugePagesPrefix)."""
+_PAGE_SIZE = re.compile(r"([1-9][0-9]{0,9})(Ki|Mi|Gi)", re.ASCII)
+_UNITS: Final = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+_NATIVE_DOMAIN: Final = "kubernetes.io/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +34,36 @@ class Requests:
     Attributes:
         cpu_millis: thousandths of a CPU.
         memory_bytes: bytes.
+        hugepages: bytes of huge pages by the size of a page in bytes, ascending; none of 0.
     """
 
     cpu_millis: int = 0
     memory_bytes: int = 0
+    hugepages: tuple[tuple[int, int], ...] = ()
 
     def __add__(self, other: "Requests") -> "Requests":
-        return Requests(self.cpu_millis + other.cpu_millis, self.memory_bytes + other.memory_bytes)
+        return Requests(
+            self.cpu_millis + other.cpu_millis,
+            self.memory_bytes + other.memory_bytes,
+            self._huge(other, add=True),
+        )
 
     def upper(self, other: "Requests") -> "Requests":
         """The larger of each resource."""
         return Requests(
-            max(self.cpu_millis, other.cpu_millis), max(self.memory_bytes, other.memory_bytes)
+            max(self.cpu_millis, other.cpu_millis),
+            max(self.memory_bytes, other.memory_bytes),
+            self._huge(other, add=False),
         )
+
+    def _huge(self, other: "Requests", *, add: bool) -> tuple[tuple[int, int], ...]:
+        if not other.hugepages:
+            return self.hugepages
+        found = dict(self.hugepages)
+        for page, amount in other.hugepages:
+            had = found.get(page, 0)
+            found[page] = had + amount if add else max(had, amount)
+        return tuple(sorted(found.items()))
 
 
 NOTHING = Requests()
@@ -70,13 +95,74 @@ def quantity(value: object, *, scale: int = 1) -> int:
     return max(-MAX_QUANTITY, min(whole, MAX_QUANTITY))
 
 
+def page_bytes(size: str) -> int | None:
+    """The bytes of one huge page of a size such as ``2Mi``; None if that is no size."""
+    m = _PAGE_SIZE.fullmatch(size)
+    return None if m is None else int(m[1]) * _UNITS[m[2]]
+
+
+def _hugepages(resources: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    found = {
+        page: quantity(value)
+        for name, value in resources.items()
+        if name.startswith(HUGEPAGES)
+        and (page := page_bytes(name.removeprefix(HUGEPAGES))) is not None
+    }
+    return tuple(sorted((page, amount) for page, amount in found.items() if amount))
+
+
 def _amounts(resources: Mapping[str, Any] | None) -> Requests:
-    """The CPU and memory of a ResourceList."""
+    """The CPU, memory and huge pages of a ResourceList."""
     found = resources or {}
     return Requests(
         cpu_millis=quantity(found.get("cpu", 0), scale=1000),
         memory_bytes=quantity(found.get("memory", 0)),
+        hugepages=_hugepages(found),
     )
+
+
+def wants_devices(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod asks for devices of a device plugin.
+
+    Those are extended resources: names with a domain that is not Kubernetes' own
+    (``IsExtendedResourceName`` in pkg/apis/core/helper/helpers.go).
+
+    Args:
+        pod: a v1 Pod as the API server sends it.
+    """
+    spec: Mapping[str, Any] = pod.get("spec") or {}
+    everyone = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    for container in everyone:
+        resources = container.get("resources") or {}
+        # The API server copies an extended resource's limit to its request.
+        for part in ("requests", "limits"):
+            for name in resources.get(part) or ():
+                if "/" in name and _NATIVE_DOMAIN not in name:
+                    return True
+    return False
+
+
+def wants_exclusive_cpus(pod: Mapping[str, Any]) -> bool:
+    """Whether the kubelet's static CPU manager would give a container CPUs of its own.
+
+    It does so for containers of Guaranteed pods that ask for whole CPUs
+    (``guaranteedCPUs`` in pkg/kubelet/cm/cpumanager/policy_static.go).
+
+    Args:
+        pod: a v1 Pod as the API server sends it.
+
+    Raises:
+        ValueError: a quantity is malformed.
+    """
+    if (pod.get("status") or {}).get("qosClass") != "Guaranteed":
+        return False
+    spec: Mapping[str, Any] = pod.get("spec") or {}
+    everyone = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    millis = [
+        quantity(((c.get("resources") or {}).get("requests") or {}).get("cpu", 0), scale=1000)
+        for c in everyone
+    ]
+    return any(m > 0 and m % 1000 == 0 for m in millis)
 
 
 def _container(
@@ -106,8 +192,41 @@ def _infeasible(pod: Mapping[str, Any]) -> bool:
     )
 
 
+def _pod_level(pod: Mapping[str, Any], *, infeasible: bool) -> Mapping[str, Any]:
+    """Requests given for the pod as a whole (KEP-2837).
+
+    While they are resized (KEP-5419), the larger of want and have, as in
+    ``effectivePodLevelResources``.
+    """
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    want = (spec.get("resources") or {}).get("requests") or {}
+    if not want or not status.get("resources"):
+        return want
+    all_of = [] if infeasible else [want]
+    all_of += [status["resources"].get("requests") or {}, status.get("allocatedResources") or {}]
+    return {
+        name: max((one[name] for one in all_of if name in one), key=_precise)
+        for name in {name for one in all_of for name in one}
+    }
+
+
+def _precise(value: object) -> int:
+    """Thousandths, so that 200m and 700m of a CPU differ."""
+    return quantity(value, scale=1000)
+
+
+def _replaced(total: Requests, whole: Mapping[str, Any]) -> Requests:
+    """Each resource that is given for the pod replaces what its containers add up to."""
+    given = _amounts(whole)
+    return Requests(
+        given.cpu_millis if "cpu" in whole else total.cpu_millis,
+        given.memory_bytes if "memory" in whole else total.memory_bytes,
+        tuple(sorted({**dict(total.hugepages), **dict(given.hugepages)}.items())),
+    )
+
+
 def effective(pod: Mapping[str, Any]) -> Requests:
-    """CPU and memory requests of a pod as the scheduler counts them.
+    """CPU, memory and huge-page requests of a pod as the scheduler counts them.
 
     Args:
         pod: a v1 Pod as the API server sends it.
@@ -135,11 +254,7 @@ def effective(pod: Mapping[str, Any]) -> Requests:
             starting = starting.upper(sidecars + own)
     total = total.upper(starting)
 
-    pod_level = (spec.get("resources") or {}).get("requests") or {}
-    if "cpu" in pod_level:
-        total = Requests(quantity(pod_level["cpu"], scale=1000), total.memory_bytes)
-    if "memory" in pod_level:
-        total = Requests(total.cpu_millis, quantity(pod_level["memory"]))
+    total = _replaced(total, _pod_level(pod, infeasible=refused))
     return total + _amounts(spec.get("overhead"))
 
 

@@ -20,6 +20,7 @@ from numapin_api.names import (
     SOCKET_ANNOTATION,
 )
 from numapin_api.policy import (
+    Devices,
     Granularity,
     LabelSelector,
     LabelSelectorRequirement,
@@ -27,6 +28,7 @@ from numapin_api.policy import (
     Mode,
     NumaPolicySpec,
     OnUnplaceable,
+    Rebalance,
     Strategy,
     Verification,
     percent,
@@ -37,6 +39,8 @@ from numapin_operator.text import listed, quoted
 
 INVALID_POLICY: Final = "(invalid)"
 """spec.policy of a pin whose annotations are not understood; no object can be named so."""
+
+NEVER_MOVED: Final = Rebalance()
 
 _SOCKET = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _T = TypeVar("_T", bound=str)
@@ -50,6 +54,10 @@ class Choice:
         policy: name of the NumaPolicy, or ``(default)``.
         socket: the socket that the pod asks for, if it does.
         headroom_percent: share of the target NUMA nodes' memory that is kept free.
+        devices: whether it goes to the socket of its devices.
+        spread_replicas: whether pods of its workload are kept on different sockets.
+        colocate: label whose value pods on one socket share.
+        rebalance: when it may be moved.
     """
 
     policy: str
@@ -61,6 +69,10 @@ class Choice:
     headroom_percent: int
     verification: Verification
     socket: int | None = None
+    devices: Devices = "Prefer"
+    spread_replicas: bool = False
+    colocate: str | None = None
+    rebalance: Rebalance = NEVER_MOVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,4 +211,8 @@ def select(
         headroom_percent=percent(spec.memory_headroom),
         verification=spec.verification,
         socket=socket,
+        devices=spec.placement.devices,
+        spread_replicas=spec.placement.spread_replicas,
+        colocate=spec.placement.colocate,
+        rebalance=spec.placement.rebalance,
     )

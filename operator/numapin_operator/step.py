@@ -5,18 +5,25 @@ the loop does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from numapin_api.cpulist import CpuSet
-from numapin_api.pin import NumaPinSpec, NumaPinStatus, Observed
+from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.pin import Move, NumaPinSpec, NumaPinStatus, Observed, Verdict
 from numapin_api.policy import NumaPolicySpec
-from numapin_operator import build, conditions
+from numapin_operator import before, build, conditions
 from numapin_operator.checks import Eyes
-from numapin_operator.plan import Candidate, Placement, Unplaceable, plan
+from numapin_operator.placement.plan import plan
+from numapin_operator.placement.values import (
+    Candidate,
+    Node,
+    Pinned,
+    Placement,
+    Spot,
+    Unplaceable,
+)
 from numapin_operator.pods import Pod
 from numapin_operator.records import NodeRecord, PinRecord
-from numapin_operator.room import Pinned, Spot
 from numapin_operator.select import Choice, Invalid, select
 from numapin_operator.steady import steadied
 from numapin_operator.verdict import NOT_SEEN_YET, Judgement, Refusal, judge
@@ -34,6 +41,8 @@ class Situation:
         policies: all NumaPolicies by name.
         namespace_labels: of the pod's namespace.
         default: the policy when none matches.
+        overdue: it has waited for word of its devices for long enough.
+        move: where it is to be moved, if it is.
     """
 
     pod: Pod
@@ -43,6 +52,8 @@ class Situation:
     policies: Mapping[str, NumaPolicySpec]
     namespace_labels: Mapping[str, str]
     default: NumaPolicySpec
+    overdue: bool = False
+    move: Move | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +109,9 @@ def _released(situation: Situation, mark: str) -> str | None:
 
 
 def _refused(
-    pod: Pod, choice: Choice, reason: str, message: str, *, waiting: bool = False
+    pod: Pod, choice: Choice, reason: str, message: str, *, verdict: Verdict = "Unplaceable"
 ) -> Decision:
-    refusal = Refusal(reason, message, "Pending" if waiting else "Unplaceable")
-    if choice.mode == "Observe":
-        refusal = Refusal(reason, message, "Observing")
+    refusal = Refusal(reason, message, "Observing" if choice.mode == "Observe" else verdict)
     return Decision(
         spec=build.spec(pod, choice, None),
         refusal=refusal,
@@ -110,10 +119,15 @@ def _refused(
     )
 
 
-def _placed(pod: Pod, choice: Choice, placement: Placement) -> Decision:
+def _stopped(pod: Pod, choice: Choice, obstacle: before.Obstacle) -> Decision:
+    return _refused(pod, choice, obstacle.reason, obstacle.message, verdict=obstacle.verdict)
+
+
+def _placed(pod: Pod, choice: Choice, placement: Placement, move: Move | None) -> Decision:
+    spec = build.spec(pod, choice, placement, move=move)
     return Decision(
-        spec=build.spec(pod, choice, placement),
-        message=placement.message,
+        spec=spec,
+        message=placement.message + (f"; {spec.move.message}" if spec.move is not None else ""),
         spot=placement.spot if choice.mode == "Enforce" else None,
         fingerprint=build.fingerprint(choice, pod.node or ""),
     )
@@ -129,13 +143,19 @@ def _without_node(situation: Situation, choice: Choice) -> Decision:
             choice,
             "NoAgent",
             f"no numapin agent has reported the topology of node {pod.node}",
-            waiting=True,
+            verdict="Pending",
         )
     old = pin.spec()
     mems = old.mems if choice.memory != "None" else None
     return Decision(
         spec=build.spec(pod, choice, None).model_copy(
-            update={"socket": old.socket, "cpus": old.cpus, "mems": mems}
+            update={
+                "socket": old.socket,
+                "sockets": old.sockets,
+                "cpus": old.cpus,
+                "mems": mems,
+                "move": old.move,
+            }
         ),
         message=f"socket {old.socket} of node {pod.node}: CPUs {CpuSet.parse(old.cpus or '')}, "
         "as before; the node's NumaNode is gone",
@@ -144,24 +164,64 @@ def _without_node(situation: Situation, choice: Choice) -> Decision:
     )
 
 
-def decide(situation: Situation) -> Decision:
-    """What a pod's pin should say."""
-    pod, pin, record = situation.pod, situation.pin, situation.node
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the planner is asked: everything that its answer depends on."""
+
+    node: Node
+    neighbours: tuple[Pinned, ...]
+    candidate: Candidate
+    choice: Choice
+
+
+def candidate(
+    pod: Pod, observed: Observed | None, current: Spot | None, devices: NodeSet
+) -> Candidate:
+    """A pod as the planner sees it.
+
+    Args:
+        pod: the pod.
+        observed: what the agent says of it.
+        current: where it is pinned.
+        devices: NUMA nodes of its devices.
+    """
+    return Candidate(
+        requests=pod.requests,
+        resident=_resident(observed),
+        current=current,
+        cpu_limit_millis=pod.cpu_limit_millis,
+        workload=pod.workload,
+        namespace=pod.key.namespace,
+        labels=pod.labels or {},
+        devices=devices,
+    )
+
+
+def chosen(situation: Situation) -> Choice | Invalid:
+    """The policy of the pod, its annotations applied."""
+    record = situation.node
     node = None if record is None else record.plan
-    choice = select(
-        pod,
+    return select(
+        situation.pod,
         namespace_labels=situation.namespace_labels,
         policies=situation.policies,
         default=situation.default,
         topology=None if node is None else node.topology,
     )
+
+
+def question(  # noqa: PLR0911 (one return a reason to ask nothing)
+    situation: Situation,
+) -> Question | Decision:
+    """What the planner is to be asked; a decision where there is nothing to ask."""
+    pod, pin, record = situation.pod, situation.pin, situation.node
+    node, choice = None if record is None else record.plan, chosen(situation)
     if isinstance(choice, Invalid):
         return Decision(
             spec=build.spec(pod, None, None),
             refusal=Refusal(choice.reason, choice.message, "Invalid"),
         )
-    mark = build.fingerprint(choice, pod.node or "")
-    released = _released(situation, mark)
+    released = _released(situation, build.fingerprint(choice, pod.node or ""))
     if released is not None:
         return release(pod, choice, released)
     if node is None:
@@ -170,24 +230,54 @@ def decide(situation: Situation) -> Decision:
     observed = None if status is None else status.observed
     # A place that the agent found too small for what the pod really uses is no place to keep.
     current = None if pin is None or pin.refused else pin.spot(node.topology)
+    obstacle = before.taken(node, pod) if choice.mode == "Enforce" else None
+    if obstacle is not None:
+        return _stopped(pod, choice, obstacle)
+    devices = before.devices(
+        pod, node, choice, pinned=current is not None, overdue=situation.overdue
+    )
+    if isinstance(devices, before.Obstacle):
+        return _stopped(pod, choice, devices)
     if pod.running and current is None and _unseen(observed):
         return _refused(
             pod,
             choice,
             "AwaitingResidency",
             "the pod runs already: the agent is to say first where its memory is and how much",
-            waiting=True,
+            verdict="Pending",
         )
-    candidate = Candidate(
-        requests=pod.requests,
-        resident=_resident(observed),
-        current=current,
-        cpu_limit_millis=pod.cpu_limit_millis,
-    )
-    outcome = plan(node, situation.neighbours, candidate, choice)
+    return Question(node, situation.neighbours, candidate(pod, observed, current, devices), choice)
+
+
+def decide(situation: Situation) -> Decision:
+    """What a pod's pin should say."""
+    asked = question(situation)
+    if isinstance(asked, Decision):
+        return asked
+    pod, pin = situation.pod, situation.pin
+    moved = _moved(situation, asked)
+    if moved is not None:
+        return moved
+    outcome = plan(asked.node, asked.neighbours, asked.candidate, asked.choice)
     if isinstance(outcome, Unplaceable):
-        return _refused(pod, choice, outcome.reason, outcome.message)
-    return _placed(pod, choice, outcome)
+        return _refused(pod, asked.choice, outcome.reason, outcome.message)
+    return _placed(pod, asked.choice, outcome, None if pin is None else pin.move)
+
+
+def _moved(situation: Situation, asked: Question) -> Decision | None:
+    """The pod on the socket that it is to be moved to; None if that has no room any more."""
+    move, choice = situation.move, asked.choice
+    if move is None or choice.mode != "Enforce" or choice.socket is not None:
+        return None
+    outcome = plan(
+        asked.node,
+        asked.neighbours,
+        replace(asked.candidate, current=None),
+        replace(choice, socket=move.to_socket, on_unplaceable="Skip"),
+    )
+    if isinstance(outcome, Unplaceable):
+        return None
+    return _placed(situation.pod, choice, outcome, move)
 
 
 def release(pod: Pod, choice: Choice, message: str) -> Decision:
@@ -216,7 +306,9 @@ def give_up(decision: Decision, judgement: Judgement) -> Decision:
     """The decision that follows from ``must_release``."""
     message = f"released by onFailure Unpin: {judgement.message}"
     return Decision(
-        spec=decision.spec.model_copy(update={"socket": None, "cpus": None, "mems": None}),
+        spec=decision.spec.model_copy(
+            update={"socket": None, "sockets": None, "cpus": None, "mems": None, "move": None}
+        ),
         refusal=Refusal(conditions.RELEASED, message, "Ineffective"),
         fingerprint=decision.fingerprint,
         released=decision.fingerprint,
@@ -238,9 +330,22 @@ def assess(decision: Decision, pin: PinRecord, *, seen: Eyes, now: datetime) -> 
 
 
 def status(
-    decision: Decision, pin: PinRecord, judgement: Judgement, *, now: datetime
+    decision: Decision,
+    pin: PinRecord,
+    judgement: Judgement,
+    *,
+    moved: conditions.Claim | None = None,
+    now: datetime,
 ) -> NumaPinStatus:
-    """The operator's part of the status that a pin should have."""
+    """The operator's part of the status that a pin should have.
+
+    Args:
+        decision: what the pin says.
+        pin: as it stands in the API.
+        judgement: the verdict on it.
+        moved: whether its last move has helped; None if it was not moved.
+        now: for the times of conditions.
+    """
     old = pin.status()
     wanted = conditions.claims(
         decision.spec,
@@ -256,7 +361,7 @@ def status(
         local_percent=judgement.local_percent,
         cross_socket_pages_per_second=judgement.cross_socket_pages_per_second,
         conditions=conditions.settle(
-            wanted,
+            wanted if moved is None else (*wanted, moved),
             [] if old is None else old.conditions,
             now=now,
             generation=pin.generation,

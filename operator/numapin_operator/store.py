@@ -7,10 +7,12 @@ is known (our own write comes back by the watch) is dropped.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple
 
+from numapin_operator.build import Counts
+from numapin_operator.placement.values import Pinned, Spot
 from numapin_operator.pods import Key, Pod, read_pod
 from numapin_operator.records import (
     NodeRecord,
@@ -21,7 +23,6 @@ from numapin_operator.records import (
     read_pin,
     read_policy,
 )
-from numapin_operator.room import Pinned, Spot
 
 Kind = Literal["namespaces", "numapolicies", "numanodes", "pods", "numapins"]
 KINDS: Final[tuple[Kind, ...]] = ("namespaces", "numapolicies", "numanodes", "pods", "numapins")
@@ -31,6 +32,10 @@ is an orphan and not merely early."""
 Dirt = set[Key | PolicyKey]
 ObjectKey = tuple[str, str]
 """Namespace (empty for cluster-scoped kinds) and name."""
+Version = tuple[ObjectKey, str, str]
+"""An object's key, uid and resourceVersion."""
+Ghost = tuple[ObjectKey, str]
+"""The key and uid of an object that is gone."""
 
 
 class Seen(NamedTuple):
@@ -61,6 +66,14 @@ def older(version: str, known: str) -> bool:
     return version.isdecimal() and known.isdecimal() and int(version) < int(known)
 
 
+def newer(version: str, known: str) -> bool:
+    """Whether an object of that version may tell more than what is known.
+
+    The same version does not: the answer to our own write comes back by the watch.
+    """
+    return version == "" or not (version == known or older(version, known))
+
+
 class Store:
     """The copy. Not thread-safe: it lives in the event loop."""
 
@@ -71,7 +84,10 @@ class Store:
         self.policies: dict[str, PolicyRecord] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods_of_node: defaultdict[str, set[Key]] = defaultdict(set)
+        self.moved: set[Key] = set()
+        """Pins that were moved from one socket to another: few, and asked for often."""
         self._promises: dict[Key, Spot | None] = {}
+        self._counts: dict[str, Counts] = {}
         self._seen: dict[Kind, dict[ObjectKey, Seen]] = {kind: {} for kind in KINDS}
         self._serial = 0
 
@@ -90,7 +106,7 @@ class Store:
         meta = obj["metadata"]
         uid, version = meta.get("uid") or "", meta.get("resourceVersion") or ""
         known = self._seen[kind].get(key)
-        if known is not None and known.uid == uid and older(version, known.version):
+        if known is not None and known.uid == uid and not newer(version, known.version):
             return set()
         dirt = self._take(kind, obj)
         self._serial += 1
@@ -167,6 +183,10 @@ class Store:
     def _put_pin(self, pin: PinRecord) -> Dirt:
         old = self.pins.get(pin.key)
         self.pins[pin.key] = pin
+        if pin.move is None:
+            self.moved.discard(pin.key)
+        else:
+            self.moved.add(pin.key)
         if old is not None and replace(old, version=pin.version) == pin:
             return set()
         dirt = self._policies_of(old, pin) | {pin.key}
@@ -176,17 +196,27 @@ class Store:
 
     def _drop_pin(self, key: Key) -> Dirt:
         old = self.pins.pop(key, None)
+        self.moved.discard(key)
         if old is None:
             return set()
         return self._policies_of(old, None) | self.waiting(old.node) | {key}
 
     def _policies_of(self, old: PinRecord | None, new: PinRecord | None) -> Dirt:
-        """The policies whose counts change between two states of a pin."""
+        """Count a pin's step from one state to the next; the policies whose counts change."""
         before = None if old is None else (old.policy, old.pinned, old.verdict == "Verified")
         after = None if new is None else (new.policy, new.pinned, new.verdict == "Verified")
         if before == after:
             return set()
-        names = {state[0] for state in (before, after) if state is not None}
+        names = set()
+        for state, sign in ((before, -1), (after, 1)):
+            if state is None:
+                continue
+            name, pinned, verified = state
+            had = self._counts.get(name, Counts())
+            self._counts[name] = Counts(
+                had.matched + sign, had.pinned + sign * pinned, had.verified + sign * verified
+            )
+            names.add(name)
         return {PolicyKey(name) for name in names if name in self.policies}
 
     def _put_node(self, node: NodeRecord) -> Dirt:
@@ -199,7 +229,14 @@ class Store:
             and old.plan is not None
             and node.plan is not None
             and old.eyes == node.eyes
-            and replace(old.plan, available=node.plan.available) == node.plan
+            and replace(
+                old.plan,
+                available=node.plan.available,
+                busy=node.plan.busy,
+                hugepages_free=node.plan.hugepages_free,
+                devices=node.plan.devices,
+            )
+            == node.plan
         )
         return self.waiting(node.name) if same_machine else {*self._pods_of_node[node.name]}
 
@@ -220,6 +257,10 @@ class Store:
 
     # -- what is asked ----------------------------------------------------------------
 
+    def counts(self, policy: str) -> Counts:
+        """Pins of a policy: kept up to date, for there may be 100,000 to count each second."""
+        return self._counts.get(policy, Counts())
+
     def waiting(self, node: str) -> Dirt:
         """The pods of a node that did not get the room they want."""
         return {
@@ -227,6 +268,13 @@ class Store:
             for key in self._pods_of_node[node]
             if (pin := self.pins.get(key)) is not None and pin.waiting
         }
+
+    def pods_of(self, node: str) -> list[Pod]:
+        """The pods of a node, oldest first."""
+        return sorted(
+            (self.pods[key] for key in self._pods_of_node.get(node, ())),
+            key=lambda p: (p.created, p.key),
+        )
 
     def promise(self, key: Key, spot: Spot | None) -> None:
         """Take room for a pin that is being written, before the API has it."""
@@ -251,8 +299,15 @@ class Store:
             elif pin is not None and pin.enforced and pin.pod_uid == pod.uid:
                 spot = pin.spot(topology)
             if spot is not None:
-                found.append(Pinned(spot, pod.requests))
+                found.append(
+                    Pinned(spot, pod.requests, pod.workload, key.namespace, pod.labels or {})
+                )
         return tuple(found)
+
+    def uid(self, kind: Kind, key: ObjectKey) -> str | None:
+        """The uid of an object; None if it is not known."""
+        seen = self._seen[kind].get(key)
+        return None if seen is None else seen.uid
 
     def everything(self) -> list[Key | PolicyKey]:
         """All that can be reconciled: pods by age, then orphan pins, then policies."""
@@ -271,27 +326,32 @@ class Store:
         """Rises with everything heard."""
         return self._serial
 
-    def ghosts(
-        self, kind: Kind, listed: Mapping[ObjectKey, tuple[str, str]], *, since: int
-    ) -> Iterator[tuple[ObjectKey, str]]:
-        """Objects known since before a LIST that the LIST does not have.
+    def known(self, kind: Kind) -> dict[ObjectKey, str]:
+        """The uid of everything known of a kind, by key; a copy."""
+        return {key: seen.uid for key, seen in self._seen[kind].items()}
+
+    def ghosts(self, kind: Kind, unlisted: Mapping[ObjectKey, str], *, since: int) -> list[Ghost]:
+        """Of objects that a LIST does not have, those known since before it began.
 
         kopf lists anew after 410 Gone and then says nothing of what was deleted meanwhile.
 
         Args:
             kind: the kind that was listed.
-            listed: uid and resourceVersion by key.
+            unlisted: uid by key, as ``known`` said when the LIST began.
             since: ``serial`` when the LIST began.
         """
-        for key, seen in self._seen[kind].items():
-            if seen.serial <= since and listed.get(key, ("", ""))[0] != seen.uid:
-                yield key, seen.uid
+        now = self._seen[kind]
+        return [
+            (key, uid)
+            for key, uid in unlisted.items()
+            if (seen := now.get(key)) is not None and seen.uid == uid and seen.serial <= since
+        ]
 
-    def missed(
-        self, kind: Kind, listed: Mapping[ObjectKey, tuple[str, str]]
-    ) -> Iterable[ObjectKey]:
+    def missed(self, kind: Kind, listed: Iterable[Version]) -> list[Version]:
         """Objects of a LIST that are not known, or only in an older version."""
-        for key, (uid, version) in listed.items():
-            seen = self._seen[kind].get(key)
-            if seen is None or seen.uid != uid or older(seen.version, version):
-                yield key
+        now = self._seen[kind]
+        return [
+            (key, uid, version)
+            for key, uid, version in listed
+            if (seen := now.get(key)) is None or seen.uid != uid or older(seen.version, version)
+        ]

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from numapin_api.pin import Evidence, NumaPinSpec, Observed, Verdict
-from numapin_operator import checks, observing
+from numapin_operator import checks, dram, observing
 from numapin_operator.checks import Check, Eyes
+from numapin_operator.text import listed
 
 SILENT_AFTER: Final = timedelta(minutes=25)
 """Agents report at least every 10 minutes; two missed reports and a bit mean silence."""
@@ -123,6 +124,15 @@ def _silent(observed: Observed, now: datetime | None) -> bool:
     return now - counters.since > timedelta(seconds=counters.seconds) + SILENT_AFTER
 
 
+def _measured(found: dict[str, Check]) -> Evidence | None:
+    """What a measurement of locality rests on; None where nothing valid was measured."""
+    if found["hintFaults"].ok:
+        return "Measured"
+    if dram.NAME in found and found[dram.NAME].ok:
+        return "MeasuredPMU"
+    return None
+
+
 def _no_signal(  # noqa: PLR0911 (one return a row of the table)
     found: dict[str, Check], observed: Observed, seen: Eyes, now: datetime | None
 ) -> _Row | None:
@@ -132,7 +142,7 @@ def _no_signal(  # noqa: PLR0911 (one return a row of the table)
     for name in ("cpus", "residency"):
         if found[name].ok is None:
             return _Row("NoSignal", found[name].message)
-    if found["hintFaults"].ok:
+    if _measured(found) is not None:
         return None
     if not seen.numa_balancing:
         return _Row(
@@ -154,6 +164,7 @@ def _all_checks(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> tuple[Chec
         checks.residency(spec, observed, seen.topology),
         checks.migrations(spec, counters, seen),
         checks.hint_faults(spec, observed, counters, seen),
+        *((dram.check(spec, counters),) if dram.counted(seen) else ()),
         checks.activity(counters),
         checks.window(spec, counters),
     )
@@ -176,6 +187,17 @@ def _uncounted(spec: NumaPinSpec, found: dict[str, Check], seen: Eyes) -> _Row:
         return _Row("NoSignal", f"{why}, and {unknown.message}")
     told = "; ".join(found[name].message for name in ("cpus", "mems", "residency"))
     return _Row("Verified", f"by placement: {told}; {why}", "ByPlacement")
+
+
+def _spanning(spec: NumaPinSpec, found: dict[str, Check], because: str) -> _Row:
+    """The verdict on a pin of several sockets: between those pages may move as they like."""
+    residency = found["residency"]
+    if residency.ok is not True:
+        verdict: Verdict = "NoSignal" if residency.ok is None else "Ineffective"
+        return _Row(verdict, residency.message + because, by_figures=residency.ok is False)
+    sockets = listed(spec.sockets or ())
+    told = f"{residency.message}; what moves between sockets {sockets} is not judged"
+    return _Row("Verified", f"by placement: {told}", "ByPlacement", by_figures=True)
 
 
 def _pinned(  # noqa: PLR0911 (one return a row of the table)
@@ -201,19 +223,22 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
         return _uncounted(spec, found, seen)
     if found["window"].ok is not True:
         return _Row("Pending", found["window"].message)
+    if spec.sockets is not None and len(spec.sockets) > 1:
+        return _spanning(spec, found, because)
     wrong = tuple(
         c
         for c in all_checks
-        if c.ok is False and c.name in {"residency", "migrations", "hintFaults"}
+        if c.ok is False and c.name in {"residency", "migrations", "hintFaults", dram.NAME}
     )
     if wrong:
         return _Row("Ineffective", _said(wrong) + because, by_figures=True)
     mute = _no_signal(found, observed, seen, now)
     if mute is not None:
         return mute
-    told = _said(all_checks, ("residency", "migrations", "hintFaults"))
-    if found["hintFaults"].ok:
-        return _Row("Verified", told, "Measured", by_figures=True)
+    told = _said(all_checks, ("residency", "migrations", "hintFaults", dram.NAME))
+    evidence = _measured(found)
+    if evidence is not None:
+        return _Row("Verified", told, evidence, by_figures=True)
     return _Row("Verified", f"by placement: {told}", "ByPlacement", by_figures=True)
 
 

@@ -11,6 +11,15 @@ from numapin_api import crd, names
 
 pytestmark = pytest.mark.integration
 
+REBALANCE = {
+    "mode": "Never",
+    "threshold": "85%",
+    "after": "5m",
+    "cooldown": "30m",
+    "minGain": "10%",
+    "maxMoving": 1,
+}
+
 
 @pytest.mark.parametrize("kind", crd.KINDS, ids=lambda kind: kind.name)
 def test_crd_is_established_without_complaint(kube: ApiClient, crds, kind):
@@ -51,7 +60,13 @@ def test_defaults_are_filled_in(kube: ApiClient, namespace):
         "namespaceSelector": {},
         "mode": "Enforce",
         "granularity": "Socket",
-        "placement": {"strategy": "Pack", "onUnplaceable": "Skip"},
+        "placement": {
+            "strategy": "Pack",
+            "onUnplaceable": "Skip",
+            "devices": "Prefer",
+            "spreadReplicas": False,
+            "rebalance": REBALANCE,
+        },
         "memory": "Strict",
         "memoryHeadroom": "10%",
         "verification": {

@@ -34,7 +34,7 @@ def test_topology_has_the_same_form_for_kubernetes_and_for_planning():
     value = TopologyStatus.model_validate(found).value()
     assert str(value.sockets[1].cpus) == "2-3"
     assert value.crosses(0, 1)
-    assert TopologyStatus.of(value).wire() == found
+    assert TopologyStatus.of(value, hugepages={1: {"2Mi": 512, "1Gi": 0}}).wire() == found
 
 
 def test_memory_only_node_has_no_socket_on_the_wire():

@@ -71,13 +71,16 @@ ALWAYS = {
         ".status.observed.phase",
     },
 }
+# Parts that came later: left out whole by an older writer, never in part.
+WHOLE = {".spec.move"}
 
 
 def fields_of_a_pin() -> list[str]:
     """Paths of all fields that the example has above the level of lists."""
     whole = example("NumaPin")
     found = [f"{path}.{name}" for path, part in objects_in(whole) for name in part]
-    return [path for path in found if "[" not in path and path.count(".") <= 3]
+    paths = [path for path in found if "[" not in path and path.count(".") <= 3]
+    return [path for path in paths if path.rpartition(".")[0] not in WHOLE]
 
 
 @pytest.mark.parametrize("path", sorted(set(fields_of_a_pin()) - ALWAYS["NumaPin"]))

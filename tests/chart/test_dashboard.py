@@ -133,8 +133,10 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 lambda: (
                     server.query(ready_to_ask("rate(numapin_operator_errors_total[1m])"))
                     and server.query("rate(numapin_agent_tracer_lost_total[1m]) > 0")
+                    # Its first error is made by the first scrape, after its errors were read.
+                    and server.query("rate(numapin_agent_errors_total[1m]) > 0")
                 ),
-                what="two scrapes of both programs",
+                what="scrapes enough of both programs",
                 seconds=60,
             )
             yield server

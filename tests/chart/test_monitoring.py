@@ -12,7 +12,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from support.chart import CHART, Helm, one, render
 
+from numapin_agent.cgroup.activity import Activity
+from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.families import activity_families, pair_families
 from numapin_agent.metrics import (
     MemoryFigures,
     Meters,
@@ -55,8 +58,13 @@ def families() -> Iterator[Metric]:
         moved_pages=0,
         moving=(0, 1),
         drifts=0,
+        pairs={(0, 1): PairCounters(1, 1, 1, 1)},
+        activity=Activity(0, 0, 0, 0, 0, 0, 0),
+        huge_pages={0: 1},
     )
     yield from pod_families([pod])
+    yield from pair_families([pod])
+    yield from activity_families([pod])
     yield from node_families(
         NodeFigures(
             pages_migrated=1,

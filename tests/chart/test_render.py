@@ -123,6 +123,24 @@ def test_change_of_the_default_policy_restarts_the_operator(helm: Helm, objects)
     assert checksum(render(helm, {"defaultPolicy.mode": "Observe"})) != checksum(objects)
 
 
+def test_only_an_operator_that_is_asked_to_may_write_topologies_for_schedulers(helm: Helm, objects):
+    def told(found: list[Object]) -> tuple[bool, list[str]]:
+        roles = [o for o in found if o["kind"] == "ClusterRole"]
+        (container,) = one(found, "Deployment")["spec"]["template"]["spec"]["containers"]
+        verbs = [
+            verb
+            for role in roles
+            for rule in role["rules"]
+            if "noderesourcetopologies" in rule["resources"]
+            for verb in rule["verbs"]
+        ]
+        return "--publish-topology" in container["args"], verbs
+
+    assert told(objects) == (False, [])
+    on = render(helm, {"operator.publishTopology": True})
+    assert told(on) == (True, ["get", "create", "patch"])
+
+
 def flags(pod: Object) -> set[str]:
     return {arg.partition("=")[0] for arg in pod["containers"][0]["args"]}
 
@@ -185,6 +203,22 @@ def test_agent_without_counters_lacks_their_capabilities(helm: Helm):
     assert container["securityContext"]["capabilities"]["add"] == ["SYS_PTRACE", "SYS_NICE"]
     assert "--no-counters" in container["args"]
     assert not agent_config.parse(["--node-name=n", "--no-counters"]).counters
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_agent_answers_by_names_of_old_only_when_told_to(helm: Helm, wanted: bool):
+    daemons = one(render(helm, {"agent.compatibilityMetrics": wanted}), "DaemonSet")
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    assert ("--compatibility-metrics" in container["args"]) is wanted
+    assert agent_config.parse(["--node-name=n", "--compatibility-metrics"]).compatibility_metrics
+
+
+def test_agent_counts_dram_fills_only_when_asked(helm: Helm, agent):
+    assert "--dram-counters" not in agent["containers"][0]["args"]
+    daemons = one(render(helm, {"agent.dramCounters": True}), "DaemonSet")
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    assert "--dram-counters" in container["args"]
+    assert agent_config.parse(["--node-name=n", "--dram-counters"]).dram_counters
 
 
 def test_operator_is_restricted(operator):
@@ -334,6 +368,7 @@ def test_two_ways_to_be_scraped_at_once_are_refused(helm: Helm):
         ("agent.interval", "0s"),
         ("agent.interval", "61s"),
         ("agent.counters", "no"),
+        ("agent.dramCounters", "yes"),
         ("agent.seccompProfile", {"type": "Default"}),
         ("agent.seccompProfile", {"type": "Localhost"}),
         ("agent.seccompProfile.localhostProfile", "profiles/agent.json"),

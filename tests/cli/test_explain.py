@@ -89,6 +89,33 @@ def test_one_bad_window_is_shown_and_overturns_nothing(pin, numa_node, now):
     assert e.verdict_now == "Ineffective"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "shown_as", "direction"),
+    [
+        (2.0, 1500.0, "page cache refaults 2.0 pages/s 1,500.0 pages/s", "worse"),
+        (900.0, 0.0, "page cache refaults 900.0 pages/s 0.0 pages/s", "better"),
+        (0.0, 0.9, "page cache refaults 0.0 pages/s 0.9 pages/s", "same"),
+        (None, 7.0, "page cache refaults - 7.0 pages/s", None),
+        (None, None, "page cache refaults - -", None),
+    ],
+)
+def test_page_cache_before_and_after(
+    pin, numa_node, now, shown, *, before, after, shown_as, direction
+):
+    seen = {
+        part: {"pageCacheRefaultsPerSecond": rate}
+        for part, rate in (("baseline", before), ("counters", after))
+    }
+    e = explain(pin(status={"observed": seen}), numa_node(), now=now)
+    (line,) = [x for x in map(unspaced, shown(e).splitlines()) if x.startswith("page cache")]
+    assert line == shown_as
+    found = {c.name: c.direction for c in e.effect}
+    assert found.get("page cache refaults") == direction
+    advised = [step for step in next_steps(e) if "page cache has less room" in step]
+    assert bool(advised) is (direction == "worse")
+    assert not advised or "pod redis-0 -n shop numapin.io/memory=None" in advised[0]
+
+
 def test_harm_is_said_as_plainly(pin, numa_node, now, shown):
     harmed = {
         "crossSocketMigratedPages": 60 * 4000,

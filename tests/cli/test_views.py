@@ -76,14 +76,46 @@ def test_status_of_a_pin_that_nobody_has_touched(pin, now, text):
 def test_nodes_line_by_line(numa_node, text):
     found = nodes.views([numa_node()], ["numa-0", "numa-1"])
     assert lines(text(nodes.table(found), 120)) == [
-        "NODE READY AGENT SOCKET NUMA CPUS AVAILABLE SIGNALS",
-        "numa-0 yes 0.1.0 0 0 0-1 2.0 GiB of 3.0 GiB fentry, pinMoves none",
-        "1 1 2-3 1.0 GiB of 3.0 GiB",
+        "NODE READY AGENT SOCKET NUMA CPUS USED AVAILABLE SIGNALS",
+        "numa-0 yes 0.1.0 0 0 0-1 - 2.0 GiB of 3.0 GiB fentry, pinMoves none",
+        "1 1 2-3 - 1.0 GiB of 3.0 GiB",
         "- 2 none 8.0 GiB of 8.0 GiB",
-        "numa-1 - - - - - - -",
+        "numa-1 - - - - - - - -",
         "",
         "numa-0: pinMoves is had by none: no such tracepoint",
         "numa-1: no numapin agent has reported from this node",
+    ]
+
+
+def test_nodes_say_what_is_taken_and_by_whom(numa_node, text):
+    taken = numa_node(
+        status={
+            "usage": {
+                "sockets": [{"id": 0, "cpuMillicores": 1250}, {"id": 1, "cpuMillicores": 0}],
+                "nodes": [
+                    {
+                        "id": 0,
+                        "memoryAvailableBytes": 2 << 30,
+                        "hugepagesFree": [{"size": "2Mi", "pages": 100}],
+                    }
+                ],
+            },
+            "exclusiveCpus": "1",
+            "devices": [{"namespace": "shop", "name": "camera", "numaNodes": [0]}],
+            "neighbours": [{"name": "koordlet", "standDown": True, "message": "a koordlet runs"}],
+            "capabilities": {"signals": [], "devicesUnknown": "there is no kubelet.sock"},
+        }
+    )
+    (found,) = nodes.views([taken], [])
+    assert [s.cpu_millicores for s in found.sockets] == [1250, 0]
+    assert [h.pages for h in found.numa_nodes[0].hugepages_free] == [100]
+    rendered = lines(text(nodes.table([found]), 120))
+    assert rendered[1].startswith("numa-0 yes 0.1.0 0 0 0-1 1.2 2.0 GiB")
+    assert rendered[-4:] == [
+        "numa-0: koordlet: a koordlet runs; numapin pins nothing here",
+        "numa-0: CPUs 1 are given to single containers",
+        "numa-0: 1 pod with devices",
+        "numa-0: which pods hold devices is not known: there is no kubelet.sock",
     ]
 
 

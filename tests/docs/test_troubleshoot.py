@@ -23,17 +23,19 @@ REASON_AT = {
     "Unplaceable": 0,
     "Invalid": 0,
     "Note": 1,
+    "Obstacle": 0,
     "Claim": 2,
     "_refused": 2,
 }
 """Call → which argument is a reason."""
-NAMES = {"reason", "RELEASED"}
+NAMES = {"reason", "RELEASED", "AWAITING_DEVICES", "HELPED", "IN_VAIN", "UNDER_WAY"}
 """Names that hold one."""
 NEVER_SHOWN = {
     "Failed",  # NumapinError itself, which nobody raises
     "Expired",  # of a watch, which then lists anew
     "LabFailed",  # of the lab, not of numapin
     "ChartUnreadable",  # of the program that makes the chart's files
+    "ManifestInvalid",  # of numapin plan, which prints it
     "SelfTestFailed",  # of helm test, which prints it
 }
 SECTION = re.compile(r"^### (\w+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)

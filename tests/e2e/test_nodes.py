@@ -80,6 +80,39 @@ def test_numa_node_says_what_sysfs_says(world: World, node):
     assert next(c for c in status.conditions if c.type == "Ready").status == "True"
 
 
+def test_huge_pages_and_cpu_use_are_told(world: World):
+    """8 huge pages on one NUMA node, which the kernel may not find all of."""
+    status = world.numa_node("numa-1").status
+    node = status.topology.nodes[-1]
+    pool = f"/sys/devices/system/node/node{node.id}/hugepages/hugepages-2048kB"
+    pages = int(world.ssh("numa-1", f"echo 8 > {pool}/nr_hugepages; cat {pool}/nr_hugepages"))
+    assert pages > 0
+
+    def told() -> list[dict[str, object]]:
+        nodes = world.numa_node("numa-1").status.topology.nodes
+        return [h.wire() for n in nodes if n.id == node.id for h in n.hugepages or ()]
+
+    try:
+        wanted = [{"size": "2Mi", "pages": pages}]
+        eventually(lambda: told() == wanted, seconds=240, what=f"the NumaNode says {wanted}")
+        used = world.numa_node("numa-1").status.usage
+        free = {n.id: n.hugepages_free for n in used.nodes}[node.id]
+        assert [h.pages for h in free or ()] == [pages]
+    finally:
+        world.ssh("numa-1", f"echo 0 > {pool}/nr_hugepages")
+    eventually(lambda: told() == [], seconds=240, what="the NumaNode says that there are none")
+    sockets = eventually(
+        lambda: world.numa_node("numa-1").status.usage.sockets,
+        seconds=240,
+        what="the NumaNode says how much CPU is used",
+    )
+    size = {s.id: len(CpuSet.parse(s.cpus)) for s in status.topology.sockets}
+    assert {s.id for s in sockets} == size.keys()
+    assert all(0 <= s.cpu_millicores <= 1000 * size[s.id] for s in sockets)
+    # Something runs there, the kubelet at least.
+    assert sum(s.cpu_millicores for s in sockets) > 0
+
+
 def test_numa_node_belongs_to_its_node(world: World):
     node = world.cluster.core.read_node("numa-0")
     owners = world.numa_node("numa-0").metadata.owner_references

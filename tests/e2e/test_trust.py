@@ -79,7 +79,9 @@ def test_detached_programs_are_named_and_loaded_anew_and_no_window_spans_the_gap
     before = figures(world)
     take_away(world, "mm_migrate_pages")
     eventually(lambda: reloads(world) == 1, seconds=180, what="the programs are loaded anew")
-    assert f"program {PROGRAM} of" in degraded(world)
+    eventually(
+        lambda: f"program {PROGRAM} of" in degraded(world), seconds=60, what="the NumaNode says so"
+    )
     assert figures(world)[SINCE] > before[SINCE]
 
     # Once more, within the time in which no other reload is tried: now they stay dead.

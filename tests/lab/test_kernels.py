@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from numapin_api.errors import LabError
+from numapin_api.node import SIGNALS
 from numapin_lab import compatibility, kernels, levels
 from numapin_lab.guestroot import SUITE
 from numapin_lab.kernels import KERNELS
@@ -120,6 +121,15 @@ def test_tables_name_levels_and_number_their_reasons():
         "",
         "1. a reason",
     ]
+
+
+def test_each_signal_that_an_agent_has_is_a_row_and_no_other():
+    """Whatever signals agents come to have, nobody has to name them here."""
+    node = numanode(**{name: ("none", f"why {name}") for name in SIGNALS})
+    release, signals = levels.had({"items": [node]})
+    text = levels.tables([on("6.1", release, signals=signals)])
+    rows = [x.split(" | ")[0].removeprefix("| ") for x in text.splitlines() if "none (" in x]
+    assert rows == list(SIGNALS)
 
 
 def test_a_release_that_hides_its_version_is_shown_whole():

@@ -57,6 +57,17 @@ def test_every_field_is_read():
         ("verification: {window: 61m}", "verification.window: '61m'"),
         ("verification: {minLocalPercent: 101}", "verification.minLocalPercent: 101"),
         ("placement: Pack", "placement: 'Pack'"),
+        (
+            "placement: {rebalance: {treshold: 1%}}",
+            "placement.rebalance.treshold: no such field; allowed: mode, threshold",
+        ),
+        (
+            "placement: {rebalance: {after: 1s}}",
+            "placement.rebalance.after: '1s' is not between 10s and 60m",
+        ),
+        ("placement: {rebalance: {cooldown: 99m}}", "placement.rebalance.cooldown: '99m'"),
+        # To YAML, off is false.
+        ("placement: {rebalance: {mode: off}}", "placement.rebalance.mode: False"),
         ("- mode", "no mapping"),
         ("mode: [", "not YAML"),
     ],

@@ -22,20 +22,19 @@ from numapin_operator.handlers import (
     probe_watches,
     settings,
 )
-from numapin_operator.kube import Pace
 from numapin_operator.logs import JsonFormatter, PlainFormatter
 from numapin_operator.pods import read_pod
 from numapin_operator.store import KINDS, older
+from numapin_operator.stream import STREAMED
 from numapin_operator.text import cores, listed, quoted, size
+from numapin_operator.writer import Pace
 
 
 def test_selectors_are_keyed_so_that_kopf_finds_them():
     """The key "v1/pods", as kopf's documentation has it, matches nothing."""
-    pods = kopf.Resource(group="", version="v1", plural="pods")
     found = settings().watching.label_selectors
-    assert list(found.collect(pods)) == ["numapin.io/pin=true"]
-    others = [kopf.Resource(group="numapin.io", version="v1alpha1", plural="numapins")]
-    assert [list(found.collect(other)) for other in others] == [[]]
+    assert list(found.collect(STREAMED["pods"])) == ["numapin.io/pin=true"]
+    assert list(found.collect(STREAMED["numapins"])) == []
 
 
 def test_kopf_neither_posts_nor_scans_nor_peers():
@@ -60,7 +59,8 @@ def test_kopf_keeps_nothing_of_the_objects_it_has_seen():
 
 
 def test_every_kind_is_watched():
-    assert set(WATCHED) == set(KINDS)
+    assert set(WATCHED) | set(STREAMED) == set(KINDS)
+    assert set(WATCHED) & set(STREAMED) == set()
 
 
 def test_kopf_never_gives_up_on_the_api_server():
@@ -110,20 +110,17 @@ class Time:
     def clock(self) -> float:
         return self.now
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=60), st.sampled_from([1.0, 5.0, 100.0]))
 def test_no_second_has_more_than_twice_the_rate_and_no_minute_more_than_its_share(
     pauses: list[float], rate: float
 ):
     time = Time()
-    pace = Pace(rate, clock=time.clock, sleep=time.sleep)
+    pace = Pace(rate, clock=time.clock)
     calls: list[float] = []
     for pause in pauses:
         time.now += pause
-        pace.wait()
+        time.now += pace.reserve()
         calls.append(time.now)
     for first in calls:
         within = [c for c in calls if first <= c < first + 60]
@@ -132,12 +129,9 @@ def test_no_second_has_more_than_twice_the_rate_and_no_minute_more_than_its_shar
 
 def test_a_burst_of_a_second_is_free_and_the_next_call_waits():
     time = Time()
-    pace = Pace(10, clock=time.clock, sleep=time.sleep)
-    for _ in range(10):
-        pace.wait()
-    assert time.now == 0
-    pace.wait()
-    assert time.now == pytest.approx(0.1)
+    pace = Pace(10, clock=time.clock)
+    assert [pace.reserve() for _ in range(10)] == [0.0] * 10
+    assert pace.reserve() == pytest.approx(0.1)
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:

@@ -9,9 +9,10 @@ from support.machines import GIB, ONE, SHARED, SNC, TWO, asks, machine, outcome,
 
 from numapin_api.cpulist import CpuSet
 from numapin_api.policy import Granularity, MemoryMode, OnUnplaceable, Strategy, Verification
-from numapin_operator.plan import Candidate, Placement, Unplaceable, plan
+from numapin_operator.placement.plan import plan
+from numapin_operator.placement.room import places
+from numapin_operator.placement.values import Candidate, Node, Pinned, Placement, Unplaceable
 from numapin_operator.requests import Requests
-from numapin_operator.room import Node, Pinned, Spot, places
 from numapin_operator.select import Choice
 
 CXL = TWO + " N2 - 64G"
@@ -228,7 +229,10 @@ def test_reserved_cpus_are_never_given(reserved: str, taken: str, wanted: str, r
         # A NUMA node with room in a socket without is no place.
         ("S0 3500m/0, S1 3800m/0", "500m/1G", None, "S0/N0 0-1 N0"),
         ("S0 3800m/0, S1 3800m/0", "500m/1G", None, "NoRoom"),
-        ("", "2500m/1G", None, "NoRoom"),
+        # Too big for a NUMA node, or none has room: the socket.
+        ("", "2500m/1G", None, "S0 0-3 N0-1"),
+        ("S0/N0 1500m/0, S0/N1 1500m/0, S1 3800m/0", "600m/1G", None, "S0 0-3 N0-1"),
+        ("S0 1/0, S1 4/0", "3500m/1G", None, "NoRoom"),
     ],
 )
 def test_granularity_numa_node(taken: str, wanted: str, socket: int | None, result: str):
@@ -256,7 +260,7 @@ def test_single_socket_with_several_numa_nodes_can_be_pinned_by_numa_node():
         # Granularity changed: within its socket, if that has room.
         (SNC, "S1", "", choice(granularity="NumaNode"), "S1/N2 4-5 N2"),
         (SNC, "S1", "S1/N2 1/1G", choice(granularity="NumaNode"), "S1/N3 6-7 N3"),
-        (SNC, "S1", "S1/N2 2/1G, S1/N3 2/1G", choice(granularity="NumaNode"), "S0/N0 0-1 N0"),
+        (SNC, "S1", "S1/N2 2/1G, S1/N3 2/1G", choice(granularity="NumaNode"), "S1 4-7 N2-3"),
         (SNC, "S1/N3", "", choice(granularity="NumaNode"), "S1/N3 6-7 N3"),
         (SNC, "S1/N3", "", choice(), "S1 4-7 N2-3"),
         (SNC, "S1/N3", "S1 4/8G", choice(), "S1 4-7 N2-3"),
@@ -306,7 +310,7 @@ choices = st.builds(
     st.sampled_from(["Spread", "Pack", "FollowMemory"]),
     memory=st.sampled_from(["Strict", "Preferred", "None"]),
     granularity=st.sampled_from(["Socket", "NumaNode"]),
-    otherwise=st.sampled_from(["Skip", "CpuOnly"]),
+    otherwise=st.sampled_from(["Skip", "CpuOnly", "Split"]),
     socket=st.none() | st.sampled_from([0, 1, 36]),
     headroom=st.integers(0, 99),
 )
@@ -345,24 +349,24 @@ def test_no_place_is_ever_promised_more_than_it_has(
 
 
 @given(nodes(), pods, requests, choices)
-def test_a_placement_lies_on_one_socket_and_off_reserved_cpus(
+def test_a_placement_lies_on_its_sockets_and_off_reserved_cpus(
     where: Node, wanted: list[tuple[Requests, Choice]], asked: Requests, how: Choice
 ):
     found = plan(where, fill(where, wanted), Candidate(requests=asked), how)
     if isinstance(found, Unplaceable):
         assert found.message
         return
-    home = where.topology.socket(found.socket)
-    assert home is not None
+    homes = [s for s in where.topology.sockets if s.id in found.spot.sockets]
+    assert [s.id for s in homes] == list(found.spot.sockets)
     assert found.cpus
-    assert found.cpus <= home.cpus - where.reserved
+    assert found.cpus <= {c for s in homes for c in s.cpus} - where.reserved
     assert how.socket in (None, found.socket)
     if found.mems is not None:
-        assert found.mems <= where.topology.mems(found.socket)
+        assert found.mems <= {n for s in homes for n in where.topology.mems(s.id)}
         assert found.mems
     if how.memory == "None":
         assert found.mems is None
-    if how.memory == "Strict" and how.on_unplaceable == "Skip":
+    if how.memory == "Strict" and how.on_unplaceable != "CpuOnly":
         assert found.mems is not None
 
 
@@ -380,6 +384,5 @@ def test_a_plan_that_is_carried_out_is_planned_again(where: Node, wanted, asked,
     taken = fill(where, wanted)
     first = plan(where, taken, Candidate(requests=asked, resident=memory), how)
     if isinstance(first, Placement):
-        current = Spot(first.socket, first.numa_node, memory=first.mems is not None)
-        again = plan(where, taken, Candidate(asked, memory, current), how)
+        again = plan(where, taken, Candidate(asked, memory, first.spot), how)
         assert again == first

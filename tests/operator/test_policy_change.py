@@ -17,9 +17,9 @@ class Recording(FakeCluster):
         super().__init__()
         self.applied: list[Json] = []
 
-    def apply_pin(self, body: Json) -> Json:
+    async def apply_pin(self, body: Json) -> Json:
         self.applied.append(body)
-        return super().apply_pin(body)
+        return await super().apply_pin(body)
 
 
 @pytest.fixture

@@ -33,7 +33,13 @@ class Loop:
 
 async def status(eyes: Eyes, loop: Loop) -> int:
     """What a probe gets."""
-    registry = handlers.build(Config(default=NumaPolicySpec()), eyes, loop, clock=lambda: loop.now)
+    registry = handlers.build(
+        Config(default=NumaPolicySpec()),
+        eyes,
+        loop,
+        kopfs=handlers.settings(),
+        clock=lambda: loop.now,
+    )
     port, ready = ports.choose(("health",))["health"], asyncio.Event()
     server = asyncio.create_task(
         health_reporter(

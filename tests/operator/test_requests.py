@@ -7,7 +7,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numapin_operator.requests import MAX_QUANTITY, Requests, cpu_limit, effective, quantity
+from numapin_operator.requests import (
+    MAX_QUANTITY,
+    Requests,
+    cpu_limit,
+    effective,
+    quantity,
+    wants_devices,
+    wants_exclusive_cpus,
+)
+
+MIB = 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -171,6 +181,83 @@ def test_infeasible_resize_counts_what_the_pod_has():
 )
 def test_cpu_limit(spec: str, wanted: int | None):
     assert cpu_limit(pod(spec)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        (
+            "containers: [{name: a, resources: {requests: {hugepages-2Mi: 4Mi}}}]",
+            {2 * MIB: 4 * MIB},
+        ),
+        (
+            "containers: [{name: a, resources: {requests: {hugepages-2Mi: 4Mi}}},"
+            " {name: b, resources: {requests: {hugepages-2Mi: 2Mi, hugepages-1Gi: 1Gi}}}]",
+            {2 * MIB: 6 * MIB, 1024 * MIB: 1024 * MIB},
+        ),
+        (
+            "initContainers: [{name: i, resources: {requests: {hugepages-2Mi: 8Mi}}}]\n"
+            "containers: [{name: a, resources: {requests: {hugepages-2Mi: 4Mi}}}]",
+            {2 * MIB: 8 * MIB},
+        ),
+        (
+            "containers: [{name: a, resources: {requests: {hugepages-2Mi: 4Mi}}}]\n"
+            "resources: {requests: {hugepages-2Mi: 10Mi}}",
+            {2 * MIB: 10 * MIB},
+        ),
+        ("containers: [{name: a, resources: {requests: {hugepages-2Mi: 0}}}]", {}),
+    ],
+)
+def test_huge_pages_are_counted_like_any_resource(spec: str, wanted: dict[int, int]):
+    assert dict(effective(pod(spec)).hugepages) == wanted
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [
+        ("{}", 500),
+        ("{resources: {requests: {cpu: 700m}}, allocatedResources: {cpu: 600m}}", 700),
+        ("{resources: {requests: {cpu: 200m}}, allocatedResources: {cpu: 200m}}", 500),
+        (
+            "{resources: {requests: {cpu: 200m}}, allocatedResources: {cpu: 300m}, conditions: "
+            "[{type: PodResizePending, status: 'True', reason: Infeasible}]}",
+            300,
+        ),
+    ],
+)
+def test_resize_of_the_whole_pod_counts_the_larger(status: str, wanted: int):
+    found = pod(f"containers: [{c('a', '100m', 0)}]\nresources: {{requests: {{cpu: 500m}}}}")
+    found["status"] = yaml.safe_load(status)
+    assert effective(found).cpu_millis == wanted
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted"),
+    [
+        ("{requests: {nvidia.com/gpu: 1}}", True),
+        ("{limits: {intel.com/sriov: 1}}", True),
+        ("{requests: {cpu: 1, memory: 1Gi, hugepages-2Mi: 2Mi, ephemeral-storage: 1Gi}}", False),
+        ("{requests: {attachable-volumes-x.kubernetes.io/y: 1}}", False),
+    ],
+)
+def test_devices_are_extended_resources(resources: str, wanted: bool):
+    assert wants_devices(pod(f"containers: [{{name: a, resources: {resources}}}]")) is wanted
+    assert wants_devices(pod(f"initContainers: [{{name: a, resources: {resources}}}]")) is wanted
+
+
+@pytest.mark.parametrize(
+    ("cpu", "qos", "wanted"),
+    [
+        ("2", "Guaranteed", True),
+        ("2000m", "Guaranteed", True),
+        ("1500m", "Guaranteed", False),
+        ("2", "Burstable", False),
+        ("0", "Guaranteed", False),
+    ],
+)
+def test_exclusive_cpus_are_for_guaranteed_pods_with_whole_cpus(cpu: str, qos: str, wanted: bool):
+    found = pod(f"containers: [{c('a', cpu, '1Gi')}]") | {"status": {"qosClass": qos}}
+    assert wants_exclusive_cpus(found) is wanted
 
 
 amounts = st.integers(0, 10**6)

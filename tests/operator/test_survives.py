@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import subprocess
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from support.resources import Resources
 from support.wait import until
 
 from numapin_api.names import PIN_LABEL
+from numapin_operator.reconcile import FIRST_STATUS_SECONDS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -18,14 +20,19 @@ Json = dict[str, Any]
 
 
 def quiet(world: World) -> int:
-    """The number of the operator's requests, once it has stopped writing."""
-    seen: list[int] = []
+    """The number of the operator's requests, once it has stopped writing.
+
+    A new pin's first status may be held back for so long as ``FIRST_STATUS_SECONDS``.
+    """
+    seen, since = -1, time.monotonic()
 
     def settled() -> bool:
-        seen.append(len(world.writes()))
-        return len(seen) > 30 and len(set(seen[-30:])) == 1
+        nonlocal seen, since
+        if (now := len(world.writes())) != seen:
+            seen, since = now, time.monotonic()
+        return time.monotonic() - since > FIRST_STATUS_SECONDS + 2
 
-    until(settled, what="the operator to have nothing to write", seconds=30)
+    until(settled, what="the operator to have nothing to write", seconds=60)
     return len(world.audit())
 
 

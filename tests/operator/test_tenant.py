@@ -20,6 +20,7 @@ from numapin_operator.allowance import BURST, REFILL_SECONDS
 from numapin_operator.conditions import MESSAGE_CHARACTERS
 from numapin_operator.logs import JsonFormatter, PlainFormatter
 from numapin_operator.pods import MOST_LABELS, read_pod
+from numapin_operator.reconcile import FIRST_STATUS_SECONDS
 from numapin_operator.requests import MAX_QUANTITY, quantity
 
 TEN_MINUTES = 600
@@ -138,7 +139,7 @@ def test_every_annotation_ends_in_a_pin_that_the_api_server_takes(annotations: d
     root.setLevel(logging.INFO)
     try:
         parts.pod("p", annotations=annotations)
-        parts.settle(5)
+        parts.settle(FIRST_STATUS_SECONDS + 1)
     finally:
         root.removeHandler(handler)
         root.setLevel(old)

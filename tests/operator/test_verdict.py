@@ -1,5 +1,6 @@
 """Every row of the verdict table, and the texts that `numapin explain` shows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +42,12 @@ def eyes(
         reasons={"numaMigrations": "BPF is not allowed", "hintFaults": "BPF is not allowed"},
         kernel=kernel,
     )
+
+
+def skipping() -> Eyes:
+    """A kernel before 6.16 that got the skipping by a backport."""
+    seen = eyes(kernel="6.12.0")
+    return replace(seen, levels={**(seen.levels or {}), "scannerSkips": "rawTracepoint"})
 
 
 def counters(**more: object) -> Counters:
@@ -179,6 +186,22 @@ WIDE = CpusMems(cpus="0-7", mems="0-1")
             "Verified/ByPlacement",
             "kernel 6.16.0 does not sample",
             id="kernel skips one-node cpusets",
+        ),
+        pytest.param(
+            SPEC,
+            observed(counters=counters(**NO_FAULTS, scanner_skips=42)),
+            skipping(),
+            "Verified/ByPlacement",
+            "to one NUMA node, and passed over this one 42 times",
+            id="kernel says that it skipped this one, whatever its release",
+        ),
+        pytest.param(
+            SPEC,
+            observed(counters=QUIET),
+            eyes(faults="cgroup"),
+            "Verified/ByPlacement",
+            "local and remote are not told apart: BPF is not allowed",
+            id="hint faults from files have no locality",
         ),
         pytest.param(
             SPEC,
@@ -800,3 +823,25 @@ def test_a_dead_program_makes_silence_prove_nothing_and_is_named():
     found = judge(SPEC, observed(counters=QUIET), generation=1, seen=sight)
     assert found.verdict == "NoSignal"
     assert why in found.message
+
+
+@pytest.mark.parametrize(
+    ("resident", "verdict"),
+    [({"N0": 40, "N1": 60}, "Verified"), ({"N0": 40, "N2": 60}, "Ineffective")],
+)
+def test_a_pin_of_several_sockets_is_judged_by_where_its_memory_is(
+    resident: dict[str, int], verdict: str
+):
+    """Between its own sockets pages and threads may go as they like."""
+    wanted = spec(socket=0, sockets=[0, 1], cpus="0-7", mems="0-1")
+    seen = observed(
+        effective=CpusMems(cpus="0-7", mems="0-1"),
+        containers=[],
+        memory=memory(**resident),
+        counters=counters(cross_socket_migrated_pages=10**6, hint_fault_pages_remote=10**6),
+    )
+    found = judge(wanted, seen, seen=eyes())
+    assert found.verdict == verdict
+    if verdict == "Verified":
+        assert found.evidence == "ByPlacement"
+        assert "what moves between sockets 0, 1 is not judged" in found.message

@@ -1,13 +1,19 @@
 """What tests need of the kernel's BPF, and why it is not there when it is not."""
 
+import ctypes
 import errno
+import json
 import os
 import struct
 import subprocess
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from numapin_agent.counters import syscalls
+from numapin_agent.counters.compiler import BPF_DIR
 from numapin_agent.counters.launch import INTERPRETERS
+from numapin_agent.counters.objects import Object
 
 
 def no_bpf() -> str | None:
@@ -26,6 +32,36 @@ def no_bcc() -> str | None:
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return no_bpf()
     return f"no Python here can import bcc (Debian: python3-bpfcc): {', '.join(INTERPRETERS)}"
+
+
+def compiled(macros: Mapping[str, int], programs: Iterable[str]) -> Object:
+    """Programs compiled by the first Python that has bcc, as the loader child does."""
+    code = (
+        "import json, sys\n"
+        "from numapin_agent.counters.compiler import build\n"
+        "macros, names = json.loads(sys.argv[1])\n"
+        "print(build(macros, names, None).encode())\n"
+    )
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "BCC_KERNEL_SOURCE": str(BPF_DIR),
+    }
+    wanted = json.dumps([dict(macros), sorted(programs)])
+    for interpreter in INTERPRETERS:
+        command = [interpreter, "-c", code, wanted]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        if done.returncode == 0:
+            return Object.decode(done.stdout)
+    raise AssertionError(done.stderr)
+
+
+def run_once(program: int, *words: int) -> None:
+    """Run a raw tracepoint program in this thread with these arguments (BPF_PROG_TEST_RUN)."""
+    ctx = ctypes.create_string_buffer(u64(*(word & (1 << 64) - 1 for word in words)))
+    layout = "=IIIIQQIIIIQQII"
+    at = ctypes.addressof(ctx)
+    attr = syscalls.attribute(layout, program, 0, 0, 0, 0, 0, 0, 0, 8 * len(words), 0, at, 0, 0, 0)
+    syscalls.bpf(10, attr)
 
 
 def program_ids(pid: int) -> set[int]:

@@ -22,6 +22,11 @@ NEEDS: Final[Mapping[str, frozenset[str]]] = {
     "count NUMA hint faults (hintFaults)": frozenset({"BPF", "PERFMON"}),
     "count threads moved to another socket (taskMigrations)": frozenset({"BPF", "PERFMON"}),
     "count pages moved by cpuset writes (pinMoves)": frozenset({"BPF", "PERFMON"}),
+    "count pages moved by system calls (syscallMoves)": frozenset({"BPF", "PERFMON"}),
+    "count threads that the NUMA scanner leaves alone (scannerSkips)": frozenset(
+        {"BPF", "PERFMON"}
+    ),
+    "count reads of DRAM (remoteDram)": frozenset({"BPF", "PERFMON"}),
     "hear at once that a socket runs out of memory": frozenset({"BPF", "PERFMON"}),
     "see where the pages of other users' processes lie": frozenset({"SYS_PTRACE"}),
     "move pages that one process maps": frozenset({"SYS_PTRACE"}),

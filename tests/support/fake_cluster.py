@@ -8,7 +8,7 @@ from typing import Any
 
 from numapin_api.errors import ApiError
 from numapin_operator.pods import Key
-from numapin_operator.store import KINDS, Kind, ObjectKey, object_key
+from numapin_operator.store import KINDS, Kind, ObjectKey, Version, object_key
 
 Json = dict[str, Any]
 
@@ -61,7 +61,7 @@ class FakeCluster:
 
     # -- what the operator asks of it -------------------------------------------------
 
-    def apply_pin(self, body: Json) -> Json:
+    async def apply_pin(self, body: Json) -> Json:
         """Create or change a NumaPin."""
         with self._write("pin", body):
             old = self.objects_of["numapins"].get(object_key(body), {})
@@ -76,11 +76,11 @@ class FakeCluster:
                 self.put("numapins", copy.deepcopy(made) | {"status": {"observed": observed}})
             return made
 
-    def apply_pin_status(self, body: Json) -> Json:
+    async def apply_pin_status(self, body: Json) -> Json:
         """Change the operator's part of the status."""
         return self._status("numapins", body)
 
-    def apply_policy_status(self, body: Json) -> Json:
+    async def apply_policy_status(self, body: Json) -> Json:
         """Change a NumaPolicy's status."""
         return self._status("numapolicies", body)
 
@@ -96,14 +96,14 @@ class FakeCluster:
                 new["status"]["observed"] = observed
             return self.put(kind, new)
 
-    def delete_pin(self, key: Key, uid: str) -> None:
+    async def delete_pin(self, key: Key, uid: str) -> None:
         """Delete a NumaPin unless another one has its name."""
         with self._write("delete", {"metadata": {"namespace": key.namespace, "name": key.name}}):
             known = self.objects_of["numapins"].get(tuple(key))
             if known is not None and known["metadata"]["uid"] == uid:
                 del self.objects_of["numapins"][tuple(key)]
 
-    def create_event(self, namespace: str, body: Json) -> None:
+    async def create_event(self, namespace: str, body: Json) -> None:
         """Remember an Event."""
         with self._write("event", body):
             self.events.append((body["involvedObject"]["name"], body["reason"]))
@@ -114,12 +114,13 @@ class FakeCluster:
         for start in range(0, len(found), 2):
             yield found[start : start + 2]
 
-    def versions(self, kind: Kind) -> dict[ObjectKey, tuple[str, str]]:
-        """The uid and resourceVersion of everything of a kind."""
-        return {
-            key: (o["metadata"]["uid"], o["metadata"]["resourceVersion"])
-            for key, o in self.objects_of[kind].items()
-        }
+    def versions(self, kind: Kind) -> Iterator[list[Version]]:
+        """The uid and resourceVersion of everything of a kind, two at a time."""
+        for page in self.pages(kind):
+            yield [
+                (object_key(o), o["metadata"]["uid"], o["metadata"]["resourceVersion"])
+                for o in page
+            ]
 
     def _write(self, what: str, body: Json) -> threading.Lock:
         with self._lock:

@@ -12,9 +12,8 @@ import re
 
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.topology import NumaNode, Socket, Topology
-from numapin_operator.plan import Placement, Unplaceable
+from numapin_operator.placement.values import Pinned, Placement, Spot, Unplaceable
 from numapin_operator.requests import Requests
-from numapin_operator.room import Pinned, Spot
 
 GIB = 1 << 30
 TWO = "S0[N0 0-3 8G] S1[N1 4-7 8G]"

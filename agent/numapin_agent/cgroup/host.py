@@ -1,18 +1,19 @@
 """Discovery of the node's cgroup version, kubepods root and driver; looking pods up.
 
 Nothing is configured: the kubelet's root is searched for, so that kind, k0s, ``--cgroup-root``
-and both drivers work alike. Only cgroup v2 is supported; on v1 and hybrid hosts every lookup
-raises UnsupportedError and nothing is touched.
+and both drivers work alike. Only cgroup v2 is supported; on v1 and hybrid hosts pods can be
+counted, but every lookup raises UnsupportedError and nothing is touched.
 """
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from numapin_agent.cgroup import files
+from numapin_agent.cgroup.legacy import LegacyPod
 from numapin_agent.cgroup.names import QOS_CLASSES, Driver, Naming, Qos, is_kubepods, valid_uid
 from numapin_agent.cgroup.pod import PodCgroup
 from numapin_api.errors import CgroupError, UnsupportedError
@@ -43,6 +44,9 @@ class CgroupHost:
         root: the kubepods directory; None when unsupported or not there.
         problem: why pods can't be looked up, for people; None when they can.
         proc: the host's /proc.
+        hugetlb: tells which sizes of huge pages the node has now.
+        memory: hierarchy of the v1 memory controller, where pods can be counted though not
+            pinned; None on v2.
     """
 
     version: Literal[1, 2]
@@ -50,6 +54,8 @@ class CgroupHost:
     root: Path | None
     problem: str | None
     proc: Path
+    hugetlb: Callable[[], tuple[str, ...]] = field(default=tuple, compare=False)
+    memory: Path | None = None
 
     @classmethod
     def discover(cls, paths: Paths) -> "CgroupHost":
@@ -69,7 +75,8 @@ class CgroupHost:
                 why = f"{top} is cgroup v1; only v2 is supported"
             else:
                 why = f"{top} holds no cgroup file system"
-            return cls(version=1, driver="unknown", root=None, problem=why, proc=paths.proc)
+            memory = top / "memory" if (top / "memory").is_dir() else None
+            return cls(1, "unknown", root=None, problem=why, proc=paths.proc, memory=memory)
         roots = sorted(_roots(top, SEARCH_DEPTH), key=_preference)
         if not roots:
             why = f"no kubepods cgroup below {top}: does a kubelet run here?"
@@ -110,7 +117,7 @@ class CgroupHost:
             # As text: a Path costs more than the question, which a tick asks for each pod.
             path = f"{root}/{naming.qos_dir(qos)}/{naming.pod_dir(uid, qos)}"
             if _is_directory(path):
-                return PodCgroup(uid=uid, qos=qos, path=Path(path), root=root, proc=self.proc)
+                return self._pod(uid, qos, Path(path), root)
         return None
 
     def pods(self) -> Iterator[PodCgroup]:
@@ -120,24 +127,49 @@ class CgroupHost:
             UnsupportedError: see ``required_root``.
         """
         root = self.required_root()
-        for qos, directory in self.qos_dirs():
-            yield from self._pods_in(root, directory, qos)
+        for uid, qos, path in _pods_below(root):
+            yield self._pod(uid, qos, path, root)
+
+    def counted(self) -> Iterator[PodCgroup | LegacyPod]:
+        """All pods that counters can be told apart for: on v1 and hybrid hosts as well.
+
+        Raises:
+            UnsupportedError: see ``required_root``.
+        """
+        if self.memory is None:
+            yield from self.pods()
+            return
+        roots = sorted(_roots(self.memory, SEARCH_DEPTH), key=lambda root: len(root.parts))
+        page_size = os.sysconf("SC_PAGE_SIZE")
+        for uid, _, path in _pods_below(roots[0]) if roots else ():
+            yield LegacyPod(uid=uid, path=path, memory=self.memory, page_size=page_size)
 
     def qos_dirs(self) -> tuple[tuple[Qos, Path], ...]:
         """The directories that pods appear in; those of a QoS class may not be there."""
-        root = self.required_root()
-        naming = Naming.of(root.name)
-        return tuple((qos, root / naming.qos_dir(qos)) for qos in QOS_CLASSES)
+        return _qos_dirs(self.required_root())
 
     def pod_uid(self, name: str, qos: Qos) -> str | None:
         """The UID in a directory name of a QoS class, or None."""
         return Naming.of(self.required_root().name).pod_uid(name, qos)
 
-    def _pods_in(self, root: Path, directory: Path, qos: Qos) -> Iterator[PodCgroup]:
+    def _pod(self, uid: str, qos: Qos, path: Path, root: Path) -> PodCgroup:
+        return PodCgroup(
+            uid=uid, qos=qos, path=path, root=root, proc=self.proc, hugetlb=self.hugetlb()
+        )
+
+
+def _qos_dirs(root: Path) -> tuple[tuple[Qos, Path], ...]:
+    naming = Naming.of(root.name)
+    return tuple((qos, root / naming.qos_dir(qos)) for qos in QOS_CLASSES)
+
+
+def _pods_below(root: Path) -> Iterator[tuple[str, Qos, Path]]:
+    naming = Naming.of(root.name)
+    for qos, directory in _qos_dirs(root):
         for path in _subdirectories(directory):
-            uid = self.pod_uid(path.name, qos)
+            uid = naming.pod_uid(path.name, qos)
             if uid is not None:
-                yield PodCgroup(uid=uid, qos=qos, path=path, root=root, proc=self.proc)
+                yield uid, qos, path
 
 
 def _is_directory(path: str) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from numapin_agent.cgroup import files
+from numapin_agent.cgroup import files, hugetlb
+from numapin_agent.cgroup.activity import Activity, activity
 from numapin_agent.cgroup.names import Qos, container_id
 from numapin_agent.cgroup.values import Cpuset, Residency, parse_flat_keyed, parse_numa_stat
 from numapin_api.cpulist import CpuSet, NodeSet
@@ -32,6 +33,23 @@ class Container:
     path: Path
 
 
+def walk(top: str) -> Iterator[tuple[str, int]]:
+    """Path and inode of a cgroup and all below; symbolic links not followed."""
+    left = [top]
+    while left:
+        path = left.pop()
+        try:
+            found = os.stat(path)  # noqa: PTH116 -- a Path costs more than the call
+            yield path, found.st_ino
+            # Two links and one for each subdirectory (fs/kernfs/inode.c), so a leaf with
+            # its sixty files need not be read.
+            if found.st_nlink != 2:
+                with os.scandir(path) as entries:
+                    left += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+
+
 @dataclass(frozen=True, slots=True)
 class PodCgroup:
     """A pod's cgroup directory on a v2 host.
@@ -42,6 +60,7 @@ class PodCgroup:
         path: its directory.
         root: the kubepods root that it lies below.
         proc: the host's /proc.
+        hugetlb: sizes of huge pages that the node has, as ``hugetlb.pools`` names them.
     """
 
     uid: str
@@ -49,6 +68,7 @@ class PodCgroup:
     path: Path
     root: Path
     proc: Path
+    hugetlb: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,19 +92,7 @@ class PodCgroup:
 
     def walk(self) -> Iterator[tuple[str, int]]:
         """Path and inode of the pod's directory and all below; symbolic links not followed."""
-        left = [str(self.path)]
-        while left:
-            path = left.pop()
-            try:
-                found = os.stat(path)  # noqa: PTH116 -- a Path costs more than the call
-                yield path, found.st_ino
-                # Two links and one for each subdirectory (fs/kernfs/inode.c), so a leaf with
-                # its sixty files need not be read.
-                if found.st_nlink != 2:
-                    with os.scandir(path) as entries:
-                        left += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
-            except OSError:
-                continue
+        return walk(str(self.path))
 
     def containers(self) -> tuple[Container, ...]:
         """The containers, the sandbox among them, by id."""
@@ -161,17 +169,46 @@ class PodCgroup:
         """Where the pod's memory lies; empty when the memory controller says nothing.
 
         Raises:
-            CgroupError: memory.numa_stat is malformed.
+            CgroupError: a numa_stat file is malformed.
         """
-        return parse_numa_stat(files.read(f"{self.path}/memory.numa_stat") or "")
+        memory = parse_numa_stat(files.read(f"{self.path}/memory.numa_stat") or "")
+        return hugetlb.with_huge_pages(memory, self.huge_pages())
+
+    def huge_pages(self) -> dict[int, int]:
+        """Bytes of hugetlbfs per NUMA node; empty on a node that has none.
+
+        Raises:
+            CgroupError: a numa_stat file is malformed.
+        """
+        texts = (files.read(f"{self.path}/hugetlb.{size}.numa_stat") for size in self.hugetlb)
+        return hugetlb.summed(hugetlb.parse_numa_stat(text or "") for text in texts)
 
     def residency(self) -> dict[int, int]:
-        """Resident bytes per NUMA node: anonymous, file and kernel memory, once each."""
+        """Resident bytes per NUMA node: anonymous, file, kernel and huge pages, once each."""
         return dict(self.memory().resident)
+
+    def activity(self) -> Activity:
+        """Faults, refaults and stalls since the cgroup was made.
+
+        Raises:
+            CgroupError: a file of the memory controller is malformed.
+        """
+        return activity(
+            files.read(f"{self.path}/memory.stat") or "",
+            _pressure(f"{self.path}/memory.pressure"),
+        )
 
     def numa_pages_migrated(self) -> int | None:
         """Pages that NUMA balancing migrated for this pod; None on kernels without (6.8)."""
         return parse_flat_keyed(files.read(f"{self.path}/memory.stat") or "", "numa_pages_migrated")
+
+    def page_cache_refaults(self) -> int | None:
+        """Pages of page cache that were read again shortly after they had been reclaimed.
+
+        workingset_refault_file of memory.stat; None where the kernel does not count them.
+        """
+        stat = files.read(f"{self.path}/memory.stat") or ""
+        return parse_flat_keyed(stat, "workingset_refault_file")
 
     def cpu_nanoseconds(self) -> int:
         """CPU time used since the cgroup was made; 0 when it is gone."""
@@ -199,6 +236,14 @@ class PodCgroup:
             return Path(f"{self.proc}/{pid}/task").stat().st_nlink - 2
         except OSError:
             return 0
+
+
+def _pressure(path: str) -> str:
+    """A pressure file; empty where the kernel was booted with psi=0, which refuses to read it."""
+    try:
+        return files.read(path) or ""
+    except CgroupError:
+        return ""
 
 
 def _by_id(container: Container) -> str:

@@ -31,7 +31,7 @@ class Counting(Protocol):
         """Of the machine, as the programs were told."""
 
     def attachments(self) -> Mapping[str, Sequence[tuple[int, int]]]:
-        """By program the descriptors of it and of what attaches it."""
+        """By program the descriptors of it and of what attaches it; none where no link does."""
 
     def signals_of(self, program: str) -> tuple[str, ...]:
         """Which signals a program is needed for."""
@@ -101,7 +101,7 @@ class Checkup:
         there = counters.attachments()
         now = self._tally(counters)
         found = self._provoked(counters)
-        for beginning, why in blind(self.last or now, now):
+        for beginning, why in blind(self.last, now) if self.last else ():
             found |= {name: why for name in there if name.startswith(beginning)}
         self.last = now
         # Last, since it explains all the others.

@@ -1,4 +1,4 @@
-"""Turns programs.c into an object: from the store when nothing changed, else by bcc.
+"""Turns the C files into an object: from the store when nothing changed, else by bcc.
 
 Compiling costs 130 MB for a second; what was compiled is kept, so that an agent that starts
 again on the same kernel needs neither. The only module that imports bcc, and only when it
@@ -16,6 +16,8 @@ from numapin_agent.counters import syscalls
 from numapin_agent.counters.objects import MapSpec, Object, ObjectError, detach
 
 BPF_DIR = Path(__file__).parent / "bpf"
+_SOURCES = ("programs.c", "dram.c")
+"""Compiled as one file, in this order."""
 _FORMAT = 1
 
 
@@ -41,6 +43,11 @@ def fingerprint(source: str, macros: Mapping[str, int], programs: Iterable[str])
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
+def counters_source() -> str:
+    """The programs that count."""
+    return "".join((BPF_DIR / name).read_text() for name in _SOURCES)
+
+
 def build(
     macros: Mapping[str, int],
     programs: Iterable[str],
@@ -54,19 +61,19 @@ def build(
         macros: for the preprocessor.
         programs: names of functions in the source.
         store: directory of kept objects, or None to keep nothing.
-        source: of the programs; programs.c if absent.
+        source: of the programs; those that count if absent.
 
     Raises:
         CompileError: the source does not compile so, or its maps can't be made.
         NoCompilerError: it must be compiled, and bcc can't be imported.
     """
     names = sorted(programs)
-    source = source or (BPF_DIR / "programs.c").read_text()
-    kept = store / f"bpf-{fingerprint(source, macros, names)}.json" if store is not None else None
+    text = source or counters_source()
+    kept = store / f"bpf-{fingerprint(text, macros, names)}.json" if store is not None else None
     if kept is not None:
         with contextlib.suppress(OSError, ObjectError):
             return Object.decode(kept.read_text())
-    made = _compile(source, macros, names)
+    made = _compile(text, macros, names)
     if kept is not None:
         try:
             keep(kept, made)

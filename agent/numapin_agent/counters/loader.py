@@ -32,7 +32,8 @@ from numapin_agent.counters.signals import FIELDS
 _PR_SET_PDEATHSIG = 1
 _CAP_SYS_ADMIN = 21
 _CAPABILITIES = {"BPF": 39, "PERFMON": 38}
-_SHARED_MAPS = ("totals", "cpu_socket", "node_socket")
+_SHARED_MAPS = ("totals", "cpu_socket", "node_socket", "other_node", "nodePairs")
+_OWN_MAPS = {"remoteDram": ("dramReadings", "dramEvents")}
 
 
 class Refused(Exception):  # noqa: N818 — never leaves this module
@@ -46,7 +47,7 @@ class Unit:
     request: Request
     made: Object
     maps: dict[str, int]
-    links: dict[Program, tuple[int, int]] = field(default_factory=dict)
+    links: dict[Program, tuple[int, ...]] = field(default_factory=dict)
     refused: dict[Program, str] = field(default_factory=dict)
     handed: set[str] = field(default_factory=set)
 
@@ -70,13 +71,18 @@ class Unit:
                 self.refused[program] = why
                 raise Refused(why) from error
 
-    def _attach(self, program: Program) -> tuple[int, int]:
+    def _attach(self, program: Program) -> tuple[int, ...]:
         code = self.made.linked(program.name, list(self.maps.values()))
+        if program.kind == "perfEvent":
+            kind = syscalls.PROG_PERF_EVENT
+            return (syscalls.program_load(code, name=program.name, program_type=kind),)
         if program.kind == "rawTracepoint":
             fd = syscalls.program_load(
                 code, name=program.name, program_type=syscalls.PROG_RAW_TRACEPOINT
             )
-            return fd, syscalls.raw_tracepoint_open(fd, program.target)
+            return (
+                (fd, syscalls.raw_tracepoint_open(fd, program.target)) if program.target else (fd,)
+            )
         if program.kind == "fentry":
             fd = syscalls.program_load(
                 code,
@@ -110,10 +116,11 @@ class Unit:
                 raise OSError(error.errno, both) from error
 
     def fill(self) -> None:
-        """Tell the programs which socket each CPU and NUMA node belongs to."""
+        """Tell the programs which socket each CPU and NUMA node belongs to, and of two nodes."""
         for name, sockets in (
             ("cpu_socket", self.request.cpu_sockets),
             ("node_socket", self.request.node_sockets),
+            ("other_node", self.request.other_nodes),
         ):
             if name in self.maps:
                 for number, index in enumerate(sockets):
@@ -122,10 +129,13 @@ class Unit:
 
     def descriptors(self, signal_name: str, attempt: Attempt) -> dict[str, int]:
         """By role, what the parent needs for a signal and has not been given yet."""
-        names = [signal_name, *(name for name in _SHARED_MAPS if name in self.maps)]
+        names = [signal_name, *_OWN_MAPS.get(signal_name, ())]
+        names += [name for name in _SHARED_MAPS if name in self.maps]
         fds = {f"map:{name}": self.maps[name] for name in names}
         for program in attempt.programs:
-            fds[f"program:{program.name}"], fds[f"link:{program.name}"] = self.links[program]
+            # a program that the agent attaches has no link yet
+            for role, fd in zip(("program", "link"), self.links[program], strict=False):
+                fds[f"{role}:{program.name}"] = fd
         fresh = {role: fd for role, fd in fds.items() if role not in self.handed}
         self.handed |= fresh.keys()
         return fresh
@@ -165,7 +175,11 @@ def make_unit(request: Request, prepared: Plan, attempts: Sequence[Attempt]) -> 
         NoCompilerError: they must be compiled and can't be.
     """
     macros = {**prepared.macros, **request.macros}
-    macros |= {"MAX_CPUS": max(1, len(request.cpu_sockets)), "MAX_CGROUPS": request.max_cgroups}
+    macros |= {
+        "MAX_CPUS": max(1, len(request.cpu_sockets)),
+        "MAX_CGROUPS": request.max_cgroups,
+        "MAX_PAIRS": request.max_pairs,
+    }
     store = Path(request.store) if request.store is not None else None
     try:
         made = build(macros, {p.name for a in attempts for p in a.programs}, store)
@@ -201,7 +215,13 @@ def prepare(request: Request) -> Plan:
         btf = Btf(Path(request.btf).read_bytes(), BTF_NAMES)
     except (OSError, BtfError) as error:
         raise Refused(f"the kernel's types can't be read: {error}") from error
-    return plan(facts(btf, request.machine), always_crosses=request.always_crosses)
+    return plan(
+        facts(btf, request.machine),
+        always_crosses=request.always_crosses,
+        nodes=request.nodes,
+        cgroup_version=request.cgroup_version,
+        no_dram=request.no_dram,
+    )
 
 
 def units(

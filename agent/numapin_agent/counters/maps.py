@@ -16,7 +16,7 @@ _FIRST_BATCH: Final = 128
 
 @dataclass(slots=True)
 class PerCpuHash:
-    """A per-CPU hash map.
+    """A per-CPU hash map, or one with a single value for all CPUs.
 
     Attributes:
         fd: its descriptor.

@@ -4,10 +4,11 @@ Pure. What a kernel offers is read from its BTF, never from its version: distrib
 backport renames and signatures. Whether an attempt works is found out by trying it
 (``loader``); this only rules out what can't work and says why.
 
-What is exact: pages, faults and time always. Which NUMA migrations leave a socket is exact
-where every socket is one NUMA node (each migration does), and with sub-NUMA clustering where
-``migrate_misplaced_folio`` or ``_page`` can be hooked, which tells source and target; else
-all count as leaving, an upper bound that never hides one, and the signal's reason says so.
+What is exact: pages, faults and time always. From which NUMA node a page came is exact with two
+nodes (the other one), and with more where ``migrate_misplaced_folio`` or ``_page`` can be
+hooked, which tells source and target; else it is unknown, and with sub-NUMA clustering all
+migrations count as leaving the socket, an upper bound that never hides one. The signal's reason
+says so.
 """
 
 from collections.abc import Mapping
@@ -15,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from numapin_agent.counters.btf import Btf, Parameter
-from numapin_agent.counters.signals import Level
+from numapin_agent.counters.signals import CgroupVersion, Level
 
-Kind = Literal["fentry", "kprobe", "rawTracepoint"]
+Kind = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent"]
+"""The loader attaches the first three, the agent a perfEvent program to an event of each CPU."""
 
 OFFSETS: Final = {
     "OFF_TASK_FLAGS": (("task_struct", "flags"),),
@@ -26,6 +28,7 @@ OFFSETS: Final = {
     "OFF_CSS_SET_DFL": (("css_set", "dfl_cgrp"),),
     "OFF_CGROUP_KN": (("cgroup", "kn"),),
     "OFF_KN_ID": (("kernfs_node", "id"),),
+    "OFF_CSS_CGROUP": (("cgroup_subsys_state", "cgroup"),),
     "OFF_MM_OWNER": (("mm_struct", "owner"),),
     "OFF_PAGE_FLAGS": (("folio", "flags"), ("page", "flags")),
 }
@@ -35,7 +38,12 @@ _REGISTERS: Final = {
     "x86_64": ("di", "si", "dx", "cx"),
     "aarch64": ("regs",),
 }
-_CGROUP_OF_TASK: Final = ("OFF_TASK_CGROUPS", "OFF_CSS_SET_DFL", "OFF_CGROUP_KN", "OFF_KN_ID")
+_POINTER: Final = 8
+_CGROUP_OF_TASK: Final[Mapping[CgroupVersion, tuple[str, ...]]] = {
+    1: ("OFF_TASK_CGROUPS", "OFF_CSS_SET_MEMORY", "OFF_CSS_CGROUP", "OFF_CGROUP_KN", "OFF_KN_ID"),
+    2: ("OFF_TASK_CGROUPS", "OFF_CSS_SET_DFL", "OFF_CGROUP_KN", "OFF_KN_ID"),
+}
+"""What leads from a task to its cgroup's id: in v1 that of the memory controller's hierarchy."""
 _FUNCTIONS: Final = (
     "task_numa_fault",
     "do_migrate_pages",
@@ -43,8 +51,17 @@ _FUNCTIONS: Final = (
     "migrate_misplaced_page",
     "migrate_misplaced_transhuge_page",
 )
-_TRACEPOINTS: Final = ("mm_migrate_pages_start", "mm_migrate_pages", "sched_migrate_task")
-_REASONS: Final = {"REASON_SYSCALL": "MR_SYSCALL", "REASON_NUMA": "MR_NUMA_MISPLACED"}
+_TRACEPOINTS: Final = (
+    "mm_migrate_pages_start",
+    "mm_migrate_pages",
+    "sched_migrate_task",
+    "sched_skip_cpuset_numa",
+)
+_REASONS: Final = {
+    "REASON_SYSCALL": "MR_SYSCALL",
+    "REASON_MBIND": "MR_MEMPOLICY_MBIND",
+    "REASON_NUMA": "MR_NUMA_MISPLACED",
+}
 
 BTF_NAMES: Final = (
     *{struct for places in OFFSETS.values() for struct, _ in places},
@@ -52,6 +69,7 @@ BTF_NAMES: Final = (
     "hstate",
     "kmem_cache",
     "migrate_reason",
+    "cgroup_subsys_id",
     *_FUNCTIONS,
     *(f"btf_trace_{name}" for name in _TRACEPOINTS),
 )
@@ -100,7 +118,8 @@ class Program:
     Attributes:
         name: of the C function.
         kind: how it is attached.
-        target: kernel function or tracepoint.
+        target: kernel function, tracepoint or software event; empty for a program that the agent
+            runs by itself.
         btf_id: of the target, for fentry.
     """
 
@@ -169,6 +188,10 @@ def facts(btf: Btf, machine: str) -> KernelFacts:
         value = btf.enumerator("migrate_reason", name)
         if value is not None:
             macros[macro] = value
+    controllers = btf.offset("css_set", "subsys")
+    memory = btf.enumerator("cgroup_subsys_id", "memory_cgrp_id")
+    if controllers is not None and memory is not None:
+        macros["OFF_CSS_SET_MEMORY"] = controllers + _POINTER * memory
     registers = [btf.offset("pt_regs", name) for name in _REGISTERS.get(machine, ())]
     if machine == "aarch64" and registers[0] is not None:
         registers = [registers[0] + 8 * i for i in range(4)]
@@ -182,38 +205,88 @@ def facts(btf: Btf, machine: str) -> KernelFacts:
     )
 
 
-def plan(kernel: KernelFacts, *, always_crosses: bool) -> Plan:
+def plan(
+    kernel: KernelFacts,
+    *,
+    always_crosses: bool,
+    nodes: int,
+    cgroup_version: CgroupVersion = 2,
+    no_dram: str | None = None,
+) -> Plan:
     """Which programs to try for each signal.
 
     Args:
         kernel: what it offers.
         always_crosses: whether every page that changes NUMA node changes socket.
+        nodes: how many NUMA nodes there are: with two, source and target of a page tell each
+            other.
+        cgroup_version: 2, or 1 where pods are in the hierarchies of v1 (hybrid, too).
+        no_dram: why DRAM fills can't be counted; None when they can.
     """
     end = _migrate_end(kernel)
-    macros = dict(kernel.macros) | {"ALWAYS_CROSSES": int(always_crosses)}
+    way = _CGROUP_OF_TASK[cgroup_version]
+    untold = _missing(kernel, *way)
+    macros = dict(kernel.macros) | {
+        "ALWAYS_CROSSES": int(always_crosses),
+        "CGROUP_V1": int(cgroup_version == 1),
+    }
+    if untold is None:
+        macros["CGROUPS_TOLD"] = 1
     hooks: tuple[Program, ...] = ()
-    if not always_crosses:
+    if nodes > 2:
         hooks = _misplaced(kernel)
         if hooks:
             at = kernel.functions[hooks[0].target].names.index("node")
             macros |= {"NODES_PGSHIFT": 64 - (kernel.nodes_shift or 0), "MISPLACED_NODE_ARG": at}
     if isinstance(end, int):
         macros["MIGRATE_END_REASON_ARG"] = end
-    return Plan(
-        macros,
-        (
-            _numa_migrations(kernel, end, hooks, always_crosses=always_crosses),
-            _hint_faults(kernel, hooks, always_crosses=always_crosses),
-            _task_migrations(kernel),
-            _pin_moves(kernel, end),
-        ),
+    caveats = _Caveats.of(always_crosses=always_crosses, nodes=nodes)
+    signals: tuple[SignalPlan, ...] = (
+        _numa_migrations(kernel, end, hooks, caveats),
+        _hint_faults(kernel, hooks, caveats),
+        _task_migrations(kernel, way),
+        _pin_moves(kernel, end, way),
+        _syscall_moves(kernel, end),
+        _scanner_skips(kernel),
+        SignalPlan("remoteDram", () if no_dram else (_DRAM,), no_dram),
     )
+    if cgroup_version == 1 and untold is not None:
+        # The helper that names the current cgroup knows v2 only.
+        signals = tuple(SignalPlan(s.signal, (), s.reason or untold) for s in signals)
+    return Plan(macros, signals)
+
+
+@dataclass(frozen=True, slots=True)
+class _Caveats:
+    """What numbers lack where the source of a page can't be read; None where they lack nothing."""
+
+    migrations: str | None = None
+    faults: str | None = None
+
+    @classmethod
+    def of(cls, *, always_crosses: bool, nodes: int) -> "_Caveats":
+        if nodes <= 2:
+            return cls()
+        if always_crosses:
+            return cls(_UNTOLD_PAIR, _UNTOLD_PAIR)
+        return cls(_UNTOLD, _UNTOLD_FAULT)
 
 
 _END = Program("migrate_end", "rawTracepoint", "mm_migrate_pages")
-_UNTOLD = "a page's source socket can't be read here: all moves count as leaving the socket"
+_UNTOLD_PAIR = "from which NUMA node a migrated page came can't be read here"
+_UNTOLD = f"{_UNTOLD_PAIR}: all moves count as leaving the socket"
+_SCANS_ON = (
+    "this kernel has no tracepoint sched_skip_cpuset_numa: it scans pods on one NUMA node as well"
+)
+_DRAM = Attempt(
+    "perfEvent",
+    (
+        Program("dram_switch", "perfEvent", "cgroup-switches"),
+        Program("dram_flush", "rawTracepoint", ""),
+    ),
+)
 _HUGE = "this kernel moves huge pages past migrate_pages: they are not counted"
-_UNTOLD_FAULT = "a migrated page's source socket can't be read here: its fault counts as remote"
+_UNTOLD_FAULT = f"{_UNTOLD_PAIR}: its fault counts as remote"
 
 
 def _missing(kernel: KernelFacts, *macros: str) -> str | None:
@@ -266,10 +339,10 @@ def _misplaced(kernel: KernelFacts) -> tuple[Program, ...]:
 
 
 def _numa_migrations(
-    kernel: KernelFacts, end: int | str, hooks: tuple[Program, ...], *, always_crosses: bool
+    kernel: KernelFacts, end: int | str, hooks: tuple[Program, ...], caveats: _Caveats
 ) -> SignalPlan:
     start = kernel.tracepoints.get("mm_migrate_pages_start")
-    problem = end if isinstance(end, str) else _missing(kernel, "REASON_NUMA", "REASON_SYSCALL")
+    problem = end if isinstance(end, str) else _missing(kernel, *_REASONS)
     if start is None:
         problem = problem or "this kernel has no tracepoint mm_migrate_pages_start"
     elif [p.type for p in start] != ["migrate_mode", "int"]:
@@ -279,15 +352,13 @@ def _numa_migrations(
     pair = (Program("migrate_start", "rawTracepoint", "mm_migrate_pages_start"), _END)
     # Up to 5.10; their hint faults are counted, and memory.stat has no such field there.
     huge = [_HUGE] if "migrate_misplaced_transhuge_page" in kernel.functions else []
-    untold = [] if always_crosses else [_UNTOLD]
+    untold = [caveats.migrations] if caveats.migrations else []
     plain = Attempt("rawTracepoint", pair, "; ".join([*huge, *untold]) or None)
     told = tuple(Attempt("rawTracepoint", (*pair, hook), *huge) for hook in hooks)
     return SignalPlan("numaMigrations", (*told, plain))
 
 
-def _hint_faults(
-    kernel: KernelFacts, hooks: tuple[Program, ...], *, always_crosses: bool
-) -> SignalPlan:
+def _hint_faults(kernel: KernelFacts, hooks: tuple[Program, ...], caveats: _Caveats) -> SignalPlan:
     found = _both(kernel, "hint", "task_numa_fault", "last_cpupid", "mem_node", "pages", "flags")
     if isinstance(found, str):
         return SignalPlan("hintFaults", (), found)
@@ -295,13 +366,13 @@ def _hint_faults(
     for program in found:
         same = [hook for hook in hooks if hook.kind == program.kind]
         attempts += [Attempt(program.kind, (program, hook)) for hook in same]
-    attempts += [Attempt(p.kind, (p,), None if always_crosses else _UNTOLD_FAULT) for p in found]
+    attempts += [Attempt(p.kind, (p,), caveats.faults) for p in found]
     return SignalPlan("hintFaults", tuple(attempts), _why_lower(found, "task_numa_fault"))
 
 
-def _task_migrations(kernel: KernelFacts) -> SignalPlan:
+def _task_migrations(kernel: KernelFacts, way: tuple[str, ...]) -> SignalPlan:
     passed = kernel.tracepoints.get("sched_migrate_task")
-    problem = _missing(kernel, "OFF_TASK_CPU", *_CGROUP_OF_TASK)
+    problem = _missing(kernel, "OFF_TASK_CPU", *way)
     if passed is None:
         problem = "this kernel has no tracepoint sched_migrate_task"
     elif [p.type for p in passed] != ["task_struct", "int"]:
@@ -312,11 +383,9 @@ def _task_migrations(kernel: KernelFacts) -> SignalPlan:
     return SignalPlan("taskMigrations", (Attempt("rawTracepoint", (program,)),))
 
 
-def _pin_moves(kernel: KernelFacts, end: int | str) -> SignalPlan:
+def _pin_moves(kernel: KernelFacts, end: int | str, way: tuple[str, ...]) -> SignalPlan:
     problem = end if isinstance(end, str) else None
-    problem = problem or _missing(
-        kernel, "REASON_NUMA", "REASON_SYSCALL", "OFF_TASK_FLAGS", "OFF_MM_OWNER", *_CGROUP_OF_TASK
-    )
+    problem = problem or _missing(kernel, *_REASONS, "OFF_TASK_FLAGS", "OFF_MM_OWNER", *way)
     if problem is not None:
         return SignalPlan("pinMoves", (), problem)
     found = _both(kernel, "cpuset_move", "do_migrate_pages", "mm")
@@ -324,6 +393,24 @@ def _pin_moves(kernel: KernelFacts, end: int | str) -> SignalPlan:
         return SignalPlan("pinMoves", (), found)
     attempts = tuple(Attempt(p.kind, (p, _END)) for p in found)
     return SignalPlan("pinMoves", attempts, _why_lower(found, "do_migrate_pages"))
+
+
+def _syscall_moves(kernel: KernelFacts, end: int | str) -> SignalPlan:
+    problem = end if isinstance(end, str) else _missing(kernel, *_REASONS, "OFF_TASK_FLAGS")
+    if problem is not None:
+        return SignalPlan("syscallMoves", (), problem)
+    return SignalPlan("syscallMoves", (Attempt("rawTracepoint", (_END,)),))
+
+
+def _scanner_skips(kernel: KernelFacts) -> SignalPlan:
+    passed = kernel.tracepoints.get("sched_skip_cpuset_numa")
+    if passed is None:
+        return SignalPlan("scannerSkips", (), _SCANS_ON)
+    if not passed or passed[0].type != "task_struct":
+        problem = "tracepoint sched_skip_cpuset_numa passes not (task_struct *, …)"
+        return SignalPlan("scannerSkips", (), problem)
+    program = Program("scan_skip", "rawTracepoint", "sched_skip_cpuset_numa")
+    return SignalPlan("scannerSkips", (Attempt("rawTracepoint", (program,)),))
 
 
 def _why_lower(found: tuple[Program, ...], target: str) -> str | None:

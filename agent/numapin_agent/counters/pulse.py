@@ -92,3 +92,7 @@ def blind(before: Tally, after: Tally) -> Iterator[tuple[str, str]]:
     pages = grown(before, after, lambda c: c.migrated_pages)
     if pages >= LEAST_EVENTS and grown(before, after, lambda c: c.migration_nanoseconds) == 0:
         yield "migrate_start", f"is blind: it took the time of none of {pages} page migrations"
+    # On a CPU that is online the PMU's events are enabled all the time, idle or not.
+    enabled = sum(c.dram_enabled_nanoseconds for c in before.counted.values())
+    if enabled and grown(before, after, lambda c: c.dram_enabled_nanoseconds) == 0:
+        yield "dram_", "is blind: no CPU has counted by its PMU since the last check"

@@ -16,16 +16,21 @@ from threading import RLock
 from types import TracebackType
 from typing import Final, Self
 
-from numapin_agent.counters import syscalls
+from numapin_agent.counters import pairs, syscalls
 from numapin_agent.counters.checkup import Checkup
 from numapin_agent.counters.handover import Request
-from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, load
+from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, Probed, load
 from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.counters.pmu.choose import NOT_ASKED
+from numapin_agent.counters.pmu.held import PROGRAMS, ROLES, HeldEvents
+from numapin_agent.counters.pmu.select import Candidate
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import (
     FIELDS,
     KEY_SIZE,
     CgroupCounters,
+    CgroupVersion,
+    copies,
     decode,
     merge,
     value_size,
@@ -36,10 +41,14 @@ from numapin_api.errors import CounterError, CpuListError
 from numapin_api.node import SIGNALS, Signal
 from numapin_api.topology import Topology
 
-_LOST, _MOVED_BY_SYSCALLS = 0, 1
+_LOST, _MOVED_BY_SYSCALLS, _LOST_PAIRS = 0, 1, 2
 _MAP_BUDGET: Final = 16 << 20
-_BYTES_PER_CGROUP_AND_CPU: Final = sum(value_size(name) for name in FIELDS)
+_BYTES_PER_CGROUP_AND_CPU: Final = sum(
+    value_size(name) for name in FIELDS if copies(name, cpus=2) == 2
+)
 _FALLBACK_FIELD: Final = "numa_pages_migrated"
+_IN_FILES: Final = ("numaMigrations", "hintFaults")
+"""Signals that memory.stat counts, too: both since the same release, 6.12 at the latest."""
 
 
 def max_cgroups(cpus: int) -> int:
@@ -88,7 +97,7 @@ class Counters:
         loaded: what the loader child handed over; owned from now on.
         topology: of the machine.
         possible: CPUs the kernel may ever bring up; values come for each of them.
-        fallback: whether memory.stat has the kernel's own count of migrated pages.
+        fallback: whether memory.stat has the kernel's own counts of NUMA balancing.
         vmstat: the kernel's own books, to check the programs by.
     """
 
@@ -103,20 +112,26 @@ class Counters:
     ) -> None:
         self._checkup = Checkup(vmstat)
         self._probed = dict(loaded.signals)
-        migrations = self._probed["numaMigrations"]
-        if migrations.level == "none" and fallback:
-            self._probed["numaMigrations"] = replace(migrations, level="cgroup")
+        for name in _IN_FILES if fallback else ():
+            if self._probed[name].level == "none":
+                self._probed[name] = replace(self._probed[name], level="cgroup")
         self._lock = RLock()
         self._fds = loaded.fds
         self._cost = loaded.cost
         self._topology = topology
         self._cpus = len(possible)
         self._highest = max(possible, default=0)
+        self._dram: HeldEvents | None = None
         self._maps = {
-            name: PerCpuHash(fd, KEY_SIZE, value_size(name) * self._cpus)
+            name: PerCpuHash(fd, KEY_SIZE, value_size(name) * copies(name, self._cpus))
             for name in FIELDS
             for fd in self._descriptors(f"map:{name}")
         }
+        # Several where programs had to be compiled apart: then faults are in one, moves in another.
+        self._pairs = [
+            PerCpuHash(fd, pairs.KEY.size, pairs.VALUE.size)
+            for fd in self._descriptors("map:nodePairs")
+        ]
 
     @classmethod
     def start(
@@ -126,6 +141,7 @@ class Counters:
         *,
         options: LoadOptions = LoadOptions(),  # noqa: B008 — frozen
         macros: Mapping[str, int] | None = None,
+        dram: Candidate | str = NOT_ASKED,
     ) -> Self:
         """Compile, attach and take over.
 
@@ -136,6 +152,7 @@ class Counters:
             topology: of the machine.
             options: how the loader child is run.
             macros: override kernel constants, to count events of another kind.
+            dram: PMU events to count DRAM fills with, or why they are not counted.
 
         Raises:
             CounterError: the list of possible CPUs can't be read.
@@ -147,6 +164,8 @@ class Counters:
         if not possible:
             raise CounterError(f"{paths.cpu_dir}/possible names no CPU")
         cpu_sockets, node_sockets = socket_indexes(topology, max(possible) + 1)
+        pmu = dram if isinstance(dram, Candidate) else None
+        whole = {} if pmu is None else {"DRAM_WHOLE": int(pmu.pair.whole)}
         request = Request(
             btf=str(_or_own(paths.btf, HostPaths().btf)),
             kprobe_pmu=str(_or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
@@ -154,19 +173,45 @@ class Counters:
             cpu_sockets=cpu_sockets,
             node_sockets=node_sockets,
             always_crosses=always_crosses(topology),
+            other_nodes=pairs.other_nodes(n.id for n in topology.nodes),
+            nodes=len(topology.nodes),
+            cgroup_version=counted_version(paths),
             max_cgroups=max_cgroups(len(possible)),
-            macros=dict(macros or {}),
+            max_pairs=pairs.max_pairs(max_cgroups(len(possible)), len(topology.nodes)),
+            macros={**(macros or {}), **whole},
             store=str(options.store) if options.store is not None else None,
+            no_dram=None if isinstance(dram, Candidate) else dram,
         )
         loaded = load(request, options)
         fallback = _has_fallback(paths)
-        return cls(
+        ours = cls(
             loaded,
             topology=topology,
             possible=possible,
             fallback=fallback,
             vmstat=paths.vmstat,
         )
+        if pmu is not None:
+            ours._hold(pmu)
+        return ours
+
+    def _hold(self, candidate: Candidate) -> None:
+        """Open PMU events on every CPU and have their program run; or say why that failed."""
+        probed = self._probed["remoteDram"]
+        if probed.level == "none":
+            return
+        events, readings, switch, flush = (self._descriptors(role)[0] for role in ROLES)
+        held = HeldEvents(candidate, events, readings, switch, flush, self._highest + 1)
+        try:
+            held.follow(_online(self._topology))
+            held.flush()  # what was counted until now belongs to nobody
+        except CounterError as error:
+            self._probed["remoteDram"] = Probed("none", str(error))
+            del self._maps["remoteDram"]
+            self._close((*ROLES, "map:remoteDram"))
+            return
+        self._probed["remoteDram"] = replace(probed, reason=candidate.caveat)
+        self._dram = held
 
     def __enter__(self) -> Self:
         return self
@@ -187,8 +232,9 @@ class Counters:
     def levels(self) -> tuple[Signal, ...]:
         """How each signal is had, in the order of ``SIGNALS``.
 
-        Level ``cgroup`` of numaMigrations means that the kernel's own per-cgroup count in
-        memory.stat can be used instead; reading it is the caller's.
+        Level ``cgroup`` of numaMigrations and hintFaults means that the kernel's own per-cgroup
+        counts in memory.stat can be used instead, which tell neither nodes nor local from
+        remote; reading them is the caller's.
         """
         return tuple(
             Signal(name=name, level=self._probed[name].level, reason=self._probed[name].reason)
@@ -207,12 +253,33 @@ class Counters:
         keys = None if only is None else [struct.pack("=Q", cgroup) for cgroup in only]
         raw: dict[str, tuple[bytes, bytes]] = {}
         with self._lock:
+            if self._dram is not None:
+                self._dram.flush()
             for name, one in self._maps.items():
                 try:
                     raw[name] = one.entries() if keys is None else one.entries_of(keys)
                 except OSError as error:
                     raise CounterError(f"map {name} can't be read: {error.strerror}") from error
-        return merge({name: decode(name, *both, cpus=self._cpus) for name, both in raw.items()})
+        return merge(
+            {name: decode(name, *both, cpus=copies(name, self._cpus)) for name, both in raw.items()}
+        )
+
+    def pairs(self) -> Mapping[int, pairs.Pairs]:
+        """By cgroup id what was counted per pair of NUMA nodes.
+
+        Raises:
+            CounterError: a map can't be read.
+        """
+        found: dict[int, pairs.Pairs] = {}
+        with self._lock:
+            for one in self._pairs:
+                try:
+                    read = pairs.decode(*one.entries())
+                except OSError as error:
+                    raise CounterError(f"map nodePairs can't be read: {error.strerror}") from error
+                for cgroup, counts in read.items():
+                    found[cgroup] = pairs.added(found.get(cgroup, {}), counts)
+        return found
 
     def forget(self, cgroup_ids: Iterable[int]) -> None:
         """Free the entries of cgroups that are gone; the caller has added their last counts.
@@ -220,13 +287,38 @@ class Counters:
         Raises:
             CounterError: a map can't be written.
         """
+        gone = frozenset(cgroup_ids)
         with self._lock:
-            for cgroup in cgroup_ids:
+            self._forget_pairs(gone)
+            for cgroup in gone:
                 for name, one in self._maps.items():
                     try:
                         one.delete(struct.pack("=Q", cgroup))
                     except OSError as error:
                         raise CounterError(f"map {name}, cgroup {cgroup}: {error}") from error
+
+    def _forget_pairs(self, gone: frozenset[int]) -> None:
+        for one in self._pairs if gone else ():
+            try:
+                keys, _ = one.entries()
+                for cgroup, *nodes in pairs.KEY.iter_unpack(keys):
+                    if cgroup in gone:
+                        one.delete(pairs.KEY.pack(cgroup, *nodes))
+            except OSError as error:
+                raise CounterError(f"map nodePairs: {error.strerror}") from error
+
+    def lost_pairs(self) -> int:
+        """Events that were counted for their cgroup, but not for their pair of NUMA nodes.
+
+        Raises:
+            CounterError: it can't be read.
+        """
+        try:
+            with self._lock:
+                totals = self._descriptors("map:totals")
+                return sum(per_cpu_sum(fd, _LOST_PAIRS, cpus=self._cpus) for fd in totals)
+        except OSError as error:
+            raise CounterError(f"lost pairs can't be read: {error.strerror}") from error
 
     def lost(self) -> int:
         """Events not counted: no room in a map, or the program was already running there.
@@ -281,11 +373,13 @@ class Counters:
         return self._topology
 
     def attachments(self) -> Mapping[str, Sequence[tuple[int, int]]]:
-        """By program the descriptors of it and of what attaches it."""
+        """By program the descriptors of it and of what attaches it; none where no link does."""
         with self._lock:
             names = dict.fromkeys(program for _, program in self.roster()) if self._fds else {}
             return {
-                name: tuple(
+                name: ()
+                if name in PROGRAMS
+                else tuple(
                     zip_longest(
                         self._descriptors(f"program:{name}"),
                         self._descriptors(f"link:{name}"),
@@ -321,7 +415,8 @@ class Counters:
         """Tell the programs of CPUs that came or went.
 
         Args:
-            topology: as it is now; sockets must keep their NUMA nodes.
+            topology: as it is now; sockets must keep their NUMA nodes. Where there is a third
+                node now, sources of pages are unknown until the programs are loaded anew.
 
         Raises:
             CounterError: a map can't be written.
@@ -329,18 +424,30 @@ class Counters:
         cpus, nodes = socket_indexes(topology, self._highest + 1)
         with self._lock:
             self._topology = topology
-            for role, indexes in (("map:cpu_socket", cpus), ("map:node_socket", nodes)):
+            others = pairs.other_nodes(n.id for n in topology.nodes)
+            for role, indexes in (
+                ("map:cpu_socket", cpus),
+                ("map:node_socket", nodes),
+                ("map:other_node", others),
+            ):
                 for fd in self._descriptors(role):
                     self._fill(role, fd, indexes)
+            if self._dram is not None:
+                self._dram.follow(_online(topology))
 
     def close(self) -> None:
         """Detach everything; may be called twice."""
         with self._lock:
-            fds, self._fds = self._fds, ()
+            self._dram = None
             self._maps = {}
-            for _, fd in fds:
-                if syscalls.is_ours(fd):
-                    os.close(fd)
+            self._pairs = []
+            self._close([role for role, _ in self._fds])
+
+    def _close(self, roles: Collection[str]) -> None:
+        for _, fd in (found := [one for one in self._fds if one[0] in roles]):
+            if syscalls.is_ours(fd):
+                os.close(fd)
+        self._fds = tuple(one for one in self._fds if one not in found)
 
     @staticmethod
     def _fill(role: str, fd: int, indexes: Sequence[int]) -> None:
@@ -363,6 +470,18 @@ class Counters:
         """
         totals = self._descriptors("map:totals")
         return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
+
+
+def counted_version(paths: HostPaths) -> CgroupVersion:
+    """In which cgroup hierarchy pods are counted: v2, or the memory controller's of v1.
+
+    A hybrid has a v2 hierarchy too, below ``unified``, but pods are not in it.
+    """
+    return 2 if (paths.cgroup / "cgroup.controllers").is_file() else 1
+
+
+def _online(topology: Topology) -> frozenset[int]:
+    return frozenset(cpu for socket in topology.sockets for cpu in socket.cpus)
 
 
 def _or_own(host: Path, own: Path) -> Path:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from operator import add
 from typing import Final, Literal, NamedTuple
 
-Level = Literal["fentry", "kprobe", "rawTracepoint", "cgroup", "none"]
+Level = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent", "cgroup", "none"]
+CgroupVersion = Literal[1, 2]
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "numaMigrations": (
@@ -22,8 +23,18 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "hintFaults": ("hint_fault_pages_local", "hint_fault_pages_remote"),
     "taskMigrations": ("cross_socket_task_migrations",),
     "pinMoves": ("pin_moved_pages",),
+    "syscallMoves": ("syscall_moved_pages",),
+    "scannerSkips": ("scanner_skips",),
+    "remoteDram": (
+        "dram_fills_local",
+        "dram_fills_remote",
+        "dram_running_nanoseconds",
+        "dram_enabled_nanoseconds",
+    ),
 }
 """Per signal the 64-bit members of its map's value."""
+_SHARED: Final = frozenset({"syscallMoves", "scannerSkips"})
+"""Signals whose maps hold one value for all CPUs: their events are seldom."""
 
 KEY_SIZE: Final = 8
 """Keys are cgroup ids: the inode of the cgroup's directory on v2 from 5.5 on."""
@@ -47,6 +58,16 @@ class CgroupCounters(NamedTuple):
         cross_socket_task_migrations: times a thread was moved to a CPU of another socket.
         pin_moved_pages: pages moved because a cpuset.mems was written. Pages that the agent
             itself moves with move_pages(2) are counted by its mover, not here.
+        syscall_moved_pages: pages moved by system calls of the cgroup's own tasks:
+            move_pages(2), migrate_pages(2), mbind(2). They may be another process's;
+            set_mempolicy_home_node(2) moves none by itself. The agent's are in its own cgroup.
+        scanner_skips: times that NUMA balancing's scanner left a task alone because its cpuset
+            names one NUMA node only.
+        dram_fills_local: cache lines that came from the socket's own DRAM, while the CPUs'
+            counters ran; see ``pmu.arithmetic`` for the whole time.
+        dram_fills_remote: the same from another socket's.
+        dram_running_nanoseconds: the cgroup's CPU time in which the counters ran.
+        dram_enabled_nanoseconds: in which they were meant to: others may use the same hardware.
     """
 
     migrations: int = 0
@@ -57,10 +78,21 @@ class CgroupCounters(NamedTuple):
     hint_fault_pages_remote: int = 0
     cross_socket_task_migrations: int = 0
     pin_moved_pages: int = 0
+    syscall_moved_pages: int = 0
+    scanner_skips: int = 0
+    dram_fills_local: int = 0
+    dram_fills_remote: int = 0
+    dram_running_nanoseconds: int = 0
+    dram_enabled_nanoseconds: int = 0
 
     def __add__(self, other: "CgroupCounters") -> "CgroupCounters":  # type: ignore[override]
         """Number by number, not one tuple behind the other."""
         return CgroupCounters(*map(add, self, other))
+
+
+def copies(signal: str, cpus: int) -> int:
+    """How many values the signal's map holds for each cgroup, of so many possible CPUs."""
+    return 1 if signal in _SHARED else cpus
 
 
 def value_size(signal: str) -> int:
@@ -80,7 +112,7 @@ def decode(signal: str, keys: bytes, values: bytes, *, cpus: int) -> dict[int, t
         signal: a key of ``FIELDS``.
         keys: cgroup ids, 8 bytes each.
         values: for every key the values of all possible CPUs, one after the other.
-        cpus: number of possible CPUs.
+        cpus: number of possible CPUs, or of values per cgroup (``copies``).
 
     Returns:
         Per cgroup id the sums in the order of ``FIELDS[signal]``.

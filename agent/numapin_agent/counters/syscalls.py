@@ -22,15 +22,18 @@ _NUMBERS: Final = {
 }
 ARCHITECTURES: Final = frozenset(_NUMBERS)
 
-PROG_KPROBE, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 17, 26
+PROG_KPROBE, PROG_PERF_EVENT, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 7, 17, 26
 ATTACH_NONE, ATTACH_FENTRY, ATTACH_KPROBE_MULTI = 0, 24, 42
 MAP_ARRAY, MAP_PERCPU_HASH = 2, 5
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
-_PROG_LOAD, _OBJ_INFO, _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH, _LINK_CREATE = 5, 15, 17, 24, 28
+_PROG_LOAD, _PROG_TEST_RUN, _OBJ_INFO, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
+_MAP_LOOKUP_BATCH, _LINK_CREATE = 24, 28
 
 _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
-_PERF_ATTR_SIZE = 112
+PERF_ATTR_SIZE: Final = 112
+"""Of struct perf_event_attr as of version 5, which every supported kernel knows."""
+_TEST_RUN_ON_CPU = 1
 _CLOEXEC = 8
 _MPOL_MF_MOVE = 2
 _MAP_INFO_SIZE = 40
@@ -272,25 +275,53 @@ def kprobe_open(program: int, function: str, pmu_type: int, *, returns: bool = F
         returns: whether to run at the function's return (kretprobe).
     """
     symbol = ctypes.create_string_buffer(function.encode())
-    attr = struct.pack("=IIQ", pmu_type, _PERF_ATTR_SIZE, int(returns)) + bytes(32)
+    attr = struct.pack("=IIQ", pmu_type, PERF_ATTR_SIZE, int(returns)) + bytes(32)
     attr += struct.pack("=IIQQ", 0, 0, ctypes.addressof(symbol), 0)
-    attr += bytes(_PERF_ATTR_SIZE - len(attr))
-    buffer = ctypes.create_string_buffer(attr, len(attr))
-    fd = _syscall(
-        "perf_event_open",
-        buffer,
-        ctypes.c_int(-1),
-        ctypes.c_int(0),
-        ctypes.c_int(-1),
-        ctypes.c_ulong(_CLOEXEC),
-    )
+    fd = perf_event_open(attr, cpu=0)
     try:
-        fcntl.ioctl(fd, _PERF_SET_BPF, program)
-        fcntl.ioctl(fd, _PERF_ENABLE, 0)
+        perf_event_attach(fd, program)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def perf_event_open(attr: bytes, *, cpu: int, leader: int = -1) -> int:
+    """Open an event that counts all tasks on a CPU.
+
+    Args:
+        attr: a struct perf_event_attr; zeros that are missing at its end are added.
+        cpu: number of the CPU.
+        leader: descriptor of the event that this one is always counted together with.
+    """
+    padded = attr.ljust(PERF_ATTR_SIZE, b"\0")
+    return _syscall(
+        "perf_event_open",
+        ctypes.create_string_buffer(padded, len(padded)),
+        ctypes.c_int(-1),
+        ctypes.c_int(cpu),
+        ctypes.c_int(leader),
+        ctypes.c_ulong(_CLOEXEC),
+    )
+
+
+def perf_event_attach(event: int, program: int) -> None:
+    """Have a program run at each overflow of an event, and start the event."""
+    fcntl.ioctl(event, _PERF_SET_BPF, program)
+    fcntl.ioctl(event, _PERF_ENABLE, 0)
+
+
+def program_run(program: int, *, cpu: int) -> None:
+    """Run a raw tracepoint program once on a CPU (BPF_PROG_TEST_RUN, 5.10 and later).
+
+    Raises:
+        OSError: ENXIO when the CPU is offline; ENOTSUPP (524) on kernels that can't.
+    """
+    layout = "=IIIIQQIIIIQQII"
+    bpf(
+        _PROG_TEST_RUN,
+        attribute(layout, program, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, _TEST_RUN_ON_CPU, cpu),
+    )
 
 
 def kprobe_multi_open(program: int, function: str, *, returns: bool = False) -> int:

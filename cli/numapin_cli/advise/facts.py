@@ -4,23 +4,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from numapin_api.cpulist import CpuSet
 from numapin_api.names import PIN_LABEL, PIN_LABEL_VALUE
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_api.policy import NumaPolicySpec
 from numapin_cli.live.rates import Rates
 from numapin_cli.live.values import Counts, Key, PodReading
-from numapin_operator.pods import Pod, read_pod
+from numapin_operator.placement.read import read_machine
+from numapin_operator.placement.values import Node, Pinned, Spot
+from numapin_operator.pods import Pod, owner, read_pod
 from numapin_operator.requests import quantity
-from numapin_operator.room import Node, Pinned, Spot
 from numapin_operator.select import Choice, Invalid, select
 
 Json = Mapping[str, Any]
 
 MIRROR: Final = "kubernetes.io/config.mirror"
 """Annotation of the API's image of a static pod; only the kubelet can change the pod itself."""
-_HASH: Final = "pod-template-hash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +89,7 @@ def machine(node: NumaNode, pins: Iterable[Pinned] = ()) -> Machine:
     balancing = status.capabilities.numa_balancing if status and status.capabilities else None
     if status is None or status.topology is None:
         return Machine(None, tuple(pins), balancing)
-    usage = status.usage.nodes if status.usage else []
-    return Machine(
-        Node(
-            name=node.metadata.name,
-            topology=status.topology.value(),
-            reserved=CpuSet.parse(status.reserved_cpus),
-            available={n.id: n.memory_available_bytes for n in usage},
-        ),
-        tuple(pins),
-        balancing,
-    )
+    return Machine(read_machine(node), tuple(pins), balancing)
 
 
 def pinned(pins: Iterable[NumaPin], pods: Iterable[Json]) -> Mapping[str, tuple[Pinned, ...]]:
@@ -117,7 +106,8 @@ def pinned(pins: Iterable[NumaPin], pods: Iterable[Json]) -> Mapping[str, tuple[
         if spec.socket is None or spec.mode != "Enforce" or spec.pod_uid not in asked:
             continue
         # A pin of one NUMA node takes its room in the socket around as well.
-        spot = Spot(spec.socket, memory=spec.mems is not None)
+        also = tuple(s for s in spec.sockets or () if s != spec.socket)
+        spot = Spot(spec.socket, memory=spec.mems is not None, also=also)
         found[spec.node_name] = (
             *found.get(spec.node_name, ()),
             Pinned(spot, asked[spec.pod_uid]),
@@ -167,26 +157,6 @@ def subject(
 def key(obj: Json) -> Key:
     """Namespace and name of a pod."""
     return obj["metadata"]["namespace"], obj["metadata"]["name"]
-
-
-def owner(meta: Json) -> tuple[str, str] | None:
-    """Kind and name of what has the template that a pod was made from.
-
-    A Deployment's pods belong to a ReplicaSet, which it names after itself and the hash of the
-    template (pkg/controller/deployment/sync.go).
-
-    Args:
-        meta: metadata of the pod.
-    """
-    refs = meta.get("ownerReferences") or ()
-    ref = next((r for r in refs if r.get("controller")), None)
-    if ref is None:
-        return None
-    kind, name = ref["kind"], ref["name"]
-    suffix = f"-{(meta.get('labels') or {}).get(_HASH)}"
-    if kind == "ReplicaSet" and name.endswith(suffix):
-        return "Deployment", name.removesuffix(suffix)
-    return kind, name
 
 
 def memory_limit(spec: Json) -> int | None:

@@ -14,8 +14,9 @@ from numapin_api.policy import Verification
 from numapin_cli.advise.facts import Machine, Subject
 from numapin_cli.live.rates import local_percent
 from numapin_cli.live.values import Counts
-from numapin_operator.plan import Candidate, Unplaceable, plan
-from numapin_operator.room import Node, Place, places
+from numapin_operator.placement.plan import plan
+from numapin_operator.placement.room import Place, places
+from numapin_operator.placement.values import Candidate, Node, Unplaceable
 from numapin_operator.select import Choice, Invalid
 from numapin_operator.text import cores, size
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from numapin_api.node import Capabilities, NumaNode
+from numapin_api.node import CORROBORATING, Capabilities, NumaNode
 from numapin_cli.doctor.cluster_facts import ClusterFacts
 from numapin_cli.doctor.findings import Finding, Level, found, hidden, some
 
@@ -24,6 +24,8 @@ def examine(facts: ClusterFacts) -> list[Finding]:
         *_machines(facts),
         *_cpu_manager(facts),
         _tools(facts),
+        *_neighbours(facts),
+        *_devices(facts),
     ]
 
 
@@ -122,7 +124,11 @@ def _machines(facts: ClusterFacts) -> Iterator[Finding]:
         )
     elif capable:
         yield found("numaBalancing", "ok", "on wherever there are several sockets")
-    blind = [name for name, c in capable if any(s.level == "none" for s in c.signals)]
+    blind = [
+        name
+        for name, c in capable
+        if any(s.level == "none" and s.name not in CORROBORATING for s in c.signals)
+    ]
     if blind:
         yield found(
             "counters",
@@ -132,7 +138,9 @@ def _machines(facts: ClusterFacts) -> Iterator[Finding]:
             on=some(blind),
         )
     elif capable:
-        levels = sorted({s.level for _, c in capable for s in c.signals})
+        levels = sorted(
+            {s.level for _, c in capable for s in c.signals if s.name not in CORROBORATING}
+        )
         yield found("counters", "ok", f"all kernel signals are had ({', '.join(levels)})")
     yield from _cgroups(capable)
 
@@ -189,3 +197,40 @@ def _tools(facts: ClusterFacts) -> Finding:
         f"{said}: may write cpusets of containers",
         "let one tool decide about a pod: numapin stands back with Conflict where they disagree",
     )
+
+
+def _neighbours(facts: ClusterFacts) -> Iterator[Finding]:
+    """What agents know of others on their nodes, which DaemonSets don't tell."""
+    where: dict[tuple[str, bool, str], list[str]] = defaultdict(list)
+    for node in facts.numa_nodes or ():
+        for n in node.status.neighbours if node.status else ():
+            where[n.name, n.stand_down, n.message].append(node.metadata.name)
+    for (name, stand_down, message), nodes in sorted(where.items()):
+        yield found(
+            "neighbours",
+            "warn" if stand_down else "ok",
+            f"{name}: {message}",
+            "numapin pins nothing on these nodes: keep one of both off them, by agent.nodeSelector "
+            "or by the other's own"
+            if stand_down
+            else "",
+            on=some(nodes),
+        )
+
+
+def _devices(facts: ClusterFacts) -> Iterator[Finding]:
+    """Nodes where the kubelet does not say which pods hold devices."""
+    why: dict[str, list[str]] = defaultdict(list)
+    for node in facts.numa_nodes or ():
+        capabilities = node.status.capabilities if node.status else None
+        if capabilities is not None and capabilities.devices_unknown:
+            why[capabilities.devices_unknown].append(node.metadata.name)
+    for reason, nodes in sorted(why.items()):
+        yield found(
+            "devices",
+            "warn",
+            f"which pods hold devices is not known: {reason}",
+            "pins don't go to where devices are; where the kubelet's directory is another, set "
+            "agent.hostPaths.kubelet",
+            on=some(nodes),
+        )

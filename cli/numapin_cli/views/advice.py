@@ -6,6 +6,8 @@ Advice only: nothing here changes a verdict, and nothing that is said is done.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from numapin_api.node import CORROBORATING
+from numapin_cli.views.effect import PAGE_CACHE
 from numapin_cli.views.explanation import Explanation
 from numapin_cli.views.units import size
 
@@ -23,6 +25,12 @@ def next_steps(e: Explanation) -> tuple[str, ...]:
         steps.append(
             f"since the pin it is worse off: {named}; compare over a longer window, and un-pin it "
             f"if that stays so: kubectl label pod {e.name} -n {e.namespace} numapin.io/pin-"
+        )
+    if any(c.name == PAGE_CACHE for c in worse) and e.memory_mode != "None":
+        steps.append(
+            "its page cache has less room on one socket and is read anew more often; with "
+            f"kubectl annotate pod {e.name} -n {e.namespace} numapin.io/memory=None only its CPUs "
+            "are pinned"
         )
     if e.verdict and e.verdict_now and e.verdict != e.verdict_now:
         steps.append(
@@ -96,6 +104,11 @@ def _ineffective(e: Explanation) -> Iterator[str]:
             "threads touch memory of other NUMA nodes; where a socket has several, "
             "granularity NumaNode in the policy keeps the pod on one"
         )
+    if "dramFills" in failed:
+        yield (
+            "programs read another socket's DRAM, though the pod's own memory may be here: "
+            "libraries, page cache or shared memory that others touched first lie there"
+        )
     if not failed and e.problem is None:
         yield _agent(e)
 
@@ -117,7 +130,7 @@ def _no_signal(e: Explanation) -> Iterator[str]:
         )
     if any(c.name == "activity" and c.ok is not True for c in e.checks):
         yield "give the pod something to do: an idle pod proves nothing"
-    missing = [s for s in e.signals if s.level == "none"]
+    missing = [s for s in e.signals if s.level == "none" and s.name not in CORROBORATING]
     for signal in missing:
         yield f"{signal.name} can't be had on node {e.node}: {signal.reason or 'no reason given'}"
     if not e.signals:

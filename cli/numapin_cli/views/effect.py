@@ -13,6 +13,7 @@ from numapin_api.pin import MIN_HINT_FAULT_PAGES, Counters, Observed
 Direction = Literal["better", "worse", "same"]
 SAME_SHARE = 0.1
 """Two windows of the same load differ by that much."""
+PAGE_CACHE = "page cache refaults"
 
 
 class ChangeRow(Wire):
@@ -39,6 +40,7 @@ def _changes(observed: Observed, local: frozenset[int]) -> Iterator[ChangeRow]:
     before, after = observed.baseline, observed.counters
     if before is not None and after is not None and before.seconds and after.seconds:
         yield from _rates(before, after)
+        yield from _refaults(before, after)
         if (observed.threads or 0) > 1 and min(map(_sampled, (before, after))) >= (
             MIN_HINT_FAULT_PAGES
         ):
@@ -58,6 +60,12 @@ def _rates(before: Counters, after: Counters) -> Iterator[ChangeRow]:
     ):
         old, new = (getattr(c, field) / scale / c.seconds for c in (before, after))
         yield _row(name, old, new, unit, less_is_better=True, tiny=0.1)
+
+
+def _refaults(before: Counters, after: Counters) -> Iterator[ChangeRow]:
+    old, new = (c.page_cache_refaults_per_second for c in (before, after))
+    if old is not None and new is not None:
+        yield _row(PAGE_CACHE, old, new, "pages/s", less_is_better=True, tiny=1.0)
 
 
 def _share(name: str, before: float, after: float) -> ChangeRow:

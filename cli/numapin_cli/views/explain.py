@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from numapin_api.node import CORROBORATING
 from numapin_cli.views.explanation import CheckRow, Explanation, Rates
 from numapin_cli.views.status import dash, verdict_text
 from numapin_cli.views.units import age, size
@@ -142,9 +143,8 @@ def _counters(e: Explanation) -> Table:
         table.add_row(name, *cells, limit)
 
     def cells(kind: str, attribute: str, unit: str) -> tuple[str, str]:
-        before, after = (
-            "-" if r is None else f"{getattr(r, attribute):{kind}}{unit}" for r in both
-        )
+        values = [None if r is None else getattr(r, attribute) for r in both]
+        before, after = ("-" if v is None else f"{v:{kind}}{unit}" for v in values)
         return before, after
 
     most = e.verification.max_cross_socket_pages_per_second if e.verification else None
@@ -170,6 +170,9 @@ def _counters(e: Explanation) -> Table:
         else ("" if least is None else f">= {least}%"),
     )
     row("pages moved by the pin", cells(",d", "moved_by_pin_pages", ""))
+    row("moved by system calls", cells(",d", "syscall_moved_pages", ""))
+    row("scanner skips", cells(",d", "scanner_skips", ""))
+    row("page cache refaults", cells(",.1f", "page_cache_refaults_per_second", " pages/s"))
     row("CPU time", cells(",.1f", "cpu_percent", "% of a CPU"))
     return table
 
@@ -202,7 +205,7 @@ def _locality(r: Rates | None) -> str:
 def _signals(e: Explanation) -> Table:
     table = _grid("", "", "")
     for s in e.signals:
-        style = "red" if s.level == "none" else "default"
+        style = "red" if s.level == "none" and s.name not in CORROBORATING else "default"
         table.add_row(s.name, Text(s.level, style=style), s.reason or "")
     if e.numa_balancing is not None:
         table.add_row("NUMA balancing", "on" if e.numa_balancing else "off", f"Linux {e.kernel}")

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from numapin_api.base import Condition, Timestamp, Wire
 from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.locality import home
 from numapin_api.node import NumaNode, Signal
 from numapin_api.pin import (
     Applied,
@@ -27,7 +28,7 @@ from numapin_api.pin import (
 from numapin_api.policy import Granularity, MemoryMode, Mode, Verification
 from numapin_api.topology import Topology
 from numapin_cli.views.effect import ChangeRow, changes
-from numapin_operator.checks import eyes, home
+from numapin_operator.checks import eyes
 from numapin_operator.steady import steadied
 from numapin_operator.verdict import Judgement, judge
 
@@ -77,6 +78,10 @@ class Rates(Wire):
     hint_fault_pages: int
     hint_fault_local_percent: float | None
     moved_by_pin_pages: int
+    syscall_moved_pages: int
+    scanner_skips: int
+    page_cache_refaults_per_second: float | None
+    """None where the kernel does not say."""
     cpu_percent: float
     """Of one CPU."""
 
@@ -201,6 +206,9 @@ def rates(counters: Counters) -> Rates:
             counters.hint_fault_pages_local * 1000 // sampled / 10 if sampled else None
         ),
         moved_by_pin_pages=counters.moved_by_pin_pages,
+        syscall_moved_pages=counters.syscall_moved_pages,
+        scanner_skips=counters.scanner_skips,
+        page_cache_refaults_per_second=counters.page_cache_refaults_per_second,
         cpu_percent=per_second(counters.cpu_nanoseconds / 1e7),
     )
 

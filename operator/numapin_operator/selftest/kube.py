@@ -12,12 +12,11 @@ from numapin_api.errors import ApiError
 from numapin_api.names import GROUP, VERSION
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
-from numapin_operator.kube import KubeCluster, Pace, RefusedError
+from numapin_operator.kube import KubeCluster, RefusedError
 
 _OWN: Final = f"/apis/{GROUP}/{VERSION}"
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
-_CALLS_PER_SECOND: Final = 10.0
 
 Json = dict[str, Any]
 Kind = TypeVar("Kind", bound=Resource)
@@ -33,7 +32,7 @@ class KubeApi:
     """
 
     def __init__(self, api: ApiClient, *, namespace: str, name: str) -> None:
-        self._call = KubeCluster(api, Pace(_CALLS_PER_SECOND)).call
+        self._call = KubeCluster(api).call
         self._name = name
         self._pods = f"/api/v1/namespaces/{quote(namespace)}/pods"
         self._pins = f"{_OWN}/namespaces/{quote(namespace)}/{NumaPin.PLURAL}"

@@ -5,11 +5,9 @@ import time
 import click
 
 from numapin_api.errors import NumapinError
-from numapin_operator.kube import KubeCluster, Pace, connect
+from numapin_operator.kube import KubeCluster, connect
 from numapin_operator.uninstall.api import KubeUninstall, Release
 from numapin_operator.uninstall.run import Uninstall
-
-API_RATE = 100.0
 
 
 @click.command(context_settings={"max_content_width": 100})
@@ -45,7 +43,7 @@ def main(  # noqa: PLR0913 (one per flag)
         selectors={"operator": operator_pods, "agent": agent_pods},
     )
     try:
-        cluster = KubeCluster(connect(kubeconfig), Pace(API_RATE))
+        cluster = KubeCluster(connect(kubeconfig))
         Uninstall(
             KubeUninstall(cluster, release),
             say=lambda line: click.echo(f"numapin: {line}"),

@@ -132,7 +132,9 @@ def test_what_a_pod_tells(tmp_path):
     second = kernel.mkdir(f"{SYSTEMD}/cri-containerd-{container('b')}.scope", own=("0-1", ""))
     kernel.mkdir(f"{SYSTEMD}/cri-containerd-{container('b')}.scope/inner")
     (path / "cpu.stat").write_text("usage_usec 7\nuser_usec 1\n")
-    (path / "memory.stat").write_text("anon 4096\nnuma_pages_migrated 12\n")
+    (path / "memory.stat").write_text(
+        "anon 4096\nworkingset_refault_file 5\nnuma_pages_migrated 12\n"
+    )
     (first / "cgroup.procs").write_text("12\n10\n")
     (second / "inner" / "cgroup.procs").write_text("11\n0\n0\n")
     for pid, tasks in ((10, 1), (11, 3), (12, 2)):
@@ -153,6 +155,7 @@ def test_what_a_pod_tells(tmp_path):
     assert pod.max_threads() == 3
     assert pod.cpu_nanoseconds() == 7000
     assert pod.numa_pages_migrated() == 12
+    assert pod.page_cache_refaults() == 5
     assert pod.cgroup_ids() == {p.stat().st_ino for p in (path, first, second, second / "inner")}
 
 

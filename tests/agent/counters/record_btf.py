@@ -13,7 +13,7 @@ from pathlib import Path
 
 STRUCTS = {
     "task_struct", "thread_info", "css_set", "cgroup", "kernfs_node", "mm_struct", "folio",
-    "page", "pt_regs", "hstate",
+    "page", "pt_regs", "hstate", "cgroup_subsys_state",
 }  # fmt: skip
 FUNCTIONS = {
     "task_numa_fault", "do_migrate_pages", "migrate_misplaced_folio", "migrate_misplaced_page",
@@ -21,9 +21,12 @@ FUNCTIONS = {
 }  # fmt: skip
 TYPEDEFS = {
     f"btf_trace_{name}"
-    for name in ("mm_migrate_pages_start", "mm_migrate_pages", "sched_migrate_task")
-}
-ENUMS = {"migrate_reason"}
+    for name in (
+        "mm_migrate_pages_start", "mm_migrate_pages", "sched_migrate_task",
+        "sched_skip_cpuset_numa",
+    )
+}  # fmt: skip
+ENUMS = {"migrate_reason", "cgroup_subsys_id"}
 INT, PTR, ARRAY, STRUCT, UNION, ENUM, TYPEDEF, FUNC, PROTO = 1, 2, 3, 4, 5, 6, 8, 12, 13
 REFERENCES = {PTR, TYPEDEF, 9, 10, 11, FUNC, 18}
 EXTRA = {INT: 4, ARRAY: 12, 14: 4, 17: 4}

@@ -150,6 +150,16 @@ def test_the_kernels_own_books_are_compared_from_the_second_check_on(bench):
     assert bench.found() == {}
 
 
+def test_pmu_events_that_stand_still_are_found_at_the_second_check(bench):
+    """No link could be asked about them."""
+    bench.programs.names = ("dram_flush", "dram_switch")
+    bench.programs.seen[2] = CgroupCounters(dram_enabled_nanoseconds=5)
+    assert bench.found() == {}
+    assert bench.found().keys() == {"dram_flush", "dram_switch"}
+    bench.programs.seen[2] = CgroupCounters(dram_enabled_nanoseconds=6)
+    assert bench.found() == {}
+
+
 def test_a_check_without_vmstat_leaves_the_rest(bench):
     (bench.tmp_path / "vmstat").unlink()
     bench.sees -= {"hop"}

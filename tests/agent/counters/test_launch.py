@@ -18,7 +18,11 @@ REQUEST = Request(
     cpu_sockets=(1, 2),
     node_sockets=(1, 2),
     always_crosses=True,
+    other_nodes=(2, 1),
+    nodes=2,
+    cgroup_version=2,
     max_cgroups=64,
+    max_pairs=256,
     macros={"REASON_NUMA": 0},
 )
 DONE = "send(c, {'done': {'btf_seconds': 0.5, 'seconds': 1, 'peak_rss_bytes': 123}})"

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numapin_agent.counters.compiler import (
-    BPF_DIR,
     CompileError,
     NoCompilerError,
     build,
     fingerprint,
     keep,
+    source,
 )
 from numapin_agent.counters.objects import (
     MapSpec,
@@ -104,16 +104,14 @@ MACROS = {"MAX_CPUS": 4}
 
 def test_a_kept_object_is_used_without_any_compiler(tmp_path):
     made = Object((TOTALS,), {"migrate_end": load_map(1, 0) + EXIT})
-    source = (BPF_DIR / "programs.c").read_text()
-    keep(tmp_path / "new" / f"bpf-{fingerprint(source, MACROS, ['migrate_end'])}.json", made)
+    keep(tmp_path / "new" / f"bpf-{fingerprint(source(), MACROS, ['migrate_end'])}.json", made)
     assert build(MACROS, ["migrate_end"], tmp_path / "new") == made
     assert [f.suffix for f in (tmp_path / "new").iterdir()] == [".json"]
 
 
 def test_other_macros_or_programs_are_other_objects(tmp_path):
     made = Object((TOTALS,), {"migrate_end": load_map(1, 0) + EXIT})
-    source = (BPF_DIR / "programs.c").read_text()
-    keep(tmp_path / f"bpf-{fingerprint(source, MACROS, ['migrate_end'])}.json", made)
+    keep(tmp_path / f"bpf-{fingerprint(source(), MACROS, ['migrate_end'])}.json", made)
     for macros, names in (({"MAX_CPUS": 5}, ["migrate_end"]), (MACROS, ["no_such_program"])):
         with pytest.raises((NoCompilerError, CompileError)):
             build(macros, names, tmp_path)
@@ -121,8 +119,8 @@ def test_other_macros_or_programs_are_other_objects(tmp_path):
 
 def test_fingerprints_differ_by_all_that_matters():
     prints = {
-        fingerprint(source, macros, names)
-        for source in ("int a;", "int b;")
+        fingerprint(text, macros, names)
+        for text in ("int a;", "int b;")
         for macros in ({}, {"A": 1}, {"A": 2}, {"A": 1, "B": 2})
         for names in ((), ("f",), ("f", "g"))
     }

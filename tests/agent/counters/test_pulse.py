@@ -9,6 +9,7 @@ from numapin_agent.counters.signals import CgroupCounters
 
 HINTS = CgroupCounters(hint_fault_pages_local=3, hint_fault_pages_remote=4)
 MORE = CgroupCounters(hint_fault_pages_local=3, hint_fault_pages_remote=5)
+DRAM = CgroupCounters(dram_enabled_nanoseconds=5)
 
 
 def names(before: Tally, after: Tally) -> list[str]:
@@ -41,6 +42,11 @@ def names(before: Tally, after: Tally) -> list[str]:
             [],
             id="pages-moved-in-some-time",
         ),
+        pytest.param(Tally(0, {7: DRAM}), Tally(0, {7: DRAM}), ["dram_"], id="pmu-stands-still"),
+        pytest.param(
+            Tally(0, {7: DRAM}), Tally(0, {7: DRAM, 8: DRAM}), [], id="pmu-counted-somebody"
+        ),
+        pytest.param(Tally(0), Tally(0), [], id="no-pmu"),
     ],
 )
 def test_who_is_blind(before, after, found):

@@ -183,6 +183,9 @@ class Pod:
     def numa_pages_migrated(self) -> int | None:
         return None
 
+    def page_cache_refaults(self) -> int | None:
+        return None
+
     def residency(self) -> dict[int, int]:
         return {}
 

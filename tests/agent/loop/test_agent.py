@@ -20,6 +20,7 @@ from lightkube.generic_resource import create_namespaced_resource
 from support import detach
 from support.agent_process import AgentProcess, FakeNode
 from support.bpf import no_bcc
+from support.kubelet_server import Kubelet, container, device, pod, serve
 from support.resources import Resources, request
 from support.wait import until
 
@@ -131,6 +132,28 @@ def running(world: World) -> World:
 
 
 ALL, ON_ONE = ("0-3", "0-1"), ("2-3", "1")
+
+
+def test_devices(world: World) -> None:
+    """Who holds a device is asked when a pod changes; a short name, as it is in a socket's path."""
+    kubelet = Kubelet()
+    directory = world.node.root / "var/lib/kubelet/pod-resources"
+    directory.mkdir(parents=True)
+
+    def devices() -> Any:
+        return world.nodes.get(world.agent.node_name)["status"].get("devices")
+
+    with serve(kubelet, directory / "kubelet.sock"):
+        world.agent.start()
+        world.agent.await_ready()
+        until(lambda: devices() == [], what="no devices", seconds=60)
+        kubelet.say(pod("camera", container(device(1), cpus=[3]), namespace=world.namespace))
+        world.pod("camera", labelled=False)
+        told = {"namespace": world.namespace, "name": "camera", "numaNodes": [1]}
+        until(lambda: devices() == [told], what=f"{told};\n{world.agent.log()}", seconds=60)
+        status = world.nodes.get(world.agent.node_name)["status"]
+        assert status["exclusiveCpus"] == "3"
+        assert "devicesUnknown" not in status["capabilities"]
 
 
 def test_the_numanode_tells_what_the_node_is(running: World) -> None:

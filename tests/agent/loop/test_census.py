@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pairs import PairCounters, Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.ledger import Refaults
+from numapin_api.errors import CgroupError
 from numapin_api.node import Level, Signal
 from numapin_api.topology import Topology
 
@@ -19,6 +22,7 @@ class Tracer:
     """One page more in each cgroup at each reading, and what was asked for."""
 
     asked: list[set[int] | None] = field(default_factory=list)
+    by_pair: dict[int, Pairs] = field(default_factory=dict)
 
     def levels(self) -> tuple[Signal, ...]:
         return (Signal(name="numaMigrations", level="fentry"),)
@@ -31,9 +35,15 @@ class Tracer:
             if only is None or cgroup in only
         }
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        return self.by_pair
+
     def forget(self, cgroup_ids: Iterable[int]) -> None: ...
 
     def lost(self) -> int:
+        return 0
+
+    def lost_pairs(self) -> int:
         return 0
 
     def full(self) -> tuple[str, ...]:
@@ -49,6 +59,15 @@ class Tracer:
 class Cgroup:
     uid: str
     ids: frozenset[int]
+    refaulted: list[int | None] = field(default_factory=list)
+    """What each look into its files finds; the last for ever."""
+    looks: int = 0
+
+    def page_cache_refaults(self) -> int | None:
+        if not self.refaulted:
+            raise CgroupError("memory.stat is malformed")
+        self.looks += 1
+        return self.refaulted[min(self.looks, len(self.refaulted)) - 1]
 
     def cgroup_ids(self) -> frozenset[int]:
         return self.ids
@@ -93,6 +112,42 @@ def test_a_sample_of_one_pod_reads_no_other_cgroup(counted: Counted) -> None:
     assert (last.at, last.totals.migrated_pages) == (101.0, 34)
 
 
+def test_files_are_looked_into_once_for_each_whole_look_at_pods(counted: Counted) -> None:
+    one, other = Cgroup("a", frozenset({1}), [7, 57, 64]), Cgroup("b", frozenset({3}))
+    counted.census.replace([one, other])
+    for seconds in (0, 10, 10):
+        counted.now += seconds
+        counted.census.sample()
+    assert one.looks == 1
+    pod = counted.census.pod("a")
+    assert pod is not None
+    assert [s.refaults for s in pod.history] == [Refaults(100.0, 7), None, None]
+    counted.now += 5
+    at = counted.census.sample_pod("a")
+    pod = counted.census.pod("a")
+    assert pod is not None
+    past = pod.before(at)
+    assert past is not None
+    assert past.refaults_per_second == 50 / 25
+    unreadable = counted.census.pod("b")
+    assert unreadable is not None
+    assert unreadable.history[0].refaults is None
+
+
+def test_what_a_tick_left_out_is_added_to_its_sample(counted: Counted) -> None:
+    one = Cgroup("a", frozenset({1}), [7, 9])
+    counted.census.replace([one])
+    counted.census.sample()
+    counted.now += 10
+    counted.census.sample()
+    counted.now += 0.5
+    counted.census.look_into_files("a")
+    counted.census.look_into_files("nobody")
+    last = counted.census.last_sample("a")
+    assert last is not None
+    assert (last.at, last.refaults) == (110.0, Refaults(110.5, 9))
+
+
 def test_a_sample_of_a_pod_without_a_cgroup_reads_nothing(counted: Counted) -> None:
     counted.census.sample_pod("c")
     assert counted.tracer.asked == []
@@ -133,6 +188,25 @@ def test_new_maps_add_to_what_the_old_ones_held() -> None:
     assert counted.pages("a") == 12 + 100
     assert counted.pages("b") == 5
     assert counted.census.read().node.totals().migrated_pages == 12 + 100 + 5
+
+
+def moved(pages: int) -> Pairs:
+    return {(0, 1): PairCounters(migrated_pages=pages)}
+
+
+def test_new_maps_add_to_the_pairs_that_the_old_ones_held() -> None:
+    old = Fixed(holds={1: 10}, by_pair={1: moved(10)})
+    counted = Counted(old)
+    counted.census.read()
+    assert counted.census.pairs().pods["a"].totals == moved(10)
+    old.by_pair[1] = moved(12)  # between the last scrape and the gap
+    new = Fixed(holds={1: 100}, by_pair={1: moved(100)})
+    counted.census.interrupted(new)
+    counted.census.read()
+    assert counted.census.pairs().pods["a"].totals == moved(112)
+    counted.census.interrupted(new)
+    counted.census.read()
+    assert counted.census.pairs().pods["a"].totals == moved(112)
 
 
 def test_the_same_maps_are_not_added_twice() -> None:

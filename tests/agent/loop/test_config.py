@@ -18,6 +18,8 @@ def test_defaults() -> None:
     assert config.interval_seconds == 10
     assert (config.log_level, config.log_format) == (logging.INFO, "json")
     assert config.counters
+    assert not config.compatibility_metrics
+    assert not config.dram_counters
 
 
 def test_the_state_lies_below_the_host_root(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from support.fake_cgroups import FakeKernel, container
 
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.counters.pairs import Pairs
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.figures import pod_figures
 from numapin_agent.glance import GLANCE_SECONDS, Glance, Glances, confined, touched
@@ -132,13 +134,22 @@ class Counted:
         assert self.id is not None
         return {self.id: CgroupCounters(hint_fault_pages_local=self.faults)}
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        return {}
+
     def forget(self, cgroup_ids: Iterable[int]) -> None: ...
 
     def lost(self) -> int:
         return 0
 
-    def alive(self) -> bool:
-        return True
+    def lost_pairs(self) -> int:
+        return 0
+
+    def full(self) -> tuple[str, ...]:
+        return ()
+
+    def faults(self) -> tuple[Fault, ...]:
+        return ()
 
     def follow(self, topology: Topology) -> None: ...
 

@@ -11,7 +11,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from support.wait import until
 
+from numapin_agent.cgroup.activity import Activity
+from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.families import NumaMoves
 from numapin_agent.health import MOST_PER_PEER, HealthServer
 from numapin_agent.metrics import Figures, MemoryFigures, Meters, NodeFigures, PodFigures
 from numapin_api.node import Signal
@@ -27,6 +30,8 @@ PINNED = PodFigures(
         hint_fault_pages_local=7,
         hint_fault_pages_remote=3,
         cross_socket_task_migrations=4,
+        syscall_moved_pages=6,
+        scanner_skips=9,
     ),
     memory={0: 0, 1: 4096},
     socket=1,
@@ -34,6 +39,21 @@ PINNED = PodFigures(
     moved_pages=512,
     moving=(10, 40),
     drifts=3,
+    pairs={
+        (0, 1): PairCounters(1, 20, 2_500_000_000, 0),
+        (1, 0): PairCounters(hint_fault_pages=3),
+        (None, 1): PairCounters(migration_nanoseconds=500_000_000),
+    },
+    activity=Activity(
+        page_faults=100,
+        major_page_faults=2,
+        refaulted_anon=0,
+        refaulted_file=5,
+        hint_faults=10,
+        stalled_some=1_500_000,
+        stalled_full=None,
+    ),
+    huge_pages={1: 2048},
 )
 PLAIN = PodFigures(namespace="demo", name="plain", totals=None, memory={0: 8192})
 NODE = NodeFigures(
@@ -49,6 +69,8 @@ NODE = NodeFigures(
     reloads=2,
     stalled_seconds=11.5,
     memory=(MemoryFigures(0, 0, 8192, 4096), MemoryFigures(1, None, 16, None)),
+    lost_pairs=3,
+    compatibility=NumaMoves(count=12, nanoseconds=34_000_000),
 )
 
 
@@ -116,6 +138,25 @@ def test_every_metric(pages: Pages) -> None:
         ("numapin_pod_hint_fault_pages_total", "local", "hopper"): 7,
         ("numapin_pod_hint_fault_pages_total", "remote", "hopper"): 3,
         ("numapin_pod_cross_socket_task_migrations_total", "hopper"): 4,
+        ("numapin_pod_syscall_moved_pages_total", "hopper"): 6,
+        ("numapin_pod_scanner_skips_total", "hopper"): 9,
+        ("numapin_pod_node_pair_migrations_total", "0", "hopper", "1"): 1,
+        ("numapin_pod_node_pair_migrations_total", "unknown", "hopper", "1"): 0,
+        ("numapin_pod_node_pair_migrated_pages_total", "0", "hopper", "1"): 20,
+        ("numapin_pod_node_pair_migrated_pages_total", "unknown", "hopper", "1"): 0,
+        ("numapin_pod_node_pair_migration_seconds_total", "0", "hopper", "1"): 2.5,
+        ("numapin_pod_node_pair_migration_seconds_total", "unknown", "hopper", "1"): 0.5,
+        ("numapin_pod_node_pair_hint_fault_pages_total", "1", "0", "hopper"): 3,
+        ("numapin_pod_page_faults_total", "hopper"): 100,
+        ("numapin_pod_major_page_faults_total", "hopper"): 2,
+        ("numapin_pod_workingset_refault_pages_total", "anon", "hopper"): 0,
+        ("numapin_pod_workingset_refault_pages_total", "file", "hopper"): 5,
+        ("numapin_pod_kernel_hint_faults_total", "hopper"): 10,
+        ("numapin_pod_memory_stall_seconds_total", "hopper", "some"): 1.5,
+        ("numapin_pod_huge_pages_resident_bytes", "1", "hopper"): 2048,
+        ("ebpf_exporter_numa_move_total",): 12,
+        ("ebpf_exporter_numa_latency_total",): 34,
+        ("numapin_agent_tracer_lost_pairs_total",): 3,
         ("numapin_pod_memory_resident_bytes", "0", "hopper"): 0,
         ("numapin_pod_memory_resident_bytes", "1", "hopper"): 4096,
         ("numapin_pod_memory_resident_bytes", "0", "plain"): 8192,

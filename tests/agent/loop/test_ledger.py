@@ -12,6 +12,7 @@ from numapin_agent.ledger import (
     ZERO,
     Ledger,
     PodLedger,
+    Refaults,
     Sample,
     difference,
     window,
@@ -146,6 +147,42 @@ def test_a_baseline_ends_at_the_pin(
     assert (window.since, window.seconds) == (since, seconds)
     assert window.counted == pages(counted)
     assert window.cpu_nanoseconds == seconds * 1e9
+
+
+def test_refaults_before_the_pin_are_those_of_the_whole_history() -> None:
+    """They are looked up once a minute, so a baseline of a minute may hold one look only."""
+    pod = PodLedger()
+    looked = {0: Refaults(0, 100), 60: Refaults(60, 400), 80: Refaults(80, 900)}
+    for at in range(0, 90, 10):
+        pod = pod.sampled(at, cpu_nanoseconds=0, refaults=looked.get(at))
+    before = pod.before(80)
+    assert before is not None
+    assert (before.since, before.refaults_per_second) == (20, 10)
+    earlier = pod.before(70)
+    assert earlier is not None
+    assert earlier.refaults_per_second == 5
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "rate"),
+    [
+        (Refaults(0, 5), Refaults(10, 25), 2.0),
+        (Refaults(0, 5), Refaults(10, 5), 0.0),
+        (Refaults(0, 5), Refaults(10, 4), None),  # another cgroup of the same name
+        (Refaults(3, 5), Refaults(3, 5), None),
+        (None, Refaults(10, 4), None),
+        (Refaults(0, 5), None, None),
+    ],
+)
+def test_refaults_of_a_window(first: Refaults | None, last: Refaults | None, rate: float) -> None:
+    found = window(Sample(0, ZERO, 0, refaults=first), Sample(60, ZERO, 0, refaults=last))
+    assert found.refaults_per_second == rate
+
+
+def test_refaults_are_noted_only_of_pods_with_a_sample() -> None:
+    ledger, _ = Ledger().fold({}, {"a": {APP}})
+    assert ledger.noted("a", Refaults(1, 1)) == ledger
+    assert ledger.noted("b", Refaults(1, 1)) == ledger
 
 
 @pytest.mark.parametrize("samples", [{}, {5: 1}])

@@ -12,6 +12,7 @@ import pytest
 from support.agent_objects import POD_UID, pin, pod
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.loop import GRACE_SECONDS, Loop
@@ -34,6 +35,7 @@ INTERVAL = 10.0
 class Cgroup:
     uid: str = POD_UID
     ids: frozenset[int] = frozenset({1})
+    refaulted: int | None = None
 
     def cgroup_ids(self) -> frozenset[int]:
         return self.ids
@@ -44,6 +46,9 @@ class Cgroup:
     def numa_pages_migrated(self) -> int | None:
         return 77
 
+    def page_cache_refaults(self) -> int | None:
+        return self.refaulted
+
     def residency(self) -> dict[int, int]:
         return {}
 
@@ -52,7 +57,7 @@ class Cgroup:
 class Cgroups:
     one: Cgroup | None = field(default_factory=Cgroup)
 
-    def pods(self) -> Iterable[Cgroup]:
+    def counted(self) -> Iterable[Cgroup]:
         return [self.one] if self.one else []
 
     def find_pod(self, uid: str) -> Cgroup | None:
@@ -70,9 +75,15 @@ class Tracer:
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         return {1: CgroupCounters(migrated_pages=self.pages)} if self.level == "fentry" else {}
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        return {}
+
     def forget(self, cgroup_ids: Iterable[int]) -> None: ...
 
     def lost(self) -> int:
+        return 0
+
+    def lost_pairs(self) -> int:
         return 0
 
     def full(self) -> tuple[str, ...]:
@@ -115,6 +126,7 @@ class Node:
                 cgroups=self.cgroups,
                 pinner=self,
                 census=self.census,
+                topology=lambda: None,
                 writes=self,
                 publisher=self,
                 recorder=self,
@@ -313,6 +325,24 @@ def test_a_pod_that_ran_already_has_a_baseline_and_then_whole_windows() -> None:
     assert last.counters.migrated_pages == 0
     assert 60 <= last.counters.seconds < 62
     assert len(node.published) == 2
+
+
+def test_page_cache_that_is_read_again_is_told_before_and_after() -> None:
+    node = Node()
+    counting(node)
+    one = node.cgroups.one
+    assert one is not None
+    one.refaulted = 0
+    node.have(None, pod()).run()
+    for _ in range(65):
+        one.refaulted += 10
+        node.run(1)
+    node.have(pin(), pod()).run(65)
+    before, after = node.last.baseline, node.last.counters
+    assert before is not None
+    assert before.page_cache_refaults_per_second == pytest.approx(10, abs=1)
+    assert after is not None
+    assert after.page_cache_refaults_per_second == 0
 
 
 def test_a_pod_that_starts_pinned_has_no_baseline() -> None:

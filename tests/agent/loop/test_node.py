@@ -4,17 +4,24 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from support import sysfs_tree
 from support.agent_process import FakeNode
 
 from numapin_agent.cgroup import CgroupHost
+from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.kubelet.resources import Holder, Resources
+from numapin_agent.load import FIRST_SECONDS
+from numapin_agent.neighbours import HOLD_SECONDS
 from numapin_agent.node import SLOW_SECONDS, NodeReporter
+from numapin_agent.pods import PodView
 from numapin_agent.trust import Trust
+from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CounterError
 from numapin_api.node import NumaNodeStatus, Signal
 from numapin_api.topology import Topology
@@ -33,9 +40,15 @@ class Tracer:
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         return {}
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        return {}
+
     def forget(self, cgroup_ids: Iterable[int]) -> None: ...
 
     def lost(self) -> int:
+        return 0
+
+    def lost_pairs(self) -> int:
         return 0
 
     def full(self) -> tuple[str, ...]:
@@ -145,3 +158,65 @@ def test_without_programs_there_is_nothing_to_be_alive(tmp_path: Path) -> None:
     reporter = make(tmp_path, lambda: 0.0, Written())
     reporter.counters_failed(CounterError("no BTF"))
     assert reporter.tracer_alive is None
+
+
+def test_what_else_is_on_the_node_is_told(tmp_path: Path) -> None:
+    """Huge pages, exclusive CPUs, devices and neighbours, from where they are on a node."""
+    FakeNode.make(tmp_path)
+    pool = tmp_path / "sys/devices/system/node/node1/hugepages/hugepages-2048kB"
+    pool.mkdir(parents=True)
+    (pool / "nr_hugepages").write_text("8\n")
+    (pool / "free_hugepages").write_text("3\n")
+    kubelet = tmp_path / "var/lib/kubelet"
+    kubelet.mkdir(parents=True)
+    state = '{"policyName":"static","defaultCpuSet":"0-2","entries":{"uid":{"main":"3"}}}'
+    (kubelet / "cpu_manager_state").write_text(state)
+    (kubelet / "config.yaml").write_text("reservedSystemCPUs: 0\n")
+    paths, written, now = HostPaths(tmp_path), Written(), 0.0
+    koordlet: dict[str, Any] = {
+        "metadata": {"name": "koordlet-x", "labels": {"koord-app": "koordlet"}},
+        "spec": {"volumes": [{"hostPath": {"path": "/sys/fs/cgroup/"}}]},
+        "status": {"phase": "Running"},
+    }
+    pods = [msgspec.convert(koordlet, PodView)]
+    resources = Resources(holders=(Holder("shop", "camera", (1,)),), exclusive=CpuSet({2}))
+    reporter = NodeReporter(
+        paths=paths,
+        cgroups=CgroupHost.discover(paths),
+        api=cast(Any, written),
+        publisher=cast(Any, written),
+        problems=lambda: (),
+        resources=lambda: resources,
+        pods=lambda: pods,
+        agent_version="1",
+        clock=lambda: now,
+    )
+    reporter.refresh()
+    status = written.status.wire()
+    assert status["topology"]["nodes"][1]["hugepages"] == [{"size": "2Mi", "pages": 8}]
+    assert status["usage"]["nodes"][1]["hugepagesFree"] == [{"size": "2Mi", "pages": 3}]
+    assert (status["reservedCpus"], status["exclusiveCpus"]) == ("0", "2-3")
+    assert status["devices"] == [{"namespace": "shop", "name": "camera", "numaNodes": [1]}]
+    found = {n["name"]: n["standDown"] for n in status["neighbours"]}
+    assert found == {"koordlet": True, "kubelet-static-cpu-manager": True}
+    pods.clear()
+    now += SLOW_SECONDS
+    reporter.refresh()
+    assert len(written.status.neighbours) == 2
+    now += HOLD_SECONDS
+    reporter.refresh()
+    assert [n.name for n in written.status.neighbours] == ["kubelet-static-cpu-manager"]
+
+
+def test_cpu_use_is_told_after_a_minute(tmp_path: Path) -> None:
+    now, written = 0.0, Written()
+    reporter = make(tmp_path, lambda: now, written)
+    for second in range(0, 70, 10):
+        now = float(second)
+        # CPU 2 is of socket 1, and busy.
+        lines = [f"cpu{c} {100 * second * (c == 2)} 0 0 0 0 0 0 0" for c in range(4)]
+        (tmp_path / "proc/stat").write_text("\n".join(lines) + "\n")
+        reporter.refresh()
+        known = written.status.usage.sockets
+        assert (known is not None) == (second >= FIRST_SECONDS)
+    assert [(s.id, s.cpu_millicores) for s in written.status.usage.sockets] == [(0, 0), (1, 1000)]

@@ -39,6 +39,8 @@ SPEC = NumaPinSpec(
     pod_uid="u", node_name="numa-0", policy="p", socket=1, cpus="2-3", mems="1"
 )  # limits: 10 cross-socket pages/s, 95 % local
 
+HOME = NodeSet({1})
+
 REPORT = PinReport(
     phase="Pinned",
     applied=Applied(ON_ONE.cpus, ON_ONE.mems, TIME),
@@ -90,6 +92,8 @@ def _counters(migrated: int) -> dict[str, object]:
         "hintFaultPagesRemote": 0,
         "crossSocketTaskMigrations": 0,
         "movedByPinPages": 512,
+        "syscallMovedPages": 0,
+        "scannerSkips": 0,
         "cpuNanoseconds": 5,
     }
 
@@ -122,7 +126,7 @@ STEADY = publish(whole=window(migrated_pages=3))
     ],
 )
 def test_what_a_verdict_hangs_on_is_written_at_once(new: Observed) -> None:
-    assert worth_publishing(STEADY, new, spec=SPEC, age_seconds=0)
+    assert worth_publishing(STEADY, new, spec=SPEC, home=HOME, age_seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +146,8 @@ def test_what_a_verdict_hangs_on_is_written_at_once(new: Observed) -> None:
     ],
 )
 def test_steady_state_is_written_every_ten_minutes(new: Observed) -> None:
-    assert not worth_publishing(STEADY, new, spec=SPEC, age_seconds=REFRESH_SECONDS - 1)
-    assert worth_publishing(STEADY, new, spec=SPEC, age_seconds=REFRESH_SECONDS)
+    assert not worth_publishing(STEADY, new, spec=SPEC, home=HOME, age_seconds=REFRESH_SECONDS - 1)
+    assert worth_publishing(STEADY, new, spec=SPEC, home=HOME, age_seconds=REFRESH_SECONDS)
 
 
 BAD = publish(whole=window(cross_socket_migrated_pages=6000))
@@ -157,15 +161,29 @@ def test_one_window_that_says_something_else_is_not_worth_a_write(
 ) -> None:
     new = BAD.model_copy(update={"windows": windows})
     old = STEADY.model_copy(update={"windows": 7})
-    assert worth_publishing(old, new, spec=SPEC, age_seconds=0) is worth
+    assert worth_publishing(old, new, spec=SPEC, home=HOME, age_seconds=0) is worth
+
+
+def test_little_that_is_elsewhere_becoming_much_is_written_at_once() -> None:
+    """Up to 4 MiB elsewhere make no pin Ineffective, whatever share that is."""
+    tolerated = publish(replace(REPORT, memory={0: 1 << 20, 1: 3 << 20}), STEADY.counters)
+    grown = publish(replace(REPORT, memory={0: 64 << 20, 1: 3 << 20}), STEADY.counters)
+    assert worth_publishing(tolerated, grown, spec=SPEC, home=HOME, age_seconds=0)
+
+
+def test_memory_that_is_not_bound_is_judged_all_the_same() -> None:
+    cpus_only = SPEC.model_copy(update={"mems": None, "memory": "None"})
+    remote = publish(replace(REPORT, memory={0: GIB, 1: GIB}), STEADY.counters)
+    assert worth_publishing(STEADY, remote, spec=cpus_only, home=HOME, age_seconds=0)
+    assert verdict_inputs(remote, cpus_only, NodeSet())[0] is None  # no topology yet
 
 
 def test_figures_that_were_written_in_doubt_are_written_again_when_that_is_over() -> None:
     doubted = BAD.model_copy(update={"windows": 1})  # because ten minutes were over
     sure = BAD.model_copy(update={"windows": 2})
-    assert worth_publishing(doubted, sure, spec=SPEC, age_seconds=0)
+    assert worth_publishing(doubted, sure, spec=SPEC, home=HOME, age_seconds=0)
     assert not worth_publishing(
-        sure, sure.model_copy(update={"windows": 3}), spec=SPEC, age_seconds=0
+        sure, sure.model_copy(update={"windows": 3}), spec=SPEC, home=HOME, age_seconds=0
     )
 
 
@@ -200,11 +218,11 @@ def test_kinds_of_memory_are_told_where_the_kernel_tells_them() -> None:
 
 def test_a_problem_whose_numbers_change_is_the_same_problem() -> None:
     old, new = (publish(replace(REPORT, problem=Problem("NoRoom", f"{n} bytes"))) for n in (7, 8))
-    assert not worth_publishing(old, new, spec=SPEC, age_seconds=1)
+    assert not worth_publishing(old, new, spec=SPEC, home=HOME, age_seconds=1)
 
 
 def test_the_first_is_written() -> None:
-    assert worth_publishing(None, STEADY, spec=SPEC, age_seconds=0)
+    assert worth_publishing(None, STEADY, spec=SPEC, home=HOME, age_seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -214,18 +232,52 @@ def test_progress_is_written_in_steps(done: int, age: float, worth: bool) -> Non
     moving = replace(REPORT, phase="Moving")
     old = publish(replace(moving, moving=Moving(0, 100)))
     new = publish(replace(moving, moving=Moving(done, 100)))
-    assert worth_publishing(old, new, spec=SPEC, age_seconds=age) is worth
+    assert worth_publishing(old, new, spec=SPEC, home=HOME, age_seconds=age) is worth
 
 
 def test_locality_of_a_single_thread_says_nothing() -> None:
     faults = window(hint_fault_pages_remote=500)
-    assert verdict_inputs(publish(replace(REPORT, threads=1), faults), SPEC)[3] is None
-    assert verdict_inputs(publish(replace(REPORT, threads=2), faults), SPEC)[3] is False
+    assert verdict_inputs(publish(replace(REPORT, threads=1), faults), SPEC, HOME)[3] is None
+    assert verdict_inputs(publish(replace(REPORT, threads=2), faults), SPEC, HOME)[3] is False
     few = window(hint_fault_pages_remote=499)
-    assert verdict_inputs(publish(replace(REPORT, threads=2), few), SPEC)[3] is None
+    assert verdict_inputs(publish(replace(REPORT, threads=2), few), SPEC, HOME)[3] is None
 
 
 @given(st.dictionaries(st.integers(0, 3), st.integers(0, 1 << 40)), st.integers(0, 10**6))
 def test_publishing_twice_is_never_worth_it(memory: dict[int, int], pages: int) -> None:
     seen = publish(replace(REPORT, memory=memory), window(cross_socket_migrated_pages=pages))
-    assert not worth_publishing(seen, seen, spec=SPEC, age_seconds=1)
+    assert not worth_publishing(seen, seen, spec=SPEC, home=HOME, age_seconds=1)
+
+
+def test_dram_fills_are_extrapolated_and_absent_where_not_counted() -> None:
+    half = window(
+        dram_fills_local=990,
+        dram_fills_remote=10,
+        dram_running_nanoseconds=5,
+        dram_enabled_nanoseconds=10,
+    )
+    assert (half.dram_fills_local, half.dram_fills_remote) == (1980, 20)
+    assert half.dram_counted_percent == 50.0
+    assert not {"dramFillsLocal", "dramFillsRemote", "dramCountedPercent"} & window().wire().keys()
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "running", "side"),
+    [
+        (950_000, 50_000, 100, True),
+        (949_999, 50_001, 100, False),
+        (500_000, 99_999, 100, None),
+        (0, 1_000_000, 100, None),
+        (950_000, 50_000, 24, None),
+    ],
+)
+def test_a_verdict_hangs_on_dram_fills_where_they_count(
+    local: int, remote: int, running: int, side: bool | None
+) -> None:
+    seen = window(
+        dram_fills_local=local,
+        dram_fills_remote=remote,
+        dram_running_nanoseconds=running,
+        dram_enabled_nanoseconds=100,
+    )
+    assert verdict_inputs(publish(whole=seen), SPEC, HOME)[4] is side

@@ -4,15 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from numapin_agent.hugepages import Pool
+from numapin_agent.kubelet.resources import UNASKED, Holder, Resources
 from numapin_agent.status import (
     Reason,
-    keep_times,
+    cpu_manager,
     no_signals,
     node_status,
     reserved_from_config,
-    reserved_from_state,
     signal_reasons,
+    take_over,
 )
+from numapin_agent.usage import Use
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import CounterError
 from numapin_api.node import SIGNALS, Capabilities, NumaNodeStatus, Signal
@@ -34,11 +37,17 @@ def status(
     previous: NumaNodeStatus | None = None,
     now: datetime = NOW,
     topology: Topology | None = TWO,
+    millicores: dict[int, int] | None = None,
+    pools: tuple[Pool, ...] = (),
+    resources: Resources = UNASKED,
 ) -> NumaNodeStatus:
     return node_status(
         topology=topology,
-        available=available or {0: 2 * GIB, 1: GIB},
-        reserved_cpus="0",
+        use=Use(available or {0: 2 * GIB, 1: GIB}, millicores, pools),
+        reserved_cpus=CpuSet({0}),
+        exclusive_cpus=CpuSet({3}),
+        resources=resources,
+        neighbours=(),
         capabilities=CAN,
         agent_version="0.1.0",
         reasons=reasons,
@@ -100,8 +109,88 @@ def test_transition_times_are_those_of_transitions() -> None:
 
 def test_a_restarted_agent_keeps_the_times_of_its_predecessor() -> None:
     later = status(now=NOW + timedelta(days=1))
-    assert keep_times(later, status()) == status()
-    assert keep_times(later, None) == later
+    assert take_over(later, status()) == status()
+    assert take_over(later, None) == later
+
+
+CAMERA = Resources(holders=(Holder("default", "camera", (1,)),), exclusive=CpuSet({2}))
+
+
+def test_a_restarted_agent_keeps_what_its_predecessor_knew_until_it_knows_better() -> None:
+    held = status(millicores={0: 1500, 1: 10}, resources=CAMERA)
+    first = take_over(status(), held)
+    assert first.usage == held.usage
+    assert first.devices == held.devices
+    again = status(previous=first)
+    assert (again.usage, again.devices) == (held.usage, held.devices)
+    known = status(previous=first, millicores={0: 10, 1: 10}, resources=Resources(holders=()))
+    assert known.devices == []
+    assert known.usage is not None
+    assert [s.cpu_millicores for s in known.usage.sockets or ()] == [10, 10]
+
+
+def test_what_the_kubelet_says_is_told() -> None:
+    found = status(resources=CAMERA)
+    assert [d.wire() for d in found.devices or ()] == [
+        {"namespace": "default", "name": "camera", "numaNodes": [1]}
+    ]
+    assert found.exclusive_cpus == "2-3"
+    assert found.capabilities is not None
+    assert found.capabilities.devices_unknown is None
+
+
+def test_devices_are_absent_with_a_reason_where_the_kubelet_can_not_be_asked() -> None:
+    gone = Resources(problem="there is no kubelet.sock")
+    found = status(resources=gone, previous=status(resources=CAMERA))
+    assert found.devices is None
+    assert "devices" not in found.wire()
+    assert found.capabilities is not None
+    assert found.capabilities.devices_unknown == "there is no kubelet.sock"
+
+
+def test_cpus_that_a_static_kubelet_does_not_offer_are_reserved() -> None:
+    assert status(resources=Resources(allocatable=CpuSet({2, 3}))).reserved_cpus == "0-1"
+    assert status(resources=Resources()).reserved_cpus == "0"
+
+
+@pytest.mark.parametrize(
+    ("millicores", "rewritten"),
+    [
+        (None, False),
+        ({0: 1690, 1: 0}, False),
+        ({0: 1700, 1: 0}, True),
+        ({0: 1310, 1: 199}, False),
+        ({0: 1500, 1: 200}, True),
+    ],
+)
+def test_usage_is_rewritten_when_cpu_use_moved_by_10_percent_of_a_socket(
+    millicores: dict[int, int] | None, rewritten: bool
+) -> None:
+    first = status(millicores={0: 1500, 1: 0})
+    again = status(previous=first, millicores=millicores)
+    assert (again != first) is rewritten
+
+
+@pytest.mark.parametrize(
+    ("free", "rewritten"), [(512, False), (490, False), (486, True), (0, True)]
+)
+def test_usage_is_rewritten_when_a_share_of_the_huge_pages_was_taken(
+    free: int, rewritten: bool
+) -> None:
+    first = status(pools=(Pool(1, "2Mi", 512, 512),))
+    assert first.topology is not None
+    assert next(n.hugepages for n in first.topology.nodes) is None
+    again = status(previous=first, pools=(Pool(1, "2Mi", 512, free),))
+    assert (again != first) is rewritten
+    assert again.topology == first.topology
+
+
+def test_one_part_of_usage_that_moved_has_the_others_rewritten() -> None:
+    first = status(millicores={0: 0, 1: 0})
+    again = status({0: GIB, 1: GIB}, previous=first, millicores={0: 110, 1: 0})
+    assert again.usage is not None
+    assert again.usage.sockets is not None
+    assert again.usage.sockets[0].cpu_millicores == 110
 
 
 def test_signals_that_can_not_be_had_are_named_with_their_reasons() -> None:
@@ -112,6 +201,13 @@ def test_signals_that_can_not_be_had_are_named_with_their_reasons() -> None:
     assert reason.reason == "CountersUnavailable"
     assert "taskMigrations (no BTF)" in reason.message
     assert "hintFaults" not in reason.message
+    # needed by no verdict, and had by few machines
+    assert signal_reasons([Signal(name="remoteDram", level="none", reason="one socket")]) == []
+
+
+def test_a_signal_that_no_verdict_needs_may_be_missing() -> None:
+    older = Signal(name="scannerSkips", level="none", reason="this kernel has no such tracepoint")
+    assert signal_reasons([older]) == []
 
 
 @pytest.mark.parametrize(
@@ -126,26 +222,28 @@ def test_signals_that_can_not_be_had_are_named_with_their_reasons() -> None:
     ],
 )
 def test_reserved_cpus_of_the_kubelet(config: str, cpus: str) -> None:
-    assert reserved_from_config(config) == cpus
+    assert str(reserved_from_config(config)) == cpus
 
 
 @pytest.mark.parametrize(
-    ("state", "cpus"),
+    ("state", "static", "cpus"),
     [
-        ("", ""),
-        ("{", ""),
-        ("[]", ""),
-        ('{"policyName":"none","defaultCpuSet":""}', ""),
-        ('{"policyName":"static","defaultCpuSet":"0-3"}', ""),
+        ("", False, ""),
+        ("{", False, ""),
+        ("[]", False, ""),
+        ('{"policyName":"none","defaultCpuSet":""}', False, ""),
+        ('{"policyName":"static","defaultCpuSet":"0-3"}', True, ""),
         (
             '{"policyName":"static","defaultCpuSet":"0,4-7",'
             '"entries":{"uid":{"a":"1-2","b":"3"},"other":{"c":"9"}}}',
+            True,
             "1-3,9",
         ),
     ],
 )
-def test_cpus_that_the_static_cpu_manager_gave_away(state: str, cpus: str) -> None:
-    assert reserved_from_state(state) == cpus
+def test_cpus_that_the_static_cpu_manager_gave_away(state: str, static: bool, cpus: str) -> None:
+    found = cpu_manager(state)
+    assert (found.static, str(found.exclusive)) == (static, cpus)
 
 
 def test_without_any_counters_each_signal_says_why() -> None:

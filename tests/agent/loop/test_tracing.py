@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from numapin_agent.census import Census
+from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.tracing import BEAT_SECONDS, CHECK_SECONDS, SWEEP_SECONDS, Tracing
@@ -23,6 +24,7 @@ class Tracer:
     level: Level = "rawTracepoint"
     dead: tuple[Fault, ...] = ()
     losses: int = 0
+    lost_of_pairs: int = 0
     room: bool = True
     counts: dict[int, int] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
@@ -44,6 +46,9 @@ class Tracer:
             if only is None or cgroup in only
         }
 
+    def pairs(self) -> Mapping[int, Pairs]:
+        return {}
+
     def forget(self, cgroup_ids: Iterable[int]) -> None:
         for cgroup in cgroup_ids:
             self.forgotten.add(cgroup)
@@ -53,6 +58,11 @@ class Tracer:
         if self.unreadable:
             raise CounterError("lost events can't be read")
         return self.losses
+
+    def lost_pairs(self) -> int:
+        if self.unreadable:
+            raise CounterError("lost pairs can't be read")
+        return self.lost_of_pairs
 
     def full(self) -> tuple[str, ...]:
         return () if self.room else ("taskMigrations",)
@@ -80,6 +90,9 @@ class Cgroup:
         return 5
 
     def numa_pages_migrated(self) -> int | None:
+        return None
+
+    def page_cache_refaults(self) -> int | None:
         return None
 
     def residency(self) -> dict[int, int]:
@@ -160,7 +173,7 @@ def test_a_dead_program_is_loaded_anew_and_totals_stay(stage: Stage) -> None:
     assert stage.hops() == 40
     since = stage.tracing.since
     old.counts[1] = 44  # after the last look, before it died
-    old.dead, old.losses = (DEAD,), 3
+    old.dead, old.losses, old.lost_of_pairs = (DEAD,), 3, 7
     stage.next = new
     stage.beat()
     assert old.closed
@@ -173,8 +186,8 @@ def test_a_dead_program_is_loaded_anew_and_totals_stay(stage: Stage) -> None:
     assert stage.tracing.since is not None
     assert since is not None
     assert stage.tracing.since > since
-    new.losses = 2
-    assert stage.tracing.lost() == 5
+    new.losses, new.lost_of_pairs = 2, 1
+    assert (stage.tracing.lost(), stage.tracing.lost_pairs()) == (5, 8)
 
 
 def test_a_program_that_can_not_be_loaded_anew_stays_named(stage: Stage) -> None:
@@ -215,7 +228,7 @@ def test_a_tracer_that_can_not_be_asked_is_dead(stage: Stage) -> None:
     stage.next = CounterError("no")
     stage.beat()
     assert "can't be asked" in stage.trusts[-1].faults[0].why
-    assert stage.tracing.lost() is None
+    assert (stage.tracing.lost(), stage.tracing.lost_pairs()) == (None, None)
 
 
 def test_losses_are_reported(stage: Stage) -> None:
@@ -280,7 +293,7 @@ def test_without_counters_a_stall_is_noticed_all_the_same(stage: Stage) -> None:
     assert stage.tracing.since is None
     stage.beat(late=10.0)
     assert stage.tracing.stalled_seconds == 10
-    assert stage.tracing.lost() == 0
+    assert (stage.tracing.lost(), stage.tracing.lost_pairs()) == (0, 0)
     stage.next = Tracer("none")
     assert not stage.tracing.start()
     assert stage.tracing.since is None

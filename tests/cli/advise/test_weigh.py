@@ -14,8 +14,8 @@ from numapin_cli.advise.facts import History, Machine, Subject, owner, pinned, s
 from numapin_cli.advise.weigh import WORDS, Advice, rank, weigh
 from numapin_cli.live.rates import Rates
 from numapin_cli.live.values import Counts, PodReading
+from numapin_operator.placement.values import Node, Pinned, Spot
 from numapin_operator.requests import Requests
-from numapin_operator.room import Node, Pinned, Spot
 
 GIB = 1 << 30
 SECONDS = 30.0

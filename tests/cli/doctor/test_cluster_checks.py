@@ -36,7 +36,10 @@ def degraded(reason, message):
 @pytest.fixture
 def good(now, pin, numa_node):
     """A cluster that lacks nothing."""
-    whole = [{"name": "numaMigrations", "level": "fentry"}]
+    whole = [
+        {"name": "numaMigrations", "level": "fentry"},
+        {"name": "scannerSkips", "level": "none", "reason": "no such tracepoint"},
+    ]
     node = numa_node(status={"capabilities": {"signals": whole}})
     return ClusterFacts(
         now=now,
@@ -193,6 +196,28 @@ def test_conditions_of_nodes(good, numa_node, change, level, said):
     assert (found.level, found.subject) == (level, "numa-0")
     assert said in found.message
     assert "troubleshoot" in found.remedy
+
+
+def test_neighbours_that_agents_know(good, numa_node):
+    koordlet = {"name": "koordlet", "standDown": True, "message": "a koordlet runs here"}
+    static = {"name": "kubelet-static-cpu-manager", "standDown": False, "message": "none yet"}
+    one = numa_node(status={"neighbours": [koordlet, static]})
+    other = numa_node(metadata={"name": "numa-1"}, status={"neighbours": [koordlet]})
+    facts = replace(good, numa_nodes=[one, other], nodes=["numa-0", "numa-1"])
+    found = [f for f in examine(facts) if f.check == "neighbours"]
+    assert [(f.level, f.message, f.subject) for f in found] == [
+        ("warn", "koordlet: a koordlet runs here", "numa-0, numa-1"),
+        ("ok", "kubelet-static-cpu-manager: none yet", "numa-0"),
+    ]
+    assert "pins nothing" in found[0].remedy
+
+
+def test_nodes_where_the_kubelet_can_not_be_asked(good, numa_node):
+    blind = numa_node(status={"capabilities": {"devicesUnknown": "there is no kubelet.sock"}})
+    (finding,) = [f for f in examine(replace(good, numa_nodes=[blind])) if f.check == "devices"]
+    assert (finding.level, finding.subject) == ("warn", "numa-0")
+    assert "there is no kubelet.sock" in finding.message
+    assert "agent.hostPaths.kubelet" in finding.remedy
 
 
 def test_a_node_of_one_socket_that_is_not_ready_is_no_failure(good, numa_node):

@@ -1,0 +1,1 @@
+"""What the operator would decide about pods, worked out without changing anything."""

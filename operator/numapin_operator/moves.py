@@ -1,0 +1,149 @@
+"""Whether a pod may be moved now, and whether the move that was made has helped. Pure.
+
+What is remembered of a move stands in the NumaPin, so that an operator that is started anew
+neither moves a pod twice nor forgets that a move was in vain.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from numapin_api.base import Condition
+from numapin_api.pin import Move, Verdict
+from numapin_api.policy import Rebalance, seconds
+from numapin_operator.conditions import MOVED, Claim
+
+HELPED: Final = "Helped"
+IN_VAIN: Final = "InVain"
+UNDER_WAY: Final = "UnderWay"
+LONGEST_MOVE: Final = timedelta(minutes=30)
+"""Pages are moved in paced batches; a pod that is not in force after that is not going to be."""
+LONGEST_RELIEF: Final = timedelta(minutes=10)
+"""A socket's use is an average and published coarsely; it shows within some minutes."""
+
+_FAILED: Final[frozenset[Verdict]] = frozenset(
+    {"Ineffective", "Drifted", "Conflict", "Unplaceable", "Invalid"}
+)
+
+
+def judged(move: Move | None, conditions: list[Condition]) -> Condition | None:
+    """The judgement on a move, if there is one; that on an earlier one is none.
+
+    Args:
+        move: the pin's last move.
+        conditions: of the pin.
+    """
+    if move is None:
+        return None
+    found = next((c for c in conditions if c.type == MOVED), None)
+    if found is None or found.status == "Unknown" or found.last_transition_time < move.time:
+        return None
+    return found
+
+
+def outcome(  # noqa: PLR0911 (one return a row of the table)
+    move: Move, before: Condition | None, verdict: Verdict, *, load: int | None, now: datetime
+) -> Claim:
+    """Whether a move has helped, as a condition; what is judged once stays judged.
+
+    Args:
+        move: the move.
+        before: the judgement so far, of ``judged``.
+        verdict: on the pin as it is now.
+        load: percent in use of the busier resource of the socket that it left; None where
+            not known.
+        now: with time zone.
+    """
+    if before is not None:
+        return Claim(MOVED, before.status, before.reason, before.message)
+    taken = now - move.time
+    if verdict in _FAILED:
+        return Claim(MOVED, "False", IN_VAIN, f"{move.message}; the pin is now {verdict}")
+    if verdict == "Pending":
+        if taken < LONGEST_MOVE:
+            return Claim(MOVED, "Unknown", UNDER_WAY, move.message)
+        said = f"not in force after {LONGEST_MOVE.seconds // 60} minutes"
+        return Claim(MOVED, "False", IN_VAIN, f"{move.message}; {said}")
+    if move.reason == "PodWaiting":
+        return Claim(MOVED, "True", HELPED, f"{move.message}; the room is there")
+    if load is not None and load <= move.load - move.gain / 2:
+        said = f"socket {move.from_socket} went from {move.load} to {load} % in use"
+        return Claim(MOVED, "True", HELPED, f"{move.message}; {said}")
+    if taken < LONGEST_RELIEF:
+        return Claim(MOVED, "Unknown", UNDER_WAY, move.message)
+    still = "not known" if load is None else f"{load} %"
+    said = f"socket {move.from_socket} was at {move.load} % before and is at {still}"
+    return Claim(MOVED, "False", IN_VAIN, f"{move.message}; {said}, so it is not moved again")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What counts of a pinned pod when one asks whether it may be moved.
+
+    Attributes:
+        pinned: its pin is in force.
+        move: its last move.
+        judgement: status of the judgement on that; None while there is none.
+    """
+
+    pinned: bool
+    move: Move | None = None
+    judgement: str | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """It was moved, and whether that has helped is not known yet."""
+        return self.move is not None and self.judgement is None
+
+
+def movable(record: Record, policy: Rebalance, *, now: datetime) -> bool:
+    """Whether a pod may be moved now, as far as its own past goes.
+
+    Args:
+        record: of the pod.
+        policy: that it is under.
+        now: with time zone.
+    """
+    if not record.pinned or record.judgement == "False":
+        return False
+    if record.move is None:
+        return True
+    rested = now - record.move.time >= timedelta(seconds=seconds(policy.cooldown))
+    return rested and not record.under_way
+
+
+def budget(policies: Mapping[str, Rebalance], under_way: Mapping[str, int]) -> dict[str, int]:
+    """How many more pods of each policy may be on the move.
+
+    Args:
+        policies: by name.
+        under_way: pods on the move, by policy.
+    """
+    return {name: p.max_moving - under_way.get(name, 0) for name, p in policies.items()}
+
+
+class Patience:
+    """Since when sockets are too busy, so that none is relieved of a moment's load."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, dict[int, float]] = {}
+
+    def see(self, node: str, busy: Mapping[int, float], *, now: float) -> frozenset[int]:
+        """Note which sockets are too busy now.
+
+        Args:
+            node: the node.
+            busy: seconds for which each must have been so, of the sockets that are.
+            now: monotonic seconds.
+
+        Returns:
+            Those that have been so for long enough.
+        """
+        before = self._since.get(node, {})
+        since = {socket: before.get(socket, now) for socket in busy}
+        if since:
+            self._since[node] = since
+        else:
+            self._since.pop(node, None)
+        return frozenset(s for s, begun in since.items() if now - begun >= busy[s])

@@ -1,0 +1,291 @@
+"""Which pinned pods to move, if any: the fewest and cheapest moves that are worth it.
+
+A pod is moved for two reasons only: its socket is too busy, or another pod has no room. Moves
+are searched for as a series, since a swap is two of them, and every step of a series is
+within capacity; a caller makes the first, looks again, and makes the next. Nothing is
+proposed that would not relieve the busiest socket by the policy's minimum gain a move.
+
+It deliberately knows no time: how long a socket has been too busy, which pods were moved
+lately and where in vain is the caller's to say. Pods that the policy, an annotation or a
+device keeps where they are stay.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from numapin_api.policy import percent
+from numapin_operator.placement.room import WHOLE
+from numapin_operator.placement.state import State, Tenant, begin
+from numapin_operator.placement.values import Node, Placement, Unplaceable
+from numapin_operator.text import size
+
+Reason = Literal["SocketBusy", "PodWaiting"]
+
+MOST_MOVES: Final = 6
+"""In one series: what takes more is not worth the memory that it moves."""
+WIDTH: Final = 32
+"""States that are followed after each move. Wide enough that on sockets with a dozen pods
+each nothing is left out at the first two moves."""
+NEAR: Final = 40_000
+"""A series of fewer moves, or none, is taken when it comes so near to the best, in millionths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is going on, beside what the node says of itself.
+
+    Attributes:
+        hot: sockets that have been too busy for long enough; None to judge by now alone.
+        waiting: pods that have no room, first come first.
+        forced: move pods of policies with rebalance mode Never, too (to show what it would do).
+    """
+
+    hot: frozenset[int] | None = None
+    waiting: tuple[Tenant, ...] = ()
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a search goes.
+
+    Attributes:
+        most_moves: in one series.
+        budget: pods of each policy that may be on the move still; None without bound.
+    """
+
+    most_moves: int = MOST_MOVES
+    budget: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One move.
+
+    Attributes:
+        name: of the pod, with its namespace.
+        from_socket: where it is.
+        to_socket: where it should be.
+        bytes_to_move: of its memory.
+        gain: percent of a socket: what the busiest socket is relieved of by a move of this
+            series on average, or what the pod that waits asks for.
+        load: percent of the busier resource of ``from_socket`` in use before.
+        reason: why.
+        message: the same for people.
+    """
+
+    name: str
+    from_socket: int
+    to_socket: int
+    bytes_to_move: int
+    gain: float
+    load: float
+    reason: Reason
+    message: str
+
+
+_Rank = tuple[tuple[int, ...], int, object]
+"""How good a state is, the bytes that it takes, and what tells equals apart."""
+
+
+def _points(millionths: int) -> float:
+    return round(100 * millionths / WHOLE, 1)
+
+
+def _allowed(tenant: Tenant, usage: Usage, bounds: Bounds) -> bool:
+    """Whether a pod may be moved at all."""
+    choice = tenant.choice
+    if choice.mode != "Enforce" or choice.socket is not None or not tenant.movable:
+        return False
+    if tenant.pod.devices and choice.devices != "Ignore":
+        return False
+    if not usage.forced and choice.rebalance.mode != "Auto":
+        return False
+    return bounds.budget.get(choice.policy, 1) > 0
+
+
+def too_busy(node: Node, pins: Sequence[Tenant], *, forced: bool = False) -> frozenset[int]:
+    """The sockets that are over the threshold of a pod on them, whose policy moves pods.
+
+    Args:
+        node: the node.
+        pins: its pinned pods.
+        forced: as if every policy did.
+    """
+    state = begin(node, pins)
+    return frozenset(
+        socket
+        for tenant in pins
+        for socket in (tenant.pod.current.sockets if tenant.pod.current is not None else ())
+        if (forced or tenant.choice.rebalance.mode == "Auto")
+        and state.loads.get(socket, 0) >= _threshold(tenant)
+    )
+
+
+def _search(
+    start: State, good: Callable[[State], bool], rank: Callable[[State], "_Rank"], *, most: int
+) -> list[State]:
+    """Beam search: the best state of each number of moves, from none to ``most``.
+
+    Ends early at the first number of moves with a good one, or when two more moves have made
+    nothing better: a swap takes two.
+    """
+    best, edge = [start], [start]
+    for _ in range(most):
+        found: dict[object, State] = {}
+        for state in edge:
+            for after in state.after_each():
+                known = found.get(after.identity)
+                if known is None or after.bytes_moved < known.bytes_moved:
+                    found[after.identity] = after
+        if not found:
+            break
+        edge = sorted(found.values(), key=rank)[:WIDTH]
+        best.append(edge[0])
+        stuck = len(best) > 2 and rank(best[-1])[0] >= rank(best[-3])[0]
+        if good(edge[0]) or stuck:
+            break
+    return best
+
+
+def _relief(start: State, hot: frozenset[int], bounds: Bounds) -> State | None:
+    """The moves that relieve busy sockets; None if none are worth it."""
+    moving = [t for t in start.tenants.values() if t.movable and t.name in start.spots]
+    if not moving or not hot:
+        return None
+    goal = min(_threshold(t) for t in moving)
+    floor = start.floor + start.floor * NEAR // WHOLE
+    best = _search(
+        start,
+        lambda s: s.peak < goal or s.peak <= floor,
+        lambda s: (s.steepness, s.bytes_moved, s.identity),
+        most=bounds.most_moves,
+    )
+    lowest = min(s.peak for s in best)
+    near = lowest + lowest * NEAR // WHOLE
+    for state in best:
+        gain = start.peak - state.peak
+        worth = gain > 0 and gain >= _least_gain(state)
+        if (state.peak < goal or state.peak <= near) and (worth or not state.steps):
+            return state if state.steps else None
+    return None
+
+
+def _threshold(tenant: Tenant) -> int:
+    return percent(tenant.choice.rebalance.threshold) * WHOLE // 100
+
+
+def _least_gain(state: State) -> int:
+    """What the moves that led to a state must gain together, by their pods' policies."""
+    moved = (state.tenants[name].choice for name, _, _ in state.steps)
+    return sum(percent(choice.rebalance.min_gain) for choice in moved) * WHOLE // 100
+
+
+def _missing(state: State, tenant: Tenant) -> tuple[int, int]:
+    """How far the pod that waits is from having room: 0 when it has, else what lacks least."""
+    if isinstance(state.places(tenant), Placement):
+        return 0, 0
+    cpu, memory = tenant.pod.requests.cpu_millis, tenant.pod.memory_need
+    lack: list[int] = []
+    for place in state.free(tenant):
+        short = max(0, cpu - place[0]) * WHOLE // max(1, cpu)
+        lack.append(short + max(0, memory - place[1]) * WHOLE // max(1, memory))
+    return 1, min(lack, default=0)
+
+
+def _making_room(start: State, waiting: Tenant, bounds: Bounds) -> State | None:
+    """The fewest moves after which the pod that waits has a place; None if there are none."""
+    if not isinstance(start.places(waiting), Unplaceable):
+        return None
+    best = _search(
+        start,
+        lambda s: _missing(s, waiting) == (0, 0),
+        lambda s: (_missing(s, waiting), s.bytes_moved, (s.steepness, s.identity)),
+        most=bounds.most_moves,
+    )[-1]
+    return best if best.steps and _missing(best, waiting) == (0, 0) else None
+
+
+def _share(state: State, tenant: Tenant) -> int:
+    """Millionths of the largest socket that a pod asks for."""
+    sizes = [(p[2], p[3]) for p in state.free(tenant)]
+    cpu = max((c for c, _ in sizes), default=1)
+    memory = max((m for _, m in sizes), default=1)
+    return max(
+        tenant.pod.requests.cpu_millis * WHOLE // max(1, cpu),
+        tenant.pod.memory_need * WHOLE // max(1, memory),
+    )
+
+
+def _proposals(start: State, end: State, reason: Reason, gain: int, why: str) -> list[Proposal]:
+    made: list[Proposal] = []
+    state = start
+    for name, source, to in end.steps:
+        after = state.moved(state.tenants[name], to)
+        if after is None:
+            break
+        moved = after.bytes_moved - state.bytes_moved
+        load = _points(state.loads.get(source, 0))
+        made.append(
+            Proposal(
+                name=name,
+                from_socket=source,
+                to_socket=to,
+                bytes_to_move=moved,
+                gain=_points(gain),
+                load=load,
+                reason=reason,
+                message=f"moved from socket {source} ({load:.0f} % in use) to socket {to}, "
+                f"{size(moved)} of memory: {why}",
+            )
+        )
+        state = after
+    return made
+
+
+def rebalance(
+    node: Node, pins: Sequence[Tenant], usage: Usage, policy: Bounds
+) -> tuple[Proposal, ...]:
+    """The moves that are worth making, in the order in which they can be made.
+
+    Args:
+        node: the node, with its real use.
+        pins: its pinned pods, in any order; each with the policy that it is under.
+        usage: which sockets are too busy, which pods wait.
+        policy: how far to go.
+
+    Returns:
+        A series of moves for one reason; empty when nothing is worth moving.
+    """
+    allowed = [
+        t if _allowed(t, usage, policy) else _fixed(t) for t in sorted(pins, key=lambda t: t.name)
+    ]
+    start = begin(node, allowed, usage.waiting)
+    for waiting in usage.waiting:
+        end = _making_room(start, waiting, policy)
+        if end is not None:
+            gain = _share(start, waiting)
+            why = f"so that {waiting.name}, which had none, has room"
+            return tuple(_proposals(start, end, "PodWaiting", gain, why))
+    hot = too_busy(node, allowed, forced=usage.forced)
+    end = _relief(start, hot if usage.hot is None else hot & usage.hot, policy)
+    if end is None:
+        return ()
+    gain = (start.peak - end.peak) // len(end.steps)
+    why = (
+        f"the busiest socket goes from {_points(start.peak):.0f} to {_points(end.peak):.0f} % "
+        f"in use by {len(end.steps)} move{'s' if len(end.steps) > 1 else ''}"
+    )
+    return tuple(_proposals(start, end, "SocketBusy", gain, why))
+
+
+def _fixed(tenant: Tenant) -> Tenant:
+    return Tenant(
+        tenant.name,
+        tenant.pod,
+        tenant.choice,
+        tenant.cpu_millis,
+        movable=False,
+        barred=tenant.barred,
+    )

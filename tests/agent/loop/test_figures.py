@@ -1,0 +1,168 @@
+"""What a scrape reads of each pod: pairs of all, faults and stalls of those with a pin."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+from numapin_agent.census import Census
+from numapin_agent.cgroup.activity import Activity
+from numapin_agent.cluster import Cluster
+from numapin_agent.counters.pairs import PairCounters, Pairs
+from numapin_agent.counters.pulse import Fault
+from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.families import NumaMoves
+from numapin_agent.figures import numa_moves, pod_figures
+from numapin_agent.glance import Glances
+from numapin_api.errors import CgroupError, CounterError
+from numapin_api.node import Signal
+from numapin_api.topology import Topology
+
+
+@dataclass
+class Tracer:
+    counted: dict[int, CgroupCounters] = field(default_factory=dict)
+    by_pair: dict[int, Pairs] = field(default_factory=dict)
+    forgotten: list[int] = field(default_factory=list)
+    broken: bool = False
+
+    def levels(self) -> tuple[Signal, ...]:
+        return (Signal(name="numaMigrations", level="rawTracepoint"),)
+
+    def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
+        return self.counted
+
+    def pairs(self) -> Mapping[int, Pairs]:
+        if self.broken:
+            raise CounterError("map nodePairs can't be read")
+        return self.by_pair
+
+    def forget(self, cgroup_ids: Iterable[int]) -> None:
+        for cgroup in cgroup_ids:
+            self.forgotten.append(cgroup)
+            self.counted.pop(cgroup, None)
+            self.by_pair.pop(cgroup, None)
+
+    def lost(self) -> int:
+        return 0
+
+    def lost_pairs(self) -> int:
+        return 0
+
+    def full(self) -> tuple[str, ...]:
+        return ()
+
+    def faults(self) -> tuple[Fault, ...]:
+        return ()
+
+    def follow(self, topology: Topology) -> None: ...
+
+
+@dataclass
+class Cgroup:
+    uid: str
+    ids: frozenset[int]
+    malformed: bool = False
+    looks: int = 0
+
+    def cgroup_ids(self) -> frozenset[int]:
+        return self.ids
+
+    def cpu_nanoseconds(self) -> int:
+        return 0
+
+    def numa_pages_migrated(self) -> int | None:
+        return None
+
+    def page_cache_refaults(self) -> int | None:
+        return None
+
+    def residency(self) -> dict[int, int]:
+        if self.malformed:
+            raise CgroupError("memory.numa_stat")
+        return {0: 4096}
+
+    def huge_pages(self) -> dict[int, int]:
+        return {0: 2048}
+
+    def activity(self) -> Activity:
+        self.looks += 1
+        return Activity(page_faults=7)
+
+
+PINNED, PLAIN = ("shop", "db"), ("shop", "web")
+FROM_0 = {(0, 1): PairCounters(1, 10, 100, 0)}
+
+
+class Scraped:
+    """Two pods, the first of which has a pin."""
+
+    def __init__(self) -> None:
+        self.db, self.web = Cgroup("a", frozenset({1, 2})), Cgroup("b", frozenset({3}))
+        self.tracer = Tracer(
+            {
+                1: CgroupCounters(1, 10, 10, 100),
+                3: CgroupCounters(),
+                9: CgroupCounters(2, 5, 5, 50),
+            },
+            {1: FROM_0, 9: FROM_0},
+        )
+        self.census = Census(clock=lambda: 0.0)
+        self.census.replace([self.db, self.web])
+        self.census.attach(self.tracer)
+        pod = SimpleNamespace
+        self.cluster: Any = SimpleNamespace(
+            pods=lambda: {PINNED: pod(cgroup_uid="a"), PLAIN: pod(cgroup_uid="b")},
+            pins=lambda: {PINNED: SimpleNamespace(spec=SimpleNamespace(socket=1))},
+        )
+
+    def figures(self):
+        glances = Glances(topology=lambda: None, clock=lambda: 0.0)
+        found = pod_figures(self.census, cast(Cluster, self.cluster), {}, glances)
+        return {(f.namespace, f.name): f for f in found}
+
+
+def test_pairs_are_told_of_each_pod_and_files_are_read_of_those_with_a_pin():
+    scraped = Scraped()
+    found = scraped.figures()
+    assert found[PINNED].pairs == FROM_0
+    assert found[PLAIN].pairs == {}
+    assert found[PINNED].activity == Activity(page_faults=7)
+    assert found[PLAIN].activity is None
+    assert (scraped.db.looks, scraped.web.looks) == (1, 0)
+    assert found[PLAIN].huge_pages == {0: 2048}
+
+
+def test_a_container_that_is_gone_stays_in_the_pairs_of_its_pod():
+    scraped = Scraped()
+    scraped.figures()
+    # It moved once more after that, and was restarted in another cgroup.
+    scraped.tracer.by_pair[1] = {(0, 1): PairCounters(2, 30, 200, 0)}
+    scraped.tracer.by_pair[4] = {(1, 0): PairCounters(1, 1, 1, 0)}
+    scraped.db.ids = frozenset({2, 4})
+    scraped.census.look(scraped.db)
+    expected = {(0, 1): PairCounters(2, 30, 200, 0), (1, 0): PairCounters(1, 1, 1, 0)}
+    assert scraped.figures()[PINNED].pairs == expected
+    assert scraped.tracer.forgotten == [1]
+    assert scraped.figures()[PINNED].pairs == expected
+
+
+def test_pairs_that_cannot_be_read_are_absent_with_all_counters():
+    scraped = Scraped()
+    scraped.tracer.broken = True
+    found = scraped.figures()[PINNED]
+    assert (found.totals, found.pairs) == (None, {})
+
+
+def test_a_malformed_file_costs_only_what_is_in_files():
+    scraped = Scraped()
+    scraped.db.malformed = True
+    found = scraped.figures()[PINNED]
+    assert (found.memory, found.activity, found.huge_pages) == ({}, None, {})
+    assert found.pairs == FROM_0
+
+
+def test_compatible_names_count_all_cgroups_of_the_node():
+    scraped = Scraped()
+    assert numa_moves(scraped.census) == NumaMoves(3, 150)
+    assert numa_moves(Census(clock=lambda: 0.0)) is None

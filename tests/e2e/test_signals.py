@@ -1,0 +1,121 @@
+"""Each signal against the kernel's own books, or against a program that makes a known number."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.world import NAMESPACE, World, get, pod
+
+from numapin_lab.demo.cluster import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
+
+Samples = dict[tuple[str, ...], float]
+
+PAGES = 1000
+MOVES = f"""
+import ctypes, mmap, sys
+libc = ctypes.CDLL(None, use_errno=True)
+n, size = {PAGES}, mmap.PAGESIZE
+area = mmap.mmap(-1, n * size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+area.madvise(mmap.MADV_NOHUGEPAGE)
+for at in range(0, n * size, size):
+    area[at] = 1
+base = ctypes.addressof(ctypes.c_char.from_buffer(area))
+addresses = (ctypes.c_void_p * n)(*range(base, base + n * size, size))
+status = (ctypes.c_int * n)()
+def move_pages(node):
+    nodes = (ctypes.c_int * n)(*[node] * n)
+    assert libc.syscall(ctypes.c_long(279), 0, ctypes.c_ulong(n), addresses, nodes, status, 2) == 0
+    assert set(status) == {{node}}, set(status)
+def mbind(node):
+    mask = ctypes.c_ulong(1 << node)
+    done = libc.syscall(
+        ctypes.c_long(237), ctypes.c_void_p(base), ctypes.c_ulong(n * size), 2, ctypes.byref(mask),
+        ctypes.c_ulong(64), 2 | 1)
+    assert done == 0, ctypes.get_errno()
+move_pages(0)
+# From here on in the pod's name: what a process calls counts for the cgroup that it is in.
+with open(sys.argv[1] + "/cgroup.procs", "w") as file:
+    file.write("0")
+move_pages(1)
+move_pages(0)
+mbind(1)
+"""
+"""move_pages(2) of all pages there and back, then mbind(2) with MPOL_MF_MOVE and STRICT."""
+
+
+def scrape(world: World, node: str = "numa-0") -> Samples:
+    """Values by the metric's name and its labels' values, in the order of the labels' names."""
+    with world.agent_http(node) as url:
+        status, text = get(f"{url}/metrics")
+    assert status == 200
+    return {
+        (s.name, *(value for _, value in sorted(s.labels.items()))): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+
+
+def test_pages_that_a_program_moves_are_counted_exactly(world: World):
+    name = ("numapin_pod_syscall_moved_pages_total", NAMESPACE, "calls")
+    world.cluster.create(pod("calls", pinned=False))
+    try:
+        world.cluster.await_ready(NAMESPACE, "calls", seconds=300)
+        eventually(lambda: name in scrape(world), seconds=120, what="the pod is counted")
+        before = scrape(world)[name]
+        scopes = world.ssh("numa-0", f"find {world.cgroup('calls')} -name '*.scope'").split()
+        assert scopes
+        world.ssh("numa-0", f"python3 - {scopes[0]} <<'END'\n{MOVES}\nEND")
+        # A container's cgroup that is newer than the agent's last look is found at the next.
+        eventually(
+            lambda: scrape(world)[name] - before == 3 * PAGES,
+            seconds=120,
+            what=f"{3 * PAGES} pages are counted, and not one more",
+        )
+    finally:
+        world.cluster.delete(NAMESPACE, ["calls"])
+
+
+def test_pairs_add_up_to_what_their_pod_was_counted(world: World):
+    """Of two nodes each is the other's source, so none is unknown."""
+    found = scrape(world)
+    prefix = "numapin_pod_node_pair_migrated_pages_total"
+    pairs = {key: value for key, value in found.items() if key[0] == prefix}
+    assert all(one != other and "unknown" not in (one, other) for _, one, _, _, other in pairs)
+    sums: dict[tuple[str, str], float] = {}
+    for (_, _, namespace, name, _), pages in pairs.items():
+        sums[namespace, name] = sums.get((namespace, name), 0) + pages
+    for of_pod, pages in sums.items():
+        whole = found["numapin_pod_numa_migrated_pages_total", *of_pod]
+        # Both were read for the same scrape, one shortly after the other.
+        assert whole <= pages <= whole + max(1000, whole * 0.02)
+    assert found["numapin_agent_tracer_lost_pairs_total",] == 0
+
+
+def test_faults_and_stalls_are_those_of_the_pods_own_files(world: World):
+    world.await_phase("burstable", "Pinned")
+    cgroup = world.cgroup("burstable")
+    script = f"grep '^pgfault ' {cgroup}/memory.stat; grep '^some ' {cgroup}/memory.pressure"
+
+    def kernels() -> tuple[int, float]:
+        faults, stalls = world.ssh("numa-0", script).splitlines()
+        return int(faults.split()[1]), int(stalls.rpartition("total=")[2]) / 1e6
+
+    before, found, after = kernels(), scrape(world), kernels()
+    faults = found["numapin_pod_page_faults_total", NAMESPACE, "burstable"]
+    stalled = found["numapin_pod_memory_stall_seconds_total", NAMESPACE, "burstable", "some"]
+    assert before[0] <= faults <= after[0]
+    assert before[1] <= stalled + 1e-6
+    assert stalled <= after[1] + 1e-6
+    # Nobody pays for files of pods that have no pin.
+    assert ("numapin_pod_page_faults_total", NAMESPACE, "late") not in found
+
+
+def test_a_kernel_that_scans_pinned_pods_is_not_degraded_for_it(world: World):
+    status = world.numa_node("numa-0").status
+    skips = next(s for s in status.capabilities.signals if s.name == "scannerSkips")
+    there = world.ssh(
+        "numa-0", "grep -c sched_skip_cpuset_numa /proc/kallsyms || true"
+    ).strip() not in {"", "0"}
+    assert (skips.level != "none") is there, skips
+    degraded = next(c for c in status.conditions if c.type == "Degraded")
+    assert "scannerSkips" not in degraded.message

@@ -1,0 +1,169 @@
+"""A node through its life: pods come, go, grow, restart, are moved; CPUs come and go.
+
+After every step no place is promised more than it has (but for pods that grew, or CPUs that
+went, under pins that were there: those are kept), no pin has a reserved CPU, and planning
+anew what is there changes nothing, in whatever order it is looked at.
+"""
+
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from support.machines import GIB, SNC, machine
+from support.planning import policy
+
+from numapin_api.cpulist import CpuSet
+from numapin_api.policy import Rebalance
+from numapin_api.topology import Topology
+from numapin_operator.placement.plan import plan
+from numapin_operator.placement.rebalance import Bounds, Usage, rebalance
+from numapin_operator.placement.room import CPU, MEMORY, Room, sockets
+from numapin_operator.placement.state import Tenant, carry_out
+from numapin_operator.placement.values import Candidate, Node, Pinned, Placement, Unplaceable
+from numapin_operator.requests import Requests
+from numapin_operator.select import Choice
+
+FOUR_NODES = SNC
+AUTO = Rebalance(mode="Auto", threshold="60%", min_gain="5%")
+choices = st.builds(
+    policy,
+    st.sampled_from(["Spread", "Pack", "FollowMemory"]),
+    granularity=st.sampled_from(["Socket", "NumaNode"]),
+    on_unplaceable=st.sampled_from(["Skip", "CpuOnly", "Split"]),
+    memory=st.sampled_from(["Strict", "Preferred", "None"]),
+    spread_replicas=st.booleans(),
+    colocate=st.none() | st.just("app"),
+    headroom_percent=st.sampled_from([0, 10]),
+    rebalance=st.just(AUTO),
+)
+sizes = st.builds(
+    Requests, st.integers(0, 5000), st.integers(0, 12).map(lambda halves: halves * GIB // 2)
+)
+
+
+def without(topology: Topology, cpus: CpuSet) -> Topology:
+    """The machine with CPUs offline."""
+    return Topology(
+        tuple(replace(s, cpus=CpuSet(s.cpus - cpus)) for s in topology.sockets if s.cpus - cpus),
+        tuple(replace(n, cpus=CpuSet(n.cpus - cpus)) for n in topology.nodes),
+        topology.distances,
+    )
+
+
+class Life(RuleBasedStateMachine):
+    names = Bundle("names")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole = machine(FOUR_NODES)
+        self.node = Node("n", self.whole)
+        self.pods: dict[str, tuple[Candidate, Choice]] = {}
+        self.kept = False
+        self.serial = 0
+
+    def pins(self, but: str = "") -> list[Pinned]:
+        return [
+            Pinned(p.current, p.requests, p.workload, p.namespace, p.labels)
+            for n, (p, _) in self.pods.items()
+            if n != but and p.current is not None
+        ]
+
+    def look(self, name: str) -> Placement | Unplaceable:
+        pod, choice = self.pods[name]
+        found = plan(self.node, self.pins(name), pod, choice)
+        current = found.spot if isinstance(found, Placement) else None
+        self.pods[name] = replace(pod, current=current), choice
+        return found
+
+    @rule(target=names, size=sizes, choice=choices, app=st.sampled_from("ab"))
+    def comes(self, size: Requests, choice: Choice, app: str) -> str:
+        self.serial += 1
+        name = f"p{self.serial:03}"
+        pod = Candidate(size, workload=app, namespace="ns", labels={"app": app})
+        self.pods[name] = pod, choice
+        self.look(name)
+        return name
+
+    @rule(name=consumes(names))
+    def goes(self, name: str) -> None:
+        del self.pods[name]
+
+    @rule(name=names, size=sizes)
+    def is_resized(self, name: str, size: Requests) -> None:
+        pod, choice = self.pods[name]
+        grew = size.cpu_millis > pod.requests.cpu_millis or (
+            size.memory_bytes > pod.requests.memory_bytes
+        )
+        self.kept = self.kept or grew
+        self.pods[name] = replace(pod, requests=size), choice
+        self.look(name)
+
+    @rule(name=names)
+    def restarts(self, name: str) -> None:
+        pod, choice = self.pods[name]
+        self.pods[name] = replace(pod, current=None, resident={}), choice
+        self.look(name)
+
+    @rule(name=names, choice=choices)
+    def is_put_under_another_policy(self, name: str, choice: Choice) -> None:
+        self.kept = True
+        self.pods[name] = self.pods[name][0], choice
+        self.look(name)
+
+    @rule(
+        cpus=st.sets(st.integers(0, 7), max_size=5), reserved=st.sets(st.integers(0, 7), max_size=3)
+    )
+    def cpus_change(self, cpus: set[int], reserved: set[int]) -> None:
+        self.kept = True
+        self.node = replace(
+            self.node, topology=without(self.whole, CpuSet(cpus)), reserved=CpuSet(reserved)
+        )
+        for name in sorted(self.pods):
+            self.look(name)
+
+    @rule()
+    def is_rebalanced(self) -> None:
+        held = [
+            Tenant(n, p, c) for n, (p, c) in self.pods.items() if p.current and p.current.memory
+        ]
+        others = [
+            Tenant(n, p, c, movable=False)
+            for n, (p, c) in self.pods.items()
+            if p.current and not p.current.memory
+        ]
+        found = rebalance(self.node, [*held, *others], Usage(), Bounds(most_moves=2))
+        moves = [(m.name, m.to_socket) for m in found]
+        _, after = carry_out(self.node, [*held, *others], moves)
+        for tenant in after:
+            pod, choice = self.pods[tenant.name]
+            self.pods[tenant.name] = replace(pod, current=tenant.pod.current), choice
+
+    @invariant()
+    def nothing_is_promised_twice(self) -> None:
+        if self.kept:
+            return
+        room = Room(self.node, self.pins())
+        every = [p.mask for p in sockets(room)]
+        for mask in (*every, sum(every), *(1 << i for i in range(len(room.cells.all)))):
+            assert room.taken(mask, CPU) <= room.capacity(mask, CPU)
+            loose = any(c.memory != "Strict" for _, c in self.pods.values())
+            assert loose or room.taken(mask, MEMORY) <= room.capacity(mask, MEMORY)
+
+    @invariant()
+    def what_is_there_is_planned_again_in_any_order(self) -> None:
+        for name in sorted(self.pods, reverse=True):
+            pod, choice = self.pods[name]
+            found = plan(self.node, list(reversed(self.pins(name))), pod, choice)
+            if pod.current is None:
+                continue
+            assert isinstance(found, Placement), found
+            assert not found.cpus & self.node.reserved
+            assert found.cpus
+            online = {c for s in self.node.topology.sockets for c in s.cpus}
+            assert set(found.cpus) <= online
+            assert found.spot == plan(self.node, self.pins(name), pod, choice).spot  # type: ignore[union-attr]
+
+
+Life.TestCase.settings = settings(deadline=None, max_examples=40, stateful_step_count=25)
+TestLife = Life.TestCase

@@ -1,0 +1,318 @@
+"""Moves in the operator: when one is made, what is said of it, and when no more."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from support.operator_parts import Parts
+from support.operator_world import good_report, two_sockets
+
+from numapin_api.base import Condition
+from numapin_api.pin import Move
+from numapin_api.policy import Rebalance
+from numapin_operator.moves import Patience, Record, judged, movable, outcome
+from numapin_operator.rebalancer import FRUITLESS_SECONDS
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+AUTO: dict[str, Any] = {
+    "mode": "Auto",
+    "threshold": "80%",
+    "after": "60s",
+    "cooldown": "10m",
+    "minGain": "5%",
+    "maxMoving": 1,
+}
+
+
+def move(reason: str = "SocketBusy", *, ago: float = 60) -> Move:
+    return Move(
+        from_socket=0,
+        to_socket=1,
+        time=NOW - timedelta(seconds=ago),
+        reason=reason,
+        message="moved",
+        gain=30,
+        load=90,
+        bytes_to_move=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "ago", "verdict", "load", "status", "words"),
+    [
+        ("SocketBusy", 60, "Pending", 90, "Unknown", "UnderWay"),
+        ("SocketBusy", 1900, "Pending", 90, "False", "InVain"),
+        ("SocketBusy", 60, "Verified", 90, "Unknown", "UnderWay"),
+        ("SocketBusy", 60, "Verified", None, "Unknown", "UnderWay"),
+        ("SocketBusy", 60, "Verified", 75, "True", "Helped"),
+        ("SocketBusy", 60, "NoSignal", 60, "True", "Helped"),
+        ("SocketBusy", 60, "Verified", 76, "Unknown", "UnderWay"),
+        ("SocketBusy", 700, "Verified", 76, "False", "InVain"),
+        ("SocketBusy", 700, "Verified", None, "False", "InVain"),
+        ("SocketBusy", 60, "Ineffective", 10, "False", "InVain"),
+        ("PodWaiting", 60, "Verified", 90, "True", "Helped"),
+        ("PodWaiting", 60, "Drifted", 90, "False", "InVain"),
+    ],
+)
+def test_whether_a_move_has_helped(  # noqa: PLR0917 (columns of the table)
+    reason: str, ago: float, verdict: Any, load: int | None, status: str, words: str
+):
+    said = outcome(move(reason, ago=ago), None, verdict, load=load, now=NOW)
+    assert (said.status, said.reason) == (status, words)
+    assert said.message.startswith("moved")
+
+
+def condition(status: Any, ago: float) -> Condition:
+    return Condition(
+        type="Moved",
+        status=status,
+        reason="X",
+        message="said",
+        last_transition_time=NOW - timedelta(seconds=ago),
+    )
+
+
+def test_what_is_judged_once_stays_judged():
+    known = judged(move(), [condition("False", 10)])
+    assert known is not None
+    again = outcome(move(), known, "Verified", load=0, now=NOW)
+    assert (again.status, again.message) == ("False", "said")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        [condition("Unknown", 10)],
+        # Of the move before this one.
+        [condition("True", 100)],
+    ],
+)
+def test_what_is_no_judgement(found: list[Condition]):
+    assert judged(move(), found) is None
+    assert judged(None, [condition("True", 10)]) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "answer"),
+    [
+        (Record(True), True),
+        (Record(False), False),
+        (Record(True, move(ago=60)), False),
+        (Record(True, move(ago=60), "True"), False),
+        (Record(True, move(ago=601), "True"), True),
+        (Record(True, move(ago=601), "False"), False),
+        (Record(True, move(ago=601)), False),
+    ],
+)
+def test_which_pods_may_be_moved(record: Record, answer: bool):
+    assert movable(record, Rebalance(cooldown="10m"), now=NOW) is answer
+
+
+def test_a_moment_of_load_moves_nothing():
+    patience = Patience()
+    assert patience.see("n", {0: 60}, now=0) == frozenset()
+    assert patience.see("n", {0: 60}, now=59) == frozenset()
+    assert patience.see("n", {0: 60, 1: 60}, now=60) == {0}
+    assert patience.see("n", {1: 60}, now=100) == frozenset()
+    # It begins anew after a moment without.
+    assert patience.see("n", {0: 60, 1: 60}, now=121) == {1}
+
+
+# -- the loop ---------------------------------------------------------------------------
+
+
+def usage(*millicores: int) -> dict[str, Any]:
+    return two_sockets() | {
+        "usage": {
+            "nodes": [],
+            "sockets": [{"id": i, "cpuMillicores": m} for i, m in enumerate(millicores)],
+        }
+    }
+
+
+def pinned(parts: Parts, name: str) -> None:
+    parts.observe(name, good_report(parts.cluster.pin("default", name), since=parts.time()))
+    parts.settle(5)
+
+
+def moved(parts: Parts, name: str) -> dict[str, Any] | None:
+    pin = parts.cluster.pin("default", name)
+    found: dict[str, Any] | None = pin["spec"].get("move")
+    return found
+
+
+def judgement(parts: Parts, name: str) -> tuple[str, str]:
+    conditions = parts.cluster.pin("default", name)["status"]["conditions"]
+    one = next(c for c in conditions if c["type"] == "Moved")
+    return one["status"], one["reason"]
+
+
+@pytest.fixture
+def parts() -> Parts:
+    """Pods a and c on socket 0, b on socket 1, all of them in force."""
+    made = Parts()
+    made.node()
+    made.policy("p", placement={"rebalance": AUTO})
+    made.start()
+    for name, socket in (("a", "0"), ("b", "1"), ("c", "0")):
+        made.pod(name, cpu="500m", annotations={"numapin.io/socket": socket})
+        made.settle(5)
+        pinned(made, name)
+        made.pod(name, cpu="500m")
+        made.settle(5)
+        pinned(made, name)
+    assert made.sockets() == {"a": 0, "b": 1, "c": 0}
+    return made
+
+
+def test_a_socket_that_stays_busy_is_relieved_once(parts: Parts):
+    parts.node(status=usage(1900, 200))
+    parts.settle(50)
+    assert parts.sockets() == {"a": 0, "b": 1, "c": 0}
+    parts.settle(60)
+    assert parts.sockets() == {"a": 1, "b": 1, "c": 0}
+    found = moved(parts, "a")
+    assert found is not None
+    assert (found["from"], found["to"], found["reason"], found["load"]) == (0, 1, "SocketBusy", 95)
+    assert found["gain"] >= 5
+    # Until one knows whether that has helped, nothing else on this node is moved.
+    parts.settle(120)
+    assert parts.sockets() == {"a": 1, "b": 1, "c": 0}
+    assert judgement(parts, "a") == ("Unknown", "UnderWay")
+    pinned(parts, "a")
+    parts.node(status=usage(1400, 700))
+    parts.settle(60)
+    assert judgement(parts, "a") == ("True", "Helped")
+    parts.settle(200)  # Events come a minute apart
+    assert ("a", "Moved") in parts.cluster.events
+    # All is well: nothing is written any more.
+    parts.cluster.writes.clear()
+    parts.settle(300)
+    assert parts.cluster.writes == []
+
+
+def test_a_move_in_vain_is_not_repeated(parts: Parts):
+    parts.node(status=usage(1900, 200))
+    parts.settle(110)
+    assert parts.sockets()["a"] == 1
+    pinned(parts, "a")
+    parts.settle(700)
+    assert judgement(parts, "a") == ("False", "InVain")
+    # The other pod may still be tried; the first one stays where it is for good.
+    parts.node(status=usage(200, 1900))
+    parts.settle(2000)
+    assert parts.sockets()["a"] == 1
+
+
+def test_a_restarted_operator_knows_what_was_moved(parts: Parts):
+    parts.node(status=usage(1900, 200))
+    parts.settle(110)
+    assert parts.sockets()["a"] == 1
+    again = parts.again()
+    again.cluster.writes.clear()
+    again.settle(120)
+    assert again.sockets() == {"a": 1, "b": 1, "c": 0}
+    assert moved(again, "a") == moved(parts, "a")
+
+
+def test_room_is_made_for_a_pod_that_waits(parts: Parts):
+    parts.pod("d", cpu="1500m")
+    parts.settle(200)
+    assert moved(parts, "b") is not None or moved(parts, "a") is not None
+    mover = "b" if moved(parts, "b") else "a"
+    pinned(parts, mover)
+    parts.settle(60)
+    assert parts.sockets()["d"] is not None
+    assert judgement(parts, mover) == ("True", "Helped")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"annotations": {"numapin.io/mode": "Observe"}},
+        {"annotations": {"numapin.io/socket": "0"}},
+    ],
+)
+def test_pods_that_say_so_are_not_moved(parts: Parts, change: dict[str, Any]):
+    for name in ("a", "c"):
+        parts.pod(name, cpu="500m", **change)
+    parts.settle(5)
+    parts.node(status=usage(1900, 200))
+    parts.settle(300)
+    assert moved(parts, "a") is None
+    assert moved(parts, "c") is None
+
+
+def test_never_is_never(parts: Parts):
+    parts.policy("p", placement={"rebalance": AUTO | {"mode": "Never"}})
+    parts.settle(5)
+    parts.node(status=usage(1900, 200))
+    parts.settle(400)
+    assert parts.sockets() == {"a": 0, "b": 1, "c": 0}
+
+
+# -- other things the operator is told of the node ----------------------------------------
+
+
+def test_stands_down_where_another_tool_pins_and_comes_back(parts: Parts):
+    other = {"name": "nri-resource-policy-balloons", "standDown": True, "message": "seen"}
+    parts.node(status=two_sockets() | {"neighbours": [other]})
+    parts.settle(30)
+    assert set(parts.sockets().values()) == {None}
+    assert parts.verdicts()["a"] == "Conflict"
+    said = parts.cluster.pin("default", "a")["status"]["conditions"]
+    pin = next(c for c in said if c["type"] == "Pinned")
+    assert (pin["status"], pin["reason"]) == ("False", "Conflict")
+    assert "nri-resource-policy-balloons" in pin["message"]
+    parts.node(status=two_sockets() | {"neighbours": [other | {"standDown": False}]})
+    parts.settle(30)
+    assert None not in parts.sockets().values()
+
+
+def test_devices_are_waited_for_but_not_for_ever():
+    parts = Parts()
+    parts.node(status=two_sockets() | {"devices": []})
+    parts.start()
+    gpu = {"example.com/gpu": "1"}
+    for name in ("a", "b"):
+        made = parts.pod(name)
+        made["spec"]["containers"][0]["resources"]["limits"] = gpu
+        made["metadata"]["creationTimestamp"] = parts.time()
+        parts.tell("pods", made)
+    parts.settle(6)
+    assert parts.sockets() == {"a": None, "b": None}
+    assert parts.verdicts() == {"a": "Pending", "b": "Pending"}
+    held = [{"namespace": "default", "name": "a", "numaNodes": [1]}]
+    parts.node(status=two_sockets() | {"devices": held})
+    parts.settle(5)
+    assert parts.sockets() == {"a": 1, "b": None}
+    parts.settle(40)
+    assert parts.sockets() == {"a": 1, "b": 0}
+
+
+def test_the_same_search_is_not_made_again_and_again(parts: Parts, monkeypatch):
+    """Nothing can be moved, though a socket is busy: seconds of search would be spent for ever."""
+    made: list[float] = []
+
+    def counted(asked: Any, now: Any) -> None:
+        made.append(parts.seconds)
+
+    monkeypatch.setattr("numapin_operator.reconcile.search", counted)
+    parts.node(status=usage(1900, 200))
+    parts.settle(200)
+    assert len(made) == 1
+    parts.settle(FRUITLESS_SECONDS + 60)
+    assert len(made) == 2
+    parts.tell_gone("pods", ("default", "c"))
+    parts.settle(30)
+    assert len(made) == 3
+
+
+def test_quiet_nodes_are_not_searched(parts: Parts, monkeypatch):
+    monkeypatch.setattr("numapin_operator.rebalancer.Rebalancer._tenants", None)
+    parts.node(status=usage(1500, 200))
+    parts.settle(200)
+    assert parts.registry.get_sample_value(
+        "numapin_operator_errors_total", {"where": "reconcile"}
+    ) in {None, 0.0}
