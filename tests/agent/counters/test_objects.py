@@ -10,9 +10,9 @@ from numapin_agent.counters.compiler import (
     CompileError,
     NoCompilerError,
     build,
+    counters_source,
     fingerprint,
     keep,
-    source,
 )
 from numapin_agent.counters.objects import (
     MapSpec,
@@ -104,14 +104,17 @@ MACROS = {"MAX_CPUS": 4}
 
 def test_a_kept_object_is_used_without_any_compiler(tmp_path):
     made = Object((TOTALS,), {"migrate_end": load_map(1, 0) + EXIT})
-    keep(tmp_path / "new" / f"bpf-{fingerprint(source(), MACROS, ['migrate_end'])}.json", made)
+    keep(
+        tmp_path / "new" / f"bpf-{fingerprint(counters_source(), MACROS, ['migrate_end'])}.json",
+        made,
+    )
     assert build(MACROS, ["migrate_end"], tmp_path / "new") == made
     assert [f.suffix for f in (tmp_path / "new").iterdir()] == [".json"]
 
 
 def test_other_macros_or_programs_are_other_objects(tmp_path):
     made = Object((TOTALS,), {"migrate_end": load_map(1, 0) + EXIT})
-    keep(tmp_path / f"bpf-{fingerprint(source(), MACROS, ['migrate_end'])}.json", made)
+    keep(tmp_path / f"bpf-{fingerprint(counters_source(), MACROS, ['migrate_end'])}.json", made)
     for macros, names in (({"MAX_CPUS": 5}, ["migrate_end"]), (MACROS, ["no_such_program"])):
         with pytest.raises((NoCompilerError, CompileError)):
             build(macros, names, tmp_path)
