@@ -27,7 +27,7 @@ class Glance:
     """What was seen of a pod.
 
     Attributes:
-        threads: most threads in one process.
+        threads: of the process with the most memory.
         confined: sockets that the pod, or a container of it, is kept on by its cpuset.
     """
 
@@ -90,7 +90,7 @@ class Glances:
         return seen
 
     def _look(self, pod: PodCgroup) -> Glance | None:
-        threads = pod.max_threads()
+        threads = pod.threads()
         topology = self._topology()
         if not threads:
             return None
@@ -135,9 +135,9 @@ def glance_families(pods: Iterable[Pod]) -> Iterator[Metric]:
     )
     threads = Rows(
         "numapin_pod_threads",
-        "Most threads in one process of the pod, looked at every five minutes. With one thread, "
-        "hint faults do not tell local from remote. Only pods that have a NumaPin, or that NUMA "
-        "balancing has touched.",
+        "Threads of the pod's process with the most memory, looked at every five minutes. With one "
+        "thread, hint faults do not tell local from remote. Only pods that have a NumaPin, or that "
+        "NUMA balancing has touched.",
         "gauge",
         labels=POD,
     )

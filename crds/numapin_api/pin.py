@@ -237,7 +237,7 @@ class Observed(Wire):
     moving: Moving | None = None
     memory: list[NodeBytes] = []
     threads: Annotated[int | None, Field(ge=0)] = None
-    """Most threads in one process: hint-fault locality is valid only above 1."""
+    """Threads of the process with the most memory: hint-fault locality is valid only above 1."""
     baseline: Counters | None = None
     """The same counters before the pin, for pods that ran already."""
     baseline_memory: list[NodeBytes] = []

@@ -29,9 +29,10 @@ TOUCH = LOAD.format(threads=2, seconds=0, more="--memory-block-size=64M --memory
 ALONE = LOAD.format(threads=1, seconds=0, more="--memory-block-size=32M --memory-scope=global run")
 STREAM = "dd if=/dev/zero of=/dev/null bs=32M"
 """One thread, which sysbench never has: its main thread waits for the others."""
-YOUNG = LOAD.format(threads=2, seconds=10, more="--memory-block-size=32M --memory-scope=global run")
-WORKERS = f"while :; do {YOUNG} >/dev/null & sleep 5 & wait $!; done"
-"""Two at any time, and always a young one: the kernel looks at their pages most often."""
+YOUNG = LOAD.format(threads=2, seconds=30, more="--memory-block-size=32M --memory-scope=global run")
+WORKERS = f"while :; do {YOUNG} >/dev/null & sleep 15 & wait $!; done"
+"""Two at any time, and always a young one: the kernel looks at their pages most often, but not
+before a task has run for a second (sched_numa_balancing scan_delay_ms), which takes them ten."""
 HOPS = f"""
 {TOUCH} >/dev/null &
 load=$!
@@ -198,7 +199,10 @@ def test_verified_by_measurement(lab: World):
 
 
 def test_verified_by_placement(lab: World):
-    """The container's runtime has threads, and begins in the pod's cgroup; its window passes."""
+    """The container's runtime has threads, and begins in the pod's cgroup; its window passes.
+
+    So has the sandbox's pause, which is of no account.
+    """
     await_verdict(lab, "v-alone", "Verified")
     eventually(
         lambda: lab.pin("v-alone").status.evidence == "ByPlacement",

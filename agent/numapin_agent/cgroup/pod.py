@@ -226,9 +226,21 @@ class PodCgroup:
             pids.update(map(int, (files.read(f"{path}/cgroup.procs") or "").split()))
         return tuple(sorted(pids))
 
-    def max_threads(self) -> int:
-        """Most threads in one process of the pod; 0 when there is no process."""
-        return max((self._threads(pid) for pid in self.processes() if pid), default=0)
+    def threads(self) -> int:
+        """Threads of the process with the most resident memory; 0 when there is no process.
+
+        Most of the pod's pages are that process's, and so most of its hint faults. Of all
+        processes together it would tell nothing: the sandbox's, idle, may have many threads.
+        """
+        largest = max(((self._resident(pid), pid) for pid in self.processes() if pid), default=None)
+        return 0 if largest is None else self._threads(largest[1])
+
+    def _resident(self, pid: int) -> int:
+        """Pages, by /proc/PID/statm; 0 when the process has ended."""
+        try:
+            return int(Path(f"{self.proc}/{pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0
 
     def _threads(self, pid: int) -> int:
         try:

@@ -188,7 +188,7 @@ class Attempt:
             memory=self.view.memory.resident,
             file=self.view.memory.file,
             shmem=self.view.memory.shmem,
-            threads=self.pod.max_threads(),
+            threads=self.pod.threads(),
         )
 
     def _take(self, step: decide.Step) -> PinReport | None:

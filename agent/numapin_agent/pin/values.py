@@ -294,7 +294,7 @@ class PinReport:
         memory: resident bytes per NUMA node.
         file: of these, files, with tmpfs and shared memory.
         shmem: of these, tmpfs and shared memory.
-        threads: most threads in one process.
+        threads: of the process with the most memory.
     """
 
     phase: Phase

@@ -117,7 +117,7 @@ def local_percent(counts: Counts, threads: int | None) -> float | None:
 
     Args:
         counts: growth over a window.
-        threads: most threads in one process.
+        threads: of the process with the most memory.
     """
     if threads is None or threads <= 1 or counts.hints < LEAST_HINT_PAGES:
         return None

@@ -70,7 +70,7 @@ class PodReading:
         memory: resident bytes by NUMA node.
         pinned: whether its pin is in force; None without a pin.
         socket: that its pin names.
-        threads: most threads in one process; None where the agent has not looked.
+        threads: of the process with the most memory; None where the agent has not looked.
         confined: sockets that a container is kept on by others than numapin.
     """
 

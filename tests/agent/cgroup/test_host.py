@@ -137,9 +137,10 @@ def test_what_a_pod_tells(tmp_path):
     )
     (first / "cgroup.procs").write_text("12\n10\n")
     (second / "inner" / "cgroup.procs").write_text("11\n0\n0\n")
-    for pid, tasks in ((10, 1), (11, 3), (12, 2)):
+    for pid, tasks, pages in ((10, 1, 5), (11, 3, 4000), (12, 6, 30)):
         for task in range(tasks):
             (kernel.paths.proc / str(pid) / "task" / str(task)).mkdir(parents=True)
+        (kernel.paths.proc / str(pid) / "statm").write_text(f"9000 {pages} 1 1 0 1 0\n")
     pod = CgroupHost.discover(kernel.paths).find_pod(UID)
     assert pod is not None
     assert [(c.id, c.path) for c in pod.containers()] == [
@@ -152,7 +153,7 @@ def test_what_a_pod_tells(tmp_path):
     assert str(pod.effective_of(second)) == "cpus 2-3 mems 1"
     assert str(pod.own(second)) == "cpus 0-1 mems -"
     assert pod.processes() == (0, 10, 11, 12)
-    assert pod.max_threads() == 3
+    assert pod.threads() == 3  # of 11: 12 has more, and next to no memory
     assert pod.cpu_nanoseconds() == 7000
     assert pod.numa_pages_migrated() == 12
     assert pod.page_cache_refaults() == 5
