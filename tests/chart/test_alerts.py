@@ -10,6 +10,8 @@ import pytest
 import yaml
 from support.chart import CHART
 
+from numapin_api.node import CORROBORATING
+
 pytestmark = pytest.mark.integration
 
 RULES = CHART / "files" / "rules.yaml"
@@ -154,7 +156,10 @@ CASES = [
     ),
     Case(
         "NumapinAgentSignalMissing",
-        {f'numapin_agent_signal_level{{{AGENT},signal="hintFaults",level="none"}}': "1x30"},
+        {
+            f'numapin_agent_signal_level{{{AGENT},signal="{signal}",level="none"}}': "1x30"
+            for signal in ("hintFaults", *CORROBORATING)
+        },
         fires=16,
         quiet=(14,),
         labels={**AT, "signal": "hintFaults", "level": "none"},

@@ -24,7 +24,7 @@ from numapin_agent.metrics import (
     node_families,
     pod_families,
 )
-from numapin_api.node import Signal
+from numapin_api.node import CORROBORATING, Signal
 from numapin_chart import dashboard
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.store import Store
@@ -121,6 +121,13 @@ def check(expression: str) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_alert_reads_metrics_that_are_there(rule):
     check(rule["expr"])
+
+
+def test_alert_of_missing_signals_leaves_out_those_that_no_verdict_needs():
+    (rule,) = [rule for rule in RULES if rule["alert"] == "NumapinAgentSignalMissing"]
+    (selector,) = selectors(promql_parser.parse(rule["expr"]).lhs)
+    (left_out,) = [m.value for m in selector.matchers.matchers if m.name == "signal"]
+    assert left_out.split("|") == sorted(CORROBORATING)
 
 
 @pytest.mark.parametrize(("title", "expression"), PANELS)
