@@ -334,13 +334,7 @@ class Loop:
                 inherited=(observe.cause_of(held), held.counters)
                 if held and held.counters
                 else None,
-                streak=observe.Streak(
-                    observe.verdict_inputs(held, pin.spec, self._home(pin)),
-                    INHERITED,
-                    held.windows or 0,
-                )
-                if held and held.counters
-                else observe.Streak(),
+                streak=self._inherited(pin, held) if held and held.counters else observe.Streak(),
             )
             self._seen[key] = seen
         return seen
