@@ -24,6 +24,7 @@ import psutil
 import tenacity
 import urllib3
 from bench.harness import Bed, Row, percentile
+from bench.scale.shape import node_status
 from kubernetes import client, watch
 
 from numapin_api import crd
@@ -46,29 +47,8 @@ SINGLE_PODS = 200
 SINGLE_PAUSE_SECONDS = 0.05
 BURST_PODS = 1000
 GOAL_MS = 100
-GIB = 1 << 30
 
 Json = dict[str, Any]
-
-
-def _status() -> Json:
-    """A machine of two sockets with 64 CPUs and 256 GiB each."""
-    cpus = ["0-63", "64-127"]
-    return {
-        "topology": {
-            "sockets": [{"id": i, "cpus": cpus[i], "nodes": [i]} for i in (0, 1)],
-            "nodes": [
-                {"id": i, "cpus": cpus[i], "memoryBytes": 256 * GIB, "socket": i} for i in (0, 1)
-            ],
-            "distances": [[10, 21], [21, 10]],
-        },
-        "capabilities": {
-            "kernel": "6.12",
-            "cgroupVersion": 2,
-            "cgroupDriver": "systemd",
-            "numaBalancing": True,
-        },
-    }
 
 
 def _pod(name: str, node: int) -> Json:
@@ -238,7 +218,7 @@ def _report_nodes(api: client.ApiClient) -> None:
             "_content_type": "application/apply-patch+yaml",
         }
         custom.patch_cluster_custom_object(*place, head, **more)
-        custom.patch_cluster_custom_object_status(*place, head | {"status": _status()}, **more)
+        custom.patch_cluster_custom_object_status(*place, head | {"status": node_status()}, **more)
 
 
 def _create(core: client.CoreV1Api, name: str, number: int) -> float:
