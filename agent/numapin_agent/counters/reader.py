@@ -204,7 +204,6 @@ class Counters:
         held = HeldEvents(candidate, events, readings, switch, flush, self._highest + 1)
         try:
             held.follow(_online(self._topology))
-            held.flush()  # what was counted until now belongs to nobody
         except CounterError as error:
             self._probed["remoteDram"] = Probed("none", str(error))
             del self._maps["remoteDram"]

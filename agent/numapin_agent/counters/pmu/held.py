@@ -71,12 +71,10 @@ class HeldEvents:
         """
         for cpu in self._cpus:
             try:
-                syscalls.program_run(self.flush_program, cpu=cpu)
+                self._flush(cpu)
             except OSError as error:
-                # It has just gone offline: ``follow`` is about to be told.
-                if error.errno != errno.ENXIO:
-                    why = f"PMU events of CPU {cpu} can't be read: {error.strerror}"
-                    raise CounterError(why) from error
+                why = f"PMU events of CPU {cpu} can't be read: {error.strerror}"
+                raise CounterError(why) from error
 
     def _add(self, cpu: int) -> None:
         fds = list(open_pair(self.candidate, cpu))
@@ -86,6 +84,9 @@ class HeldEvents:
             for place, fd in zip(self._places(cpu), fds, strict=True):
                 syscalls.map_update(self.events, _number(place), _number(fd))
             syscalls.perf_event_attach(fds[2], self.switch)
+            # What was counted until now belongs to nobody. Left to the next switch, all that the
+            # cgroup of that moment did on a CPU would be lost until it leaves.
+            self._flush(cpu)
         except OSError:
             self._drop(cpu)
             raise
@@ -93,6 +94,14 @@ class HeldEvents:
             for fd in fds:
                 os.close(fd)
         self._cpus |= {cpu}
+
+    def _flush(self, cpu: int) -> None:
+        try:
+            syscalls.program_run(self.flush_program, cpu=cpu)
+        except OSError as error:
+            # It has just gone offline: ``follow`` is about to be told.
+            if error.errno != errno.ENXIO:
+                raise
 
     def _drop(self, cpu: int) -> None:
         for place in reversed(self._places(cpu)):
