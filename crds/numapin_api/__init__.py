@@ -1,4 +1,4 @@
-"""The contract between users, operator and agent: names, value types and the three kinds.
+"""The contract between users, operator and agent: names, value types and the four kinds.
 
 Everything that operator, agent and command line both need to agree on lives here,
 and nothing else does: no planning, no kernel, no network. This package imports none

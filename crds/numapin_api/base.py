@@ -1,4 +1,4 @@
-"""What all three kinds share: camelCase wire names, metadata, conditions.
+"""What all kinds share: camelCase wire names, metadata, conditions.
 
 pydantic is used at the edges only; planners and verdicts work on frozen dataclasses.
 """

@@ -24,6 +24,7 @@ from numapin_api.names import CATEGORY, GROUP, VERSION
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_api.policy import NumaPolicy
+from numapin_api.trace import NumaTrace
 
 Schema = dict[str, Any]
 
@@ -89,7 +90,7 @@ class Kind:
         selectable: JSONPaths that a fieldSelector may name.
     """
 
-    model: type[NumaPolicy | NumaNode | NumaPin]
+    model: type[NumaPolicy | NumaNode | NumaPin | NumaTrace]
     short: str
     namespaced: bool
     columns: tuple[Column, ...]
@@ -147,6 +148,20 @@ KINDS: Final = (
             Column(
                 "Cross-socket pages/s", ".status.crossSocketPagesPerSecond", "number", wide=True
             ),
+        ),
+        selectable=(".spec.nodeName",),
+    ),
+    Kind(
+        NumaTrace,
+        "nt",
+        namespaced=True,
+        columns=(
+            Column("Probe", ".spec.probe"),
+            Column("Node", ".spec.nodeName"),
+            Column("Pod", ".spec.podName"),
+            Column("Phase", ".status.phase"),
+            _AGE,
+            Column("Message", ".status.message", wide=True),
         ),
         selectable=(".spec.nodeName",),
     ),

@@ -9,7 +9,7 @@ GROUP: Final = "numapin.io"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 CATEGORY: Final = "numa"
-"""``kubectl get numa`` lists all three kinds. Not "numapin": kubectl takes a category before a
+"""``kubectl get numa`` lists all four kinds. Not "numapin": kubectl takes a category before a
 singular name, and ``kubectl get numapin POD`` would be refused."""
 
 PIN_LABEL: Final = "numapin.io/pin"
