@@ -147,9 +147,8 @@ def unpack(packed: str) -> Mapping[str, Any]:
         # Whoever wrote the object must not fill the reader's memory with a few bytes.
         inflate = zlib.decompressobj(wbits=31)
         text = inflate.decompress(compressed, _MOST_UNPACKED)
-        found = json.loads(text) if inflate.eof else None
-    except (Base64Error, zlib.error, ValueError) as error:
-        raise ValueError(f"status.result is not gzip in base64 with JSON in it: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError("status.result holds no answer")
-    return found
+        if not inflate.eof:
+            raise ValueError("cut off, or too big")
+        return dict(json.loads(text))
+    except (Base64Error, zlib.error, TypeError, ValueError) as error:
+        raise ValueError(f"status.result is not an answer, gzip in base64: {error}") from error
