@@ -77,7 +77,9 @@ def test_pod_without_room_is_refused_with_numbers_until_a_neighbour_goes(
     assert (status, reason) == ("False", "NoRoom")
     assert "1500m CPU" in message
     assert "socket 0 has 500m of 2 CPU" in message
-    assert ("Warning", "NoRoom") in world.events(namespace, "late")
+    until(
+        lambda: ("Warning", "NoRoom") in world.events(namespace, "late"), what="an Event about it"
+    )
     world.delete(world.pods(namespace), "a")
     until(
         lambda: world.pinned(namespace, "late")["spec"].get("socket") == 0,
