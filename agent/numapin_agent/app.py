@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
+from lightkube import Client
 from prometheus_client import CollectorRegistry
 
 from numapin_agent import kube
@@ -52,8 +53,10 @@ from numapin_agent.publisher import Publisher
 from numapin_agent.remembered import Remembered
 from numapin_agent.status import Reason
 from numapin_agent.sysfs import available_memory, read_topology
+from numapin_agent.traces.runner import Limits, Traces
 from numapin_agent.tracing import Tracing
 from numapin_api.errors import NumapinError, TopologyError, UnsupportedError
+from numapin_api.trace import NumaTrace, NumaTraceStatus
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +191,7 @@ class Agent:
             clock=clock,
             wall=time.time,
         )
+        self._traces = self._make_traces(client, api, cgroups) if config.traces else None
         self._watch = _watch(cgroups)
         self._registry.register(Figures(pods=self._pods, node=self._node_figures))
         self._http = HealthServer(
@@ -214,6 +218,8 @@ class Agent:
         self._cluster.start()
         self._kubelet.start()
         self._publisher.start()
+        if self._traces is not None:
+            self._traces.start()
         threading.Thread(target=self._tracing.run, name="counters", daemon=True).start()
         log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
 
@@ -224,6 +230,8 @@ class Agent:
         longest part.
         """
         self._loop.stop()
+        if self._traces is not None:
+            self._traces.stop()
         self._tracing.stop()
         self._publisher.stop()
         self._cluster.stop()
@@ -282,6 +290,27 @@ class Agent:
 
     def _failed(self, error: Exception) -> None:
         self._meters.error(error.reason if isinstance(error, NumapinError) else "InternalError")
+
+    def _make_traces(self, client: Client, api: kube.Api, cgroups: CgroupHost) -> Traces:
+        config = self._config
+
+        def write(trace: NumaTrace, status: NumaTraceStatus) -> None:
+            key = f"numatrace/{trace.metadata.uid}"
+            self._publisher.submit(key, lambda: api.apply_trace(trace, status))
+
+        return Traces(
+            source=kube.traces_of(client, config.node_name),
+            pods=self._cluster.pods,
+            find=lambda uid: found.path if (found := cgroups.find_pod(uid)) else None,
+            paths=config.paths,
+            store=config.state_dir / "bpf",
+            node=config.node_name,
+            limits=Limits(config.traces, config.traces_namespace),
+            write=write,
+            ended=self._meters.trace_ended,
+            failed=self._failed,
+            clock=time.monotonic,
+        )
 
     def _load(self) -> Counters:
         options = LoadOptions(

@@ -18,6 +18,7 @@ from numapin_agent.hostpaths import HostPaths
 LogFormat = Literal["json", "text"]
 LOG_FORMATS = ("json", "text")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+MAX_TRACES = 4
 MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 1.0, 60.0
 _DURATION = re.compile(r"(\d{1,6})(ms|s|m)", re.ASCII)
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
@@ -42,6 +43,8 @@ class AgentConfig:
         compatibility_metrics: whether migrations are also told by names that were used before.
         dram_counters: whether the CPUs' own counters may be used, and a program run at every
             switch between cgroups to read them.
+        traces: how many NumaTraces run at once; 0 answers none.
+        traces_namespace: whose traces may ask about the whole node; empty is none.
         kubeconfig: where the API server is; None means the service account, else
             ``$KUBECONFIG``.
     """
@@ -57,6 +60,8 @@ class AgentConfig:
     counters: bool
     compatibility_metrics: bool
     dram_counters: bool
+    traces: int
+    traces_namespace: str
     kubeconfig: Path | None
 
 
@@ -232,6 +237,22 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     "takes two of them on each CPU, and a kernel program runs at every switch between cgroups.",
 )
 @click.option(
+    "--traces",
+    envvar="NUMAPIN_TRACES",
+    default=0,
+    show_default=True,
+    show_envvar=True,
+    type=click.IntRange(0, MAX_TRACES),
+    help="NumaTraces to answer at once; 0 answers none. Needs kernel programs (--counters).",
+)
+@click.option(
+    "--traces-namespace",
+    envvar="NUMAPIN_TRACES_NAMESPACE",
+    default="",
+    show_envvar=True,
+    help="Whose NumaTraces may ask about the whole node.  [default: none's]",
+)
+@click.option(
     "--kubeconfig",
     envvar="NUMAPIN_KUBECONFIG",
     show_envvar=True,
@@ -251,6 +272,8 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
     counters: bool,
     compatibility_metrics: bool,
     dram_counters: bool,
+    traces: int,
+    traces_namespace: str,
     kubeconfig: Path | None,
 ) -> AgentConfig:
     """Keep pods on the socket that their NumaPin names, and count what they do."""
@@ -267,6 +290,8 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
         counters=counters,
         compatibility_metrics=compatibility_metrics,
         dram_counters=dram_counters,
+        traces=traces if counters else 0,
+        traces_namespace=traces_namespace,
         kubeconfig=kubeconfig,
     )
 

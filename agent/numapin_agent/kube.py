@@ -1,4 +1,4 @@
-"""The API server, as far as the agent needs it: two watches, three writes.
+"""The API server, as far as the agent needs it: three watches, four writes.
 
 lightkube does the talking; here are the selectors, the server-side applies and the
 translation of every failure into ApiError. Nothing here decides anything, retries
@@ -30,8 +30,12 @@ from numapin_api import names
 from numapin_api.errors import ApiError
 from numapin_api.node import NumaNode, NumaNodeStatus
 from numapin_api.pin import NumaPin, Observed
+from numapin_api.trace import NumaTrace, NumaTraceStatus
 
 PinResource = create_namespaced_resource(names.GROUP, names.VERSION, NumaPin.KIND, NumaPin.PLURAL)
+TraceResource = create_namespaced_resource(
+    names.GROUP, names.VERSION, NumaTrace.KIND, NumaTrace.PLURAL
+)
 NodeResource = create_global_resource(names.GROUP, names.VERSION, NumaNode.KIND, NumaNode.PLURAL)
 
 REQUEST_TIMEOUT_SECONDS = 10.0
@@ -85,7 +89,7 @@ def prime() -> None:
     msgspec (0.22) works out a type's layout at its first use, and crashes the process when
     two threads do so at once: 24 of 25 runs of eight threads ended in a segmentation fault.
     """
-    for listed in (PodView, PinResource):
+    for listed in (PodView, PinResource, TraceResource):
         decoders.decode_list(b'{"metadata":{},"items":[]}', listed)
     for single in (PodView, NodeView):
         decoders.decode_object(b"{}", single)
@@ -187,6 +191,11 @@ def pins_of(client: Client, node_name: str) -> KubeSource:
     return KubeSource(client, PinResource, {"spec.nodeName": node_name})
 
 
+def traces_of(client: Client, node_name: str) -> KubeSource:
+    """NumaTraces of a node, by the CRD's selectable field."""
+    return KubeSource(client, TraceResource, {"spec.nodeName": node_name})
+
+
 def pods_of(client: Client, node_name: str) -> KubeSource:
     """Pods of a node."""
     return KubeSource(client, PodView, {"spec.nodeName": node_name})
@@ -276,4 +285,28 @@ class Api:
             status: Any = PinResource.Status(**body)
             self._client.apply(
                 status, name=pin.metadata.name, namespace=pin.metadata.namespace, force=True
+            )
+
+    def apply_trace(self, trace: NumaTrace, status: NumaTraceStatus) -> None:
+        """Write a NumaTrace's status.
+
+        Raises:
+            NotFoundError: the NumaTrace is gone.
+            ApiError: any other failure; a NumaTrace of the same name made anew is a conflict.
+        """
+        meta = {
+            "name": trace.metadata.name,
+            "namespace": trace.metadata.namespace,
+            "uid": trace.metadata.uid,
+        }
+        body: dict[str, Any] = {
+            "apiVersion": names.API_VERSION,
+            "kind": NumaTrace.KIND,
+            "metadata": meta,
+            "status": status.wire(),
+        }
+        with _errors(f"apply NumaTrace {trace.metadata.namespace}/{trace.metadata.name} status"):
+            whole: Any = TraceResource.Status(**body)
+            self._client.apply(
+                whole, name=trace.metadata.name, namespace=trace.metadata.namespace, force=True
             )

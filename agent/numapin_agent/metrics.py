@@ -153,6 +153,13 @@ class Meters:
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
         )
 
+        self._traces = Counter(
+            "numapin_agent_traces",
+            "NumaTraces that came to an end, by phase: Done, Failed, Refused.",
+            ("phase",),
+            registry=registry,
+        )
+
     def pass_took(self, seconds: float) -> None:
         """One look at one pod took that long."""
         self._passes.observe(seconds)
@@ -160,6 +167,10 @@ class Meters:
     def error(self, kind: str) -> None:
         """Something failed; kind is a condition reason."""
         self._errors.labels(kind).inc()
+
+    def trace_ended(self, phase: str) -> None:
+        """A NumaTrace has an answer, or never will."""
+        self._traces.labels(phase).inc()
 
     def pinned_after(self, seconds: float) -> None:
         """A new pod was pinned that long after its cgroup appeared."""

@@ -250,3 +250,8 @@ def _text(path: str) -> str | None:
     finally:
         os.close(fd)
     return b"".join(chunks).rstrip(b"\0").decode("ascii", "backslashreplace")
+
+
+def or_own(host: Path, own: Path) -> Path:
+    """The host's file, or where that is not mounted this container's: the kernel is the same."""
+    return own if own.exists() and not host.exists() else host

@@ -36,6 +36,7 @@ from numapin_agent.counters.signals import (
     value_size,
 )
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.sysfs import or_own
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CounterError, CpuListError
 from numapin_api.node import SIGNALS, Signal
@@ -167,8 +168,8 @@ class Counters:
         pmu = dram if isinstance(dram, Candidate) else None
         whole = {} if pmu is None else {"DRAM_WHOLE": int(pmu.pair.whole)}
         request = Request(
-            btf=str(_or_own(paths.btf, HostPaths().btf)),
-            kprobe_pmu=str(_or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
+            btf=str(or_own(paths.btf, HostPaths().btf)),
+            kprobe_pmu=str(or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
             machine=platform.machine(),
             cpu_sockets=cpu_sockets,
             node_sockets=node_sockets,
@@ -481,11 +482,6 @@ def counted_version(paths: HostPaths) -> CgroupVersion:
 
 def _online(topology: Topology) -> frozenset[int]:
     return frozenset(cpu for socket in topology.sockets for cpu in socket.cpus)
-
-
-def _or_own(host: Path, own: Path) -> Path:
-    """The host's file, or where that is not mounted this container's: the kernel is the same."""
-    return own if own.exists() and not host.exists() else host
 
 
 def _has_fallback(paths: HostPaths) -> bool:

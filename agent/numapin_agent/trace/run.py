@@ -19,6 +19,7 @@ from numapin_agent.counters import syscalls
 from numapin_agent.counters.launch import LoadOptions
 from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.sysfs import or_own
 from numapin_agent.trace import histogram, kernel, memory, records
 from numapin_agent.trace.answers import Counted, answer
 from numapin_agent.trace.causes import of_threads
@@ -258,8 +259,8 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     task = Task(
         question=question,
         scope=scope,
-        btf=str(paths.btf),
-        kprobe_pmu=str(paths.kprobe_pmu),
+        btf=str(or_own(paths.btf, HostPaths().btf)),
+        kprobe_pmu=str(or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
         machine=platform.machine(),
         cpus=len(possible),
         online=tuple(online),

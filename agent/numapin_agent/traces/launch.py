@@ -1,0 +1,94 @@
+"""Starts the child of one trace and takes its answer, or the reason why there is none."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from numapin_agent.counters.compiler import stderr_tail
+from numapin_agent.counters.launch import environment
+from numapin_agent.traces.wire import Asked
+
+COMMAND: Final = (sys.executable, "-m", "numapin_agent.traces.child")
+_MOST: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a trace ended.
+
+    Attributes:
+        result: as ``status.result`` holds it; None when there is no answer.
+        reason: one CamelCase word; None when all is well.
+        message: for people.
+    """
+
+    result: str | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
+class Job:
+    """A trace that runs.
+
+    Args:
+        asked: what.
+        command: how the child is run.
+
+    Raises:
+        OSError: it can't be.
+    """
+
+    def __init__(self, asked: Asked, command: Sequence[str] = COMMAND) -> None:
+        # Not pipes: nobody would read them while the child writes.
+        self._said = os.memfd_create("numapin-trace-answer", os.MFD_CLOEXEC)
+        self._complained = os.memfd_create("numapin-trace-stderr", os.MFD_CLOEXEC)
+        theirs, self._ours = os.pipe2(os.O_CLOEXEC)
+        try:
+            os.write(self._ours, json.dumps(asked.encode()).encode() + b"\n")
+            self._child = subprocess.Popen(
+                command,
+                stdin=theirs,
+                stdout=self._said,
+                stderr=self._complained,
+                env=environment(),
+                start_new_session=True,
+            )
+        except OSError:
+            self._close()
+            raise
+        finally:
+            os.close(theirs)
+
+    def poll(self) -> Answer | None:
+        """The answer, once and then never again; None while it runs."""
+        status = self._child.poll()
+        if status is None:
+            return None
+        said = os.pread(self._said, _MOST, 0)
+        tail = stderr_tail(os.pread(self._complained, _MOST, 0).decode(errors="replace"))
+        self.kill()
+        try:
+            told = json.loads(said)
+        except ValueError:
+            how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+            return Answer(reason="Crashed", message=f"the trace's process: {how}: {tail}"[:4000])
+        if "refused" in told:
+            return Answer(reason="TraceRefused", message=str(told["refused"])[:4000])
+        return Answer(result=told["result"], message=told["message"])
+
+    def kill(self) -> None:
+        """End it and all that it has started; what it had attached goes with it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+        self._close()
+
+    def _close(self) -> None:
+        for fd in (self._said, self._complained, self._ours):
+            os.close(fd)

@@ -1,0 +1,249 @@
+"""Runs the NumaTraces of this node, a few at a time, in a thread and processes of their own.
+
+Level-triggered: each step compares the traces that there are with those that run. Pins never
+wait for it. Nothing is kept over a restart: a trace that ran is then told as failed.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.pods import PodView
+from numapin_agent.ports import Key
+from numapin_agent.traces.decide import Begin, End, Here, decide
+from numapin_agent.traces.launch import Answer, Job
+from numapin_agent.traces.source import Known, TraceSource
+from numapin_agent.traces.wire import Asked, question
+from numapin_agent.watch import Mirror, Source
+from numapin_api.errors import CgroupError
+from numapin_api.trace import NumaTrace, NumaTraceStatus, TracePhase
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 0.2
+"""Between two looks at traces that run."""
+WAIT_SECONDS: Final = 2.0
+"""Between two looks at traces that wait for a pod to be seen."""
+
+
+class Write(Protocol):
+    """Writes a trace's status, by and by; ``Publisher.submit`` with ``Api.apply_trace`` is one."""
+
+    def __call__(self, trace: NumaTrace, status: NumaTraceStatus) -> None:
+        """Replaces what is still to be written of the same trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What traces may take, and who may ask.
+
+    Attributes:
+        most: how many run at once.
+        namespace: whose traces may ask about the whole node.
+    """
+
+    most: int
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    trace: NumaTrace
+    job: Job
+    began: datetime
+
+
+class Traces:
+    """All traces of this node.
+
+    Args:
+        source: NumaTraces of this node.
+        pods: that this agent sees on its node.
+        find: directory of a pod's cgroup, by the UID in its name; None where it has none.
+        paths: the host's files.
+        store: directory of kept objects.
+        node: name of the Kubernetes node.
+        limits: see ``Limits``.
+        write: see ``Write``.
+        ended: told how each trace ended.
+        failed: told of each error.
+        clock: monotonic seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 -- all by keyword
+        self,
+        *,
+        source: Source[object],
+        pods: Callable[[], Mapping[Key, PodView]],
+        find: Callable[[str], Path | None],
+        paths: HostPaths,
+        store: Path,
+        node: str,
+        limits: Limits,
+        write: Write,
+        ended: Callable[[TracePhase], None],
+        failed: Callable[[Exception], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._pods = pods
+        self._find = find
+        self._paths = paths
+        self._store = store
+        self._node = node
+        self._limits = limits
+        self._write = write
+        self._ended = ended
+        self._failed = failed
+        self._clock = clock
+        self._mirror: Mirror[Key, Known] = Mirror(
+            "numatraces",
+            TraceSource(source),
+            key=lambda known: known[0],
+            changed=self._changed,
+            failed=failed,
+        )
+        self._running: dict[str, _Run] = {}
+        self._told: set[str] = set()
+        self._known: dict[str, float] = {}
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch and to answer."""
+        self._mirror.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End all traces; the agent that comes next tells them as failed."""
+        self._mirror.stop()
+        self._stopped.set()
+        self._wake.set()
+        self._thread.join(1.0)
+
+    def _changed(self, _keys: Iterable[Key]) -> None:
+        self._wake.set()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                self._wake.clear()
+                try:
+                    waiting = self.step()
+                except Exception as error:  # a dead thread would leave every trace unanswered
+                    log.exception("unexpected error in the traces")
+                    self._failed(error)
+                    waiting = True
+                pause = LOOK_SECONDS if self._running else WAIT_SECONDS if waiting else None
+                self._wake.wait(pause)
+        finally:
+            for run in self._running.values():
+                run.job.kill()
+
+    def step(self) -> bool:
+        """Do what is due; whether something will be due without anything changing."""
+        found = (trace for _, trace in self._mirror.objects().values() if trace is not None)
+        traces = {trace.metadata.uid or "": trace for trace in found}
+        now = self._clock()
+        self._known = {uid: self._known.get(uid, now) for uid in traces}
+        self._told &= traces.keys()
+        for uid, run in list(self._running.items()):
+            trace = traces.get(uid)
+            if trace is None or trace.metadata.deletion_timestamp is not None:
+                log.info("trace %s is not wanted any more", _name(run.trace))
+                del self._running[uid]
+                run.job.kill()
+            elif (answer := run.job.poll()) is not None:
+                del self._running[uid]
+                self._finish(run, answer)
+        here = Here(self._node, self._limits.namespace, self._pods(), self._limits.most)
+        for action in decide(
+            traces.values(),
+            here,
+            running=self._running.keys(),
+            told=self._told,
+            known={uid: now - since for uid, since in self._known.items()},
+        ):
+            if isinstance(action, End):
+                self._tell(action)
+            else:
+                self._begin(action)
+        return any(uid not in self._told and not t.finished for uid, t in traces.items())
+
+    def _begin(self, action: Begin) -> None:
+        trace, pod = action.trace, action.pod
+        try:
+            asked = self._asked(trace, pod)
+            job = Job(asked)
+        except CgroupError as error:
+            self._tell(End(trace, "Refused", error.reason, str(error)))
+            return
+        except (OSError, ValueError) as error:
+            self._tell(End(trace, "Failed", "NotStarted", str(error)))
+            return
+        began = datetime.now(UTC)
+        self._running[trace.metadata.uid or ""] = _Run(trace, job, began)
+        log.info("trace %s: %s of %s", _name(trace), trace.spec.probe, asked.scope)
+        self._write(trace, NumaTraceStatus(phase="Running", started_at=began))
+
+    def _asked(self, trace: NumaTrace, pod: PodView | None) -> Asked:
+        cgroup = None
+        if pod is not None:
+            found = self._find(pod.cgroup_uid)
+            if found is None:
+                raise CgroupError(
+                    f"pod {trace.metadata.namespace}/{trace.spec.pod_name} has no cgroup: "
+                    "it does not run now"
+                )
+            cgroup = str(found)
+        return Asked(
+            question=question(trace.spec),
+            seconds=trace.spec.duration_seconds,
+            scope=(
+                f"node {self._node}"
+                if pod is None
+                else f"pod {trace.metadata.namespace}/{trace.spec.pod_name}"
+            ),
+            cgroup=cgroup,
+            root=str(self._paths.root),
+            cgroup_dir=str(self._paths.cgroup_dir),
+            store=str(self._store),
+        )
+
+    def _finish(self, run: _Run, answer: Answer) -> None:
+        phase: TracePhase = "Done" if answer.result is not None else "Failed"
+        if answer.reason == "TraceRefused":
+            phase = "Refused"
+        log.info("trace %s: %s %s", _name(run.trace), phase, answer.message or "")
+        status = NumaTraceStatus(
+            phase=phase,
+            reason=answer.reason,
+            message=answer.message,
+            started_at=run.began,
+            finished_at=datetime.now(UTC),
+            result=answer.result,
+        )
+        self._told.add(run.trace.metadata.uid or "")
+        self._ended(phase)
+        self._write(run.trace, status)
+
+    def _tell(self, end: End) -> None:
+        log.info("trace %s: %s, %s", _name(end.trace), end.reason, end.message)
+        self._told.add(end.trace.metadata.uid or "")
+        self._ended(end.phase)
+        status = NumaTraceStatus(
+            phase=end.phase,
+            reason=end.reason,
+            message=end.message,
+            finished_at=datetime.now(UTC),
+        )
+        self._write(end.trace, status)
+
+
+def _name(trace: NumaTrace) -> str:
+    return f"{trace.metadata.namespace}/{trace.metadata.name}"

@@ -1,0 +1,95 @@
+"""What agent and child tell each other: the question, and the answer made to fit. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from numapin_agent.trace.question import DEFAULT_THRESHOLD, Question
+from numapin_agent.trace.result import Result
+from numapin_api.trace import MAX_RESULT_BYTES, NumaTraceSpec, pack
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, as the child is told.
+
+    Attributes:
+        question: fields of ``Question``.
+        seconds: how long to watch.
+        scope: what the answer calls it.
+        cgroup: directory of the pod's cgroup; None is the whole node.
+        root: see ``HostPaths``.
+        cgroup_dir: see ``HostPaths``.
+        store: directory of kept objects.
+    """
+
+    question: Mapping[str, Any]
+    seconds: float
+    scope: str
+    cgroup: str | None
+    root: str
+    cgroup_dir: str
+    store: str
+
+    def encode(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def question(spec: NumaTraceSpec) -> dict[str, Any]:
+    """The question in a spec.
+
+    Raises:
+        QuestionError: it makes none; the API server would have refused it.
+    """
+    asked = Question(
+        spec.probe,
+        spec.function,
+        stacks=spec.stacks,
+        threshold=spec.threshold_nanoseconds or DEFAULT_THRESHOLD,
+    )
+    return asdict(asked)
+
+
+_HALVES: Final = 24
+
+
+def fitted(result: Result, *, most: int = MAX_RESULT_BYTES) -> str:
+    """An answer as the object holds it; what there is no room for is left out, and said.
+
+    Call paths go first, the lightest of them, then single events, then rows.
+
+    Args:
+        result: the answer.
+        most: characters.
+    """
+    text = pack(result.wire())
+    for part in ("stacks", "moments", "rows"):
+        whole = len(getattr(result, part))
+        for halves in range(1, _HALVES):
+            if len(text) <= most:
+                return text
+            kept = whole >> halves
+            text = pack(_cut(result, part, kept).wire())
+            if not kept:
+                result = _cut(result, part, 0)
+                break
+    return text
+
+
+_NAMES: Final = {"stacks": "call paths", "moments": "single events", "rows": "rows"}
+
+
+def _cut(result: Result, part: str, kept: int) -> Result:
+    every = list(getattr(result, part))
+    if part == "stacks":
+        every.sort(key=lambda one: -one.weight)
+    elif part == "moments":
+        every.sort(key=lambda one: -one.nanoseconds)
+    else:
+        every.sort(key=lambda one: -one.histogram.total)
+    note = (
+        f"{len(every) - kept:,} of {len(every):,} {_NAMES[part]}, the least of them, are left "
+        "out: an answer by way of the API server has no room for more"
+    )
+    return result.model_copy(update={part: every[:kept], "notes": [*result.notes, note]})

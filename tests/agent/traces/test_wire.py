@@ -1,0 +1,89 @@
+"""Questions go over as they are, answers are made to fit and say so."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numapin_agent.trace.histogram import of
+from numapin_agent.trace.question import PROBES, Question, QuestionError
+from numapin_agent.trace.result import Moment, Result, Row, Stack
+from numapin_agent.traces.wire import Asked, fitted, question
+from numapin_api import trace as contract
+from numapin_api.trace import NumaTraceSpec, unpack
+
+
+def test_the_contract_names_the_probes_that_there_are():
+    assert tuple(PROBES) == contract.PROBES
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"probe": "timers"}, Question("timers")),
+        (
+            {"probe": "timers", "thresholdNanoseconds": 5},
+            Question("timers", threshold=5),
+        ),
+        (
+            {"probe": "function", "function": "vfs_read", "stacks": True},
+            Question("function", "vfs_read", stacks=True),
+        ),
+    ],
+)
+def test_a_spec_is_a_question(spec, expected):
+    found = question(NumaTraceSpec.model_validate({"nodeName": "n", **spec}))
+    assert Question(**found) == expected
+
+
+def test_what_the_api_server_would_have_refused_is_refused():
+    with pytest.raises(QuestionError, match="needs the name"):
+        question(NumaTraceSpec.model_validate({"nodeName": "n", "probe": "function"}))
+
+
+def test_asked_is_plain_json():
+    asked = Asked({"probe": "timers"}, 10, "node n", None, "/", "/sys/fs/cgroup", "/run/x")
+    assert Asked(**asked.encode()) == asked
+    assert dataclasses.asdict(asked) == asked.encode()
+
+
+def big(stacks, moments, rows):
+    return Result(
+        probe="off-cpu",
+        scope="pod a/b",
+        seconds=1,
+        stacks=[Stack(frames=[f"f{n}", f"g{n * 7919}"], weight=n) for n in range(stacks)],
+        moments=[
+            Moment(at_seconds=n, nanoseconds=n, labels={"x": str(n * 104729)})
+            for n in range(moments)
+        ],
+        rows=[Row(labels={"name": f"r{n * 15485863}"}, histogram=of([n])) for n in range(rows)],
+        notes=["a note"],
+    )
+
+
+def test_what_fits_is_whole():
+    result = big(5, 5, 5)
+    assert Result.model_validate(unpack(fitted(result))) == result
+
+
+def test_the_lightest_call_paths_go_first():
+    result = big(4000, 10, 10)
+    text = fitted(result, most=8000)
+    assert len(text) <= 8000
+    found = Result.model_validate(unpack(text))
+    assert 0 < len(found.stacks) < 4000
+    weights = [one.weight for one in found.stacks]
+    assert weights == sorted(range(4000), reverse=True)[: len(weights)]
+    assert (len(found.moments), len(found.rows)) == (10, 10)
+    assert found.notes[0] == "a note"
+    assert f"{4000 - len(weights):,} of 4,000 call paths" in found.notes[1]
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(400, 4000))
+def test_every_answer_fits_or_has_nothing_left_to_leave_out(stacks, moments, rows, most):
+    text = fitted(big(stacks, moments, rows), most=most)
+    found = Result.model_validate(unpack(text))
+    bare = not (found.stacks or found.moments or found.rows)
+    assert len(text) <= most or bare
