@@ -54,7 +54,7 @@ class World:
         self.begin()
 
     def begin(self, most: int = 1) -> None:
-        client = agent_kube.connect(self.kubeconfig)
+        self.client = client = agent_kube.connect(self.kubeconfig)
         api = agent_kube.Api(client, self.node)
         self.publisher = Publisher(failed=self.errors.append)
         self.traces = Traces(
@@ -78,6 +78,7 @@ class World:
     def end(self) -> None:
         self.traces.stop()
         self.publisher.stop()
+        self.client.close()  # the watch would hang in a read until the process ends
 
     def ask(self, name: str, **spec: Any) -> None:
         self.objects.create(
@@ -103,19 +104,19 @@ class World:
 
     def children(self) -> set[int]:
         """Processes of traces that run now."""
-        tasks = Path("/proc/self/task").iterdir()
-        pids = {int(p) for t in tasks for p in (t / "children").read_text().split()}
-        return {p for p in pids if b"numapin_agent.traces" in _command(p)}
+        tasks = (_read(t / "children") for t in Path("/proc/self/task").iterdir())
+        pids = {int(pid) for task in tasks for pid in task.split()}
+        return {p for p in pids if b"numapin_agent.traces" in _read(Path(f"/proc/{p}/cmdline"))}
 
     def attached(self) -> set[int]:
         return {p for pid in self.children() for p in held_ids(pid)["prog"]}
 
 
-def _command(pid: int) -> bytes:
+def _read(file: Path) -> bytes:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return file.read_bytes()
     except OSError:
-        return b""
+        return b""  # it has just ended
 
 
 @pytest.fixture
