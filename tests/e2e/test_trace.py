@@ -1,0 +1,74 @@
+"""numapin trace in the lab: asked of the API server, answered by the kernel of a node."""
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+from support.world import NAMESPACE, World, container, pod, resources
+
+from numapin_agent.trace.result import Result
+from numapin_cli.main import cli
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900, func_only=True)]
+
+BUSY = resources("100m", "32Mi", limits=False) | {"limits": {"cpu": "300m"}}
+OURS, THEIRS = "trace-ours", "trace-theirs"
+
+
+def traced(world: World, *arguments: str) -> Result:
+    config = str(world.lab.paths.kubeconfig)
+    command = ["--kubeconfig", config, "trace", *arguments, "-o", "json"]
+    run = CliRunner().invoke(cli, command)
+    assert run.exit_code == 0, run.output
+    return Result.model_validate(json.loads(run.stdout))
+
+
+def programs(world: World, node: str) -> set[str]:
+    """Ids of all kernel programs of the node, by bpftool."""
+    return set(re.findall(r"^(\d+):", world.ssh(node, "bpftool prog list"), re.MULTILINE))
+
+
+def test_a_node_tells_of_its_softirqs_and_nothing_stays_attached(world: World):
+    before = programs(world, "numa-0")
+    found = traced(world, "softirqs", "--node", "numa-0", "--duration", "5s")
+    assert found.ended == "complete"
+    assert {"TIMER", "RCU", "SCHED"} & {row.labels["vector"] for row in found.rows}
+    assert programs(world, "numa-0") == before
+    assert world.kubectl("get", "numatraces", "-A", "-o", "name") == ""
+
+
+def test_kernel_functions_have_names(world: World):
+    """The agent may read kallsyms: without the capability SYSLOG there would be addresses."""
+    found = traced(world, "timers", "--node", "numa-0", "--duration", "5s")
+    names = {row.labels["function"].split(" ")[0] for row in found.rows}
+    assert {"tick_nohz_handler", "tick_sched_timer", "hrtimer_wakeup"} & names, names
+
+
+def test_a_pod_tells_of_itself_and_of_no_other(world: World):
+    """Two tenants read files of their own on the same node."""
+    loop = "touch /tmp/{0}; while :; do cat /tmp/{0}; sleep 0.2; done"
+    names = (OURS, THEIRS)
+    try:
+        for name in names:
+            world.cluster.create(
+                pod(name, container(script=loop.format(name), resources=BUSY), pinned=False)
+            )
+        for name in names:
+            world.cluster.await_ready(NAMESPACE, name, seconds=420)
+        for probe in ("syscalls", "page-faults"):
+            found = traced(world, probe, "--pod", f"{NAMESPACE}/{OURS}", "--duration", "10s")
+            assert found.scope == f"pod {NAMESPACE}/{OURS}"
+            told = found.model_dump_json()
+            assert "cat" in told
+            assert THEIRS not in told
+    finally:
+        world.cluster.delete(NAMESPACE, names)
+
+
+def test_what_a_kernel_lacks_is_said(world: World):
+    config = str(world.lab.paths.kubeconfig)
+    arguments = ["trace", "function", "no_such_function", "--node", "numa-0", "--duration", "1s"]
+    run = CliRunner().invoke(cli, ["--kubeconfig", config, *arguments])
+    assert run.exit_code == 1
+    assert "no_such_function" in run.output
