@@ -27,6 +27,7 @@ from numapin_operator.kube import KubeCluster, connect
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.reconcile import Reconciler
 from numapin_operator.store import Store
+from numapin_operator.traces.sweep import KubeTraces, Sweeper
 from numapin_operator.writer import ApiWriter, Pace, through_kopf
 
 
@@ -61,6 +62,11 @@ async def serve(config: Config) -> None:
         KubeTopologies(cluster, writer),
         failed=metrics.errors.labels(where="topology").inc,
     )
+    sweeper = Sweeper(
+        KubeTraces(cluster),
+        now=lambda: datetime.now(UTC),
+        failed=metrics.errors.labels(where="traces").inc,
+    )
     try:
         server, thread = start_http_server(config.metrics_port, registry=registry)
     except OSError as error:
@@ -74,7 +80,7 @@ async def serve(config: Config) -> None:
                 reconciler,
                 kopfs=settings,
                 clock=time.monotonic,
-                beside=(advertiser.run,) if config.publish_topology else (),
+                beside=(sweeper.run, *([advertiser.run] if config.publish_topology else ())),
             ),
             settings=settings,
             memories=handlers.Forgetful(),

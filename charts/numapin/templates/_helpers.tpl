@@ -55,3 +55,8 @@ true
 true
 {{- end -}}
 {{- end -}}
+
+{{/* Whether agents answer NumaTraces: they load kernel programs for it. */}}
+{{- define "numapin.traces" -}}
+{{- if and .Values.agent.counters (gt (int .Values.agent.traces) 0) }}true{{ end }}
+{{- end }}

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 from numapin_operator.kube import PATHS, KubeCluster, RefusedError
+from numapin_operator.traces.sweep import KubeTraces
 from numapin_operator.uninstall.held import Held, read
 
 Part = Literal["operator", "agent"]
@@ -103,6 +104,16 @@ class KubeUninstall:
         for namespace in {pin.namespace for pin in self._pins()}:
             where = PATHS["numapins"].replace("/numapins", f"/namespaces/{quote(namespace)}")
             self._unless_gone("DELETE", f"{where}/numapins")
+
+    def delete_traces(self) -> None:
+        """Delete all NumaTraces: nobody answers them any more.
+
+        Raises:
+            ApiError: see ``end``.
+        """
+        traces = KubeTraces(self._cluster)
+        for trace in traces.all():
+            traces.delete(trace)
 
     def delete_numa_nodes(self) -> None:
         """Delete all NumaNodes.

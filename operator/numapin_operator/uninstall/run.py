@@ -44,6 +44,9 @@ class Api(Protocol):
     def delete_pins(self) -> None:
         """Delete all NumaPins."""
 
+    def delete_traces(self) -> None:
+        """Delete all NumaTraces."""
+
     def delete_numa_nodes(self) -> None:
         """Delete all NumaNodes."""
 
@@ -102,7 +105,8 @@ class Uninstall:
         self._persist(self._delete_pins)
         self._end("agent")
         self._persist(self._api.delete_numa_nodes)
-        self._say("NumaPins and NumaNodes are deleted")
+        self._persist(self._api.delete_traces)
+        self._say("NumaPins, NumaNodes and NumaTraces are deleted")
         return left
 
     def _end(self, part: Part) -> None:

@@ -1,0 +1,1 @@
+"""Deletes NumaTraces that are over; asking and answering is between people and agents."""
