@@ -9,7 +9,13 @@ from support.resources import Resources
 
 pytestmark = pytest.mark.integration
 
-PLURALS = {"NumaPolicy": "numapolicies", "NumaNode": "numanodes", "NumaPin": "numapins"}
+PLURALS = {
+    "NumaPolicy": "numapolicies",
+    "NumaNode": "numanodes",
+    "NumaPin": "numapins",
+    "NumaTrace": "numatraces",
+}
+NAMESPACED = {"NumaPin", "NumaTrace"}
 ABSENT = object()
 CONDITION = {
     "type": "Ready",
@@ -130,6 +136,18 @@ SPEC = [
     ("NumaPin", "spec.mems", "all", "spec.mems", "should match"),
     ("NumaPin", "spec.memory", "None", "spec.mems", "must be absent when memory is None"),
     ("NumaPin", "spec.verification.window", "1s", "spec.verification.window", "10s and 60m"),
+    ("NumaTrace", "spec.probe", "perf", "spec.probe", '"timers", "softirqs"'),
+    ("NumaTrace", "spec.nodeName", ABSENT, "spec.nodeName", "Required"),
+    ("NumaTrace", "spec.nodeName", "../numa-1", "spec.nodeName", "should match"),
+    ("NumaTrace", "spec.podName", "", "spec.podName", "should be at least 1"),
+    ("NumaTrace", "spec.podName", "a/b", "spec.podName", "should match"),
+    ("NumaTrace", "spec.function", "a b", "spec.function", "should match"),
+    ("NumaTrace", "spec.function", ABSENT, "spec.function", "needs the name of a kernel function"),
+    ("NumaTrace", "spec.probe", "timers", "spec.function", "needs the name of a kernel function"),
+    ("NumaTrace", "spec.thresholdNanoseconds", 1000, "thresholdNanoseconds", "take a threshold"),
+    ("NumaTrace", "spec.durationSeconds", 601, "durationSeconds", "less than or equal to 600"),
+    ("NumaTrace", "spec.durationSeconds", 0, "durationSeconds", "greater than or equal to 1"),
+    ("NumaTrace", "spec.ttlSecondsAfterFinished", -1, "ttlSecondsAfterFinished", "greater than"),
 ]
 
 
@@ -147,7 +165,7 @@ def refusal(error: ApiException) -> str:
 def test_bad_spec_is_refused(kube: ApiClient, namespace, row):
     kind, path, value, field, says = row
     obj = change(example(kind), path, value)
-    inside = namespace if kind == "NumaPin" else None
+    inside = namespace if kind in NAMESPACED else None
     if inside:
         obj["metadata"]["namespace"] = inside
     with pytest.raises(ApiException) as caught:
@@ -232,6 +250,8 @@ STATUS = [
         "status.capabilities.cgroupVersion",
         '"1", "2"',
     ),
+    ("NumaTrace", {"phase": "Dune"}, "status.phase", '"Running", "Done"'),
+    ("NumaTrace", {"result": "x" * (512 * 1024 + 1)}, "status.result", "Too long"),
 ]
 
 
@@ -239,7 +259,7 @@ STATUS = [
 def test_bad_status_is_refused(kube: ApiClient, namespace, row):
     kind, status, field, says = row
     obj = example(kind)
-    inside = namespace if kind == "NumaPin" else None
+    inside = namespace if kind in NAMESPACED else None
     if inside:
         obj["metadata"]["namespace"] = inside
     there = Resources(kube, PLURALS[kind], inside)
@@ -249,6 +269,19 @@ def test_bad_status_is_refused(kube: ApiClient, namespace, row):
     told = refusal(caught.value)
     assert field in told
     assert says in told
+
+
+@pytest.mark.parametrize(
+    "spec", [{"nodeName": "numa-1"}, {"podName": "web-0"}, {"durationSeconds": 600}]
+)
+def test_a_question_never_changes(kube: ApiClient, namespace, spec):
+    obj = example("NumaTrace")
+    obj["metadata"]["namespace"] = namespace
+    traces = Resources(kube, "numatraces", namespace)
+    traces.create(obj)
+    with pytest.raises(ApiException) as caught:
+        traces.merge("trace-x7k2p", {"spec": spec})
+    assert "can't be changed: make another NumaTrace" in refusal(caught.value)
 
 
 @pytest.mark.parametrize("field", ["podUID", "nodeName"])

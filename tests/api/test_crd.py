@@ -51,6 +51,7 @@ def test_check_names_stale_and_foreign_files(tmp_path: Path):
         ("numapolicies.numapin.io", "np", "Cluster"),
         ("numanodes.numapin.io", "nn", "Cluster"),
         ("numapins.numapin.io", "npin", "Namespaced"),
+        ("numatraces.numapin.io", "nt", "Namespaced"),
     ],
 )
 def test_names(name, short, scope):
@@ -71,6 +72,7 @@ def test_names(name, short, scope):
             "Policy Node Socket CPUs Mems Verdict Age",
             "Evidence Local% Cross-socketpages/s",
         ),
+        ("NumaTrace", "Probe Node Pod Phase Age", "Message"),
     ],
 )
 def test_printer_columns(kind, plain, wide):

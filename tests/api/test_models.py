@@ -12,8 +12,9 @@ from numapin_api.base import Condition, Resource
 from numapin_api.node import NumaNode, TopologyStatus
 from numapin_api.pin import NumaPin
 from numapin_api.policy import NumaPolicy, NumaPolicySpec, percent, seconds
+from numapin_api.trace import NumaTrace
 
-KINDS = (NumaPolicy, NumaNode, NumaPin)
+KINDS = (NumaPolicy, NumaNode, NumaPin, NumaTrace)
 
 
 @pytest.mark.parametrize("model", KINDS)

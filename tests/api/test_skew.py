@@ -17,9 +17,10 @@ from numapin_api.base import Resource
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_api.policy import NumaPolicy
+from numapin_api.trace import NumaTrace
 
 Json = dict[str, Any]
-KINDS = (NumaPolicy, NumaNode, NumaPin)
+KINDS = (NumaPolicy, NumaNode, NumaPin, NumaTrace)
 # Objects whose keys are data of users, not fields of ours.
 FREE = {"matchLabels"}
 LATER = {"invented": {"by": ["a later version"]}}

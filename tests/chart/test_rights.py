@@ -8,7 +8,19 @@ from kubernetes.client import ApiClient, ApiException
 from support.install import Installed
 from support.objects import example
 from support.resources import APPLY, Resources, request
-from support.rights import OBSERVED, OWN, PINS, RIGHTS, Right, numa_node, pin, table
+from support.rights import (
+    OBSERVED,
+    OWN,
+    PINS,
+    RIGHTS,
+    TRACES,
+    Right,
+    numa_node,
+    pin,
+    running,
+    table,
+    trace,
+)
 from support.wait import until
 
 from numapin_api.names import AGENT_MANAGER
@@ -39,6 +51,9 @@ def cluster(installed: Installed) -> Installed:
     pins = Resources(admin, "numapins", "default")
     for name, node in (("db", "numa-0"), ("spare", "numa-0"), ("other", "numa-1")):
         pins.create(pin(name, node=node))
+    traces = Resources(admin, "numatraces", "default")
+    for name, node in (("db", "numa-0"), ("spare", "numa-0"), ("other", "numa-1")):
+        traces.create(trace(name, node=node))
     Resources(admin, "numapolicies").create(example("NumaPolicy"))
     nodes = Resources(admin, "numanodes")
     nodes.create(numa_node("numa-1"))
@@ -114,6 +129,8 @@ ELSEWHERE = [
     ),
     ("numa-0", f"{PINS}/other/status", HERS),
     ("numa-1", f"{PINS}/db/status", HIS),
+    ("numa-0", f"{TRACES}/other/status", running("other")),
+    (None, f"{TRACES}/db/status", running("db")),
     # The spec that is sent along with a status is not what counts.
     ("numa-0", f"{PINS}/other/status", {**HERS, "spec": pin("other", node="numa-0")["spec"]}),
     # A token that names no node, as a stolen or hand-made one would.
@@ -155,6 +172,7 @@ def test_each_of_two_agents_may_write_its_own(cluster: Installed, node: str):
     assert answer(cluster, node, f"{OWN}/numanodes/{node}", numa_node(node)) == ""
     body = {**OBSERVED, "metadata": {"name": name}}
     assert answer(cluster, node, f"{PINS}/{name}/status", body) == ""
+    assert answer(cluster, node, f"{TRACES}/{name}/status", running(name)) == ""
 
 
 def test_admission_policy_is_about_agents_only(cluster: Installed, operator: ApiClient):

@@ -264,7 +264,7 @@ def leftovers(cluster: Cluster) -> list[str]:
     found = [
         *(cluster.there(p, base, namespace=NAMESPACE).list() for p, base in HOOK.items()),
         *(cluster.there(p, HOOK["roles"]).list() for p in HOOK_OF_CLUSTER),
-        *(cluster.there(p).list() for p in ("numapins", "numanodes")),
+        *(cluster.there(p).list() for p in ("numapins", "numanodes", "numatraces")),
         *(
             cluster.there(p, "/apis/apps/v1", namespace=NAMESPACE).list()
             for p in ("deployments", "daemonsets")

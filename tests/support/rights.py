@@ -17,6 +17,7 @@ from numapin_api import names
 
 OWN = f"/apis/{names.API_VERSION}"
 PINS = f"{OWN}/namespaces/default/numapins"
+TRACES = f"{OWN}/namespaces/default/numatraces"
 PODS = "/api/v1/namespaces/default/pods"
 HERE = f"/api/v1/namespaces/{NAMESPACE}"
 SECRETS = "/api/v1/namespaces/default/secrets"
@@ -62,6 +63,24 @@ BINDING = {
 def numa_node(name: str) -> dict[str, Any]:
     """A NumaNode without a status."""
     return {"apiVersion": names.API_VERSION, "kind": "NumaNode", "metadata": {"name": name}}
+
+
+def trace(name: str, *, node: str) -> dict[str, Any]:
+    """A NumaTrace without a status."""
+    found = example("NumaTrace")
+    found["metadata"] = {"name": name, "namespace": "default"}
+    found["spec"]["nodeName"] = node
+    return {k: v for k, v in found.items() if k != "status"}
+
+
+def running(name: str) -> dict[str, Any]:
+    """The status of a NumaTrace, as an agent writes it."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "NumaTrace",
+        "metadata": {"name": name},
+        "status": {"phase": "Running"},
+    }
 
 
 def pin(name: str, *, node: str) -> dict[str, Any]:
@@ -192,6 +211,24 @@ RIGHTS = [
         f"{PINS}/other/status",
         {**OBSERVED, "metadata": {"name": "other"}},
         operator=True,
+    ),
+    Right("NumaTraces", "list", "GET", f"{OWN}/numatraces", **BOTH),
+    Right("NumaTraces", "create", "POST", TRACES, trace("new", node="numa-0")),
+    Right("NumaTraces", "change", "PATCH", f"{TRACES}/db", LABEL),
+    Right("NumaTraces", "get", "GET", f"{TRACES}/db"),
+    Right("NumaTraces", "delete", "DELETE", f"{TRACES}/spare", operator=True),
+    _apply(
+        "NumaTraces of its own node",
+        "change the status of",
+        f"{TRACES}/db/status",
+        running("db"),
+        agent=True,
+    ),
+    _apply(
+        "NumaTraces of other nodes",
+        "change the status of",
+        f"{TRACES}/other/status",
+        running("other"),
     ),
     Right("NumaNodes", "list", "GET", f"{OWN}/numanodes", operator=True),
     Right("NumaNodes", "delete", "DELETE", f"{OWN}/numanodes/numa-1"),

@@ -123,6 +123,7 @@ def calls(cluster: Cluster) -> None:
     uninstall.end("agent")
     uninstall.delete_pins()
     uninstall.delete_numa_nodes()
+    uninstall.delete_traces()
 
 
 def test_what_is_gone_already_is_as_good_as_deleted():
@@ -143,6 +144,7 @@ def test_every_other_refusal_is_told(status):
         lambda: api(cluster).release(found),
         lambda: api(cluster).delete_pins(),
         lambda: api(cluster).delete_numa_nodes(),
+        lambda: api(cluster).delete_traces(),
     ):
         with pytest.raises(RefusedError, match=str(status)):
             call()

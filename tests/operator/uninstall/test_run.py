@@ -32,6 +32,7 @@ class Cluster:
     held: dict[str, Held] = field(default_factory=dict)
     running: dict[str, dict[str, bool]] = field(default_factory=dict)
     numa_nodes: int = 2
+    traces: int = 1
     deaf: set[str] = field(default_factory=set)
     zombies: set[str] = field(default_factory=set)
     dead: set[str] = field(default_factory=set)
@@ -80,6 +81,9 @@ class Cluster:
         self._call(f"release {' '.join(names)}")
         for name in names:
             self.held[name] = replace(self.held[name], ordered=False)
+
+    def delete_traces(self) -> None:
+        self.traces = 0
 
     def delete_pins(self) -> None:
         self._call("delete pins")
@@ -133,7 +137,7 @@ def test_operator_and_agents_that_are_gone_already_are_not_waited_for():
     assert cluster.seconds == 0
     assert "node a: no agent runs there; still pinned: default/db" in cluster.said
     assert any("numapin restore" in line for line in cluster.said)
-    assert (cluster.held, cluster.numa_nodes) == ({}, 0)
+    assert (cluster.held, cluster.numa_nodes, cluster.traces) == ({}, 0, 0)
 
 
 def test_an_agent_that_is_not_ready_gets_half_a_minute():
