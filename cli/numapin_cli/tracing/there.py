@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from numapin_agent.trace.question import Question, QuestionError
 from numapin_agent.trace.result import Result
 from numapin_api.errors import ApiError
-from numapin_api.trace import NumaTrace, unpack
+from numapin_api.trace import NumaTrace, NumaTraceSpec, unpack
 from numapin_cli.connect import Where, connect
+from numapin_cli.kube import Cluster
 from numapin_cli.output import note
 from numapin_cli.tracing.ask import Edge, StoppedError, ask
 from numapin_cli.tracing.place import Place, find
@@ -39,22 +40,31 @@ def result(where: Where, question: Question, whom: OfPod | OfNode, *, seconds: i
         ApiError: there is none; says what to do.
         SystemExit: a signal came; 128 and its number.
     """
-    with _signals_kept() as wait, connect(where) as cluster:
-        place = find(cluster, whom)
-        try:
-            asked = spec(question, node=place.node, pod=place.pod, seconds=seconds)
-        except QuestionError as error:
-            raise click.UsageError(str(error)) from error
-        line = _Line(question.probe, place, seconds)
+    try:
+        with connect(where) as cluster:
+            place = find(cluster, whom)
+            try:
+                asked = spec(question, node=place.node, pod=place.pod, seconds=seconds)
+            except QuestionError as error:
+                raise click.UsageError(str(error)) from error
+            trace = _asked(cluster, place, asked)
+    except KeyboardInterrupt:
+        # Before there was anything to delete.
+        sys.exit(_BY_SIGNAL + signal.SIGINT)
+    return read(trace)
+
+
+def _asked(cluster: Cluster, place: Place, asked: NumaTraceSpec) -> NumaTrace:
+    line = _Line(asked, place)
+    with _signals_kept() as wait:
         edge = Edge(time.monotonic, wait, line.progress, line.note)
         try:
-            trace = ask(cluster, place, asked, edge=edge)
+            return ask(cluster, place, asked, edge=edge)
         except StoppedError as stopped:
-            line.note("stopped: the trace is ended, and without an answer")
+            line.note("stopped, without an answer")
             sys.exit(_BY_SIGNAL + stopped.number)
         finally:
             line.clear()
-    return read(trace)
 
 
 def read(trace: NumaTrace) -> Result:
@@ -75,41 +85,43 @@ def read(trace: NumaTrace) -> Result:
         ) from error
 
 
-def state(question: str, *, began: bool, seconds: float, duration: int) -> str:
+def state(asked: NumaTraceSpec, *, began: bool, seconds: float) -> str:
     """What is going on, in a line. Pure.
 
     The agent says when it began, not when it has compiled: the two are not told apart.
 
     Args:
-        question: the probe.
+        asked: the question.
         began: whether the agent has begun.
         seconds: for how long it is so.
-        duration: how long the kernel is watched.
     """
     if not began:
-        return f"{question}: waiting for the agent, {seconds:.0f} s"
-    return f"{question}: compiling, then watching for {duration} s; {seconds:.0f} s so far"
+        return f"{asked.probe}: waiting for the agent, {seconds:.0f} s"
+    return (
+        f"{asked.probe}: compiling, then watching for {asked.duration_seconds} s; "
+        f"{seconds:.0f} s so far"
+    )
 
 
 class _Line:
     """Where the user sees how far it is: one line that changes, or one plain line at the start.
 
     Args:
-        probe: that is asked.
+        asked: the question.
         place: who is asked.
-        seconds: how long the kernel is watched.
     """
 
-    def __init__(self, probe: str, place: Place, seconds: int) -> None:
-        self._probe, self._seconds = probe, seconds
+    def __init__(self, asked: NumaTraceSpec, place: Place) -> None:
+        self._asked = asked
         self._live = sys.stderr.isatty()
         if not self._live:
-            note(f"{probe} of {place}: takes {seconds} s, and compiling before that")
+            seconds = asked.duration_seconds
+            note(f"{asked.probe} of {place}: takes {seconds} s, and compiling before that")
 
     def progress(self, began: bool, seconds: float) -> None:
         """Say how far it is."""
         if self._live:
-            text = state(self._probe, began=began, seconds=seconds, duration=self._seconds)
+            text = state(self._asked, began=began, seconds=seconds)
             click.echo(f"\r\033[K{text}", nl=False, err=True)
 
     def note(self, message: str) -> None:
