@@ -1,8 +1,7 @@
 """The life of a NumaTrace: made, waited for, deleted, whatever happens in between.
 
-It is asked for again and again rather than watched: that needs no right but get, ends at
-once when the user wants it to, and is a hundred bytes a second. It neither prints nor reads
-the answer.
+It is asked for again and again rather than watched: that needs no right but get, and the
+object is small until the answer is in it. This neither prints nor reads the answer.
 """
 
 from collections.abc import Callable
