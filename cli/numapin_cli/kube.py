@@ -1,6 +1,7 @@
 """The only module that talks to the cluster: typed reads, failures said in words.
 
-Reads only: a SelfSubjectAccessReview is a question, though it is asked by POST. The
+Reads only, but for NumaTraces, which are made and deleted: a question to a node's kernel. A
+SelfSubjectAccessReview is a question, too, though it is asked by POST. The
 ``kubernetes`` client is imported when a command needs a cluster (it costs a quarter of a
 second); answers are kept as plain JSON and validated where they are ours.
 """
@@ -18,6 +19,7 @@ from numapin_api.errors import ApiError
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_api.policy import NumaPolicy
+from numapin_api.trace import NumaTrace, NumaTraceSpec
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
@@ -88,6 +90,18 @@ class Cluster:
         except NotFoundError:
             return False
         return True
+
+    def kinds(self) -> frozenset[str]:
+        """Plurals of those of numapin's kinds that the cluster knows; none without numapin.
+
+        Raises:
+            ApiError: they can't be had.
+        """
+        found = self._find(
+            f"the API group {names.GROUP}",
+            partial(self._custom.get_api_resources, names.GROUP, names.VERSION),
+        )
+        return frozenset(one["name"] for one in (found or {}).get("resources") or ())
 
     def pins(self, namespace: str | None) -> list[NumaPin]:
         """The NumaPins of a namespace, of all if None.
@@ -220,14 +234,18 @@ class Cluster:
         """
         return list(self._list("daemonsets", self._apps.list_daemon_set_for_all_namespaces))
 
-    def agent_pods(self) -> list[Json]:
-        """Pods of the agent, in whatever namespace.
+    def agent_pods(self, namespace: str | None = None) -> list[Json]:
+        """Pods of the agent, in a namespace or in whatever namespace.
 
         Raises:
             ApiError: they can't be had.
         """
-        call = partial(self._core.list_pod_for_all_namespaces, label_selector=AGENT_SELECTOR)
-        return list(self._list("pods", call))
+        call = (
+            partial(self._core.list_namespaced_pod, namespace)
+            if namespace
+            else self._core.list_pod_for_all_namespaces
+        )
+        return list(self._list("pods", partial(call, label_selector=AGENT_SELECTOR)))
 
     def pods(self, namespace: str | None, *, node: str | None = None) -> list[Json]:
         """All pods of a namespace or of all, on one node or on all.
@@ -330,6 +348,43 @@ class Cluster:
         """
         call = partial(self._core.connect_get_node_proxy_with_path, node, "configz")
         return dict(self._get(f"the kubelet of {node}", call).get("kubeletconfig") or {})
+
+    def create_trace(self, namespace: str, spec: NumaTraceSpec) -> NumaTrace:
+        """Make a NumaTrace; the API server chooses its name.
+
+        Raises:
+            ApiError: it can't be made.
+        """
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": NumaTrace.KIND,
+            "metadata": {"generateName": "trace-"},
+            "spec": spec.wire(),
+        }
+        ours = (names.GROUP, names.VERSION, namespace, NumaTrace.PLURAL)
+        call = partial(self._custom.create_namespaced_custom_object, *ours, body)
+        return _read(NumaTrace, self._get(f"a NumaTrace in {namespace}", call))
+
+    def trace(self, namespace: str, name: str) -> NumaTrace | None:
+        """One NumaTrace, None if there is none.
+
+        Raises:
+            ApiError: it can't be had.
+        """
+        ours = (names.GROUP, names.VERSION, namespace, NumaTrace.PLURAL, name)
+        call = partial(self._custom.get_namespaced_custom_object, *ours)
+        found = self._find(f"NumaTrace {namespace}/{name}", call)
+        return None if found is None else _read(NumaTrace, found)
+
+    def delete_trace(self, namespace: str, name: str) -> None:
+        """Delete a NumaTrace, if it is still there.
+
+        Raises:
+            ApiError: it can't be deleted.
+        """
+        ours = (names.GROUP, names.VERSION, namespace, NumaTrace.PLURAL, name)
+        call = partial(self._custom.delete_namespaced_custom_object, *ours)
+        self._find(f"the deletion of NumaTrace {namespace}/{name}", call)
 
     @cached_property
     def _core(self) -> "CoreV1Api":

@@ -64,7 +64,8 @@ def cli(ctx: click.Context, kubeconfig: Path | None, context: str | None) -> Non
     """Keeps pods on one CPU socket and proves it with kernel counters.
 
     A pod asks to be pinned with the label numapin.io/pin=true. All commands but restore
-    only look: they change nothing in the cluster or on the machine.
+    only look: they change nothing in the cluster or on the machine. What trace asks of a
+    node stands in the cluster until it has the answer.
 
     Exit status: 0; 1 if the answer is no or it could not be had; 2 for wrong usage.
     """

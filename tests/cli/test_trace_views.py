@@ -153,6 +153,12 @@ def test_histograms_as_a_picture():
         (["trace", "timers", "--local", "--stacks"], "takes no --stacks"),
         (["trace", "timers", "--local", "--duration", "ten"], "like 10s"),
         (["trace", "timers", "--local", "-o", "folded"], "has no call paths"),
+        (["trace", "timers", "--pod", "a", "-o", "folded"], "has no call paths"),
+        (["trace", "timers", "--pod", "a", "--node", "b"], "they exclude each other"),
+        (["trace", "timers", "--pod", "a", "--duration", "500ms"], "must be whole seconds"),
+        (["trace", "timers", "--pod", "a", "--cgroup", "/"], "--cgroup / goes with --local only"),
+        (["trace", "timers", "--local", "--context", "c"], "--local asks no cluster"),
+        (["--context", "c", "trace", "timers", "--local"], "--local asks no cluster"),
     ],
 )
 def test_wrong_usage(arguments, said):

@@ -1,4 +1,4 @@
-"""``numapin trace PROBE --local``: asks this machine's kernel; needs root, no cluster."""
+"""``numapin trace PROBE``: asks a node's kernel by way of its agent, or this machine's."""
 
 import re
 import signal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from numapin_agent.trace.question import PROBES, Question, QuestionError, Scope
-from numapin_cli.command import Command
+from numapin_cli.command import Command, cluster_options
 
 if TYPE_CHECKING:
     from numapin_agent.trace.result import Result
@@ -62,19 +62,33 @@ def _show(result: "Result", style: str) -> None:
 @click.command(
     cls=Command,
     examples=(
-        ("trace timers --local --threshold 10ms", "Which timer holds up a CPU"),
-        ("trace syscalls --local --cgroup DIR", "System calls of one pod, by its cgroup"),
-        ("trace function vfs_fsync_range --local --stacks", "How long, and who calls it"),
-        ("trace page-faults --local -o svg > faults.svg", "A flame graph"),
+        ("trace spike --pod shop/redis-0", "What makes a pod slow now and then"),
+        ("trace syscalls --pod redis-0 -n shop --threshold 5ms", "Its system calls"),
+        ("trace timers --node numa-0 --threshold 10ms", "Which timer holds up a node's CPUs"),
+        ("trace page-faults --pod shop/redis-0 -o svg > faults.svg", "A flame graph"),
+        ("trace function vfs_fsync_range --node numa-0 --stacks", "How long, and who calls it"),
+        ("trace softirqs --pod shop/redis-0 --duration 1m -o json | jq .rows", "For programs"),
+        ("trace syscalls --local --cgroup DIR", "Without Kubernetes, as root on the machine"),
     ),
 )
-@click.argument("probe", type=click.Choice(list(PROBES)))
+@click.argument("probe", type=click.Choice(list(PROBES)), metavar="PROBE")
 @click.argument("function", required=False)
-@click.option("--local", is_flag=True, required=True, help="This machine. Needs root.")
+@click.option("--pod", metavar="[NS/]POD", help="This pod, wherever it runs.")
+@click.option(
+    "-n",
+    "--namespace",
+    help="Of the pod, when --pod names none. That of the context by default.",
+)
+@click.option("--node", help="This whole node of the cluster.")
+@click.option(
+    "--numapin-namespace",
+    help="With --node: where numapin is installed. By default it is looked for.",
+)
+@click.option("--local", is_flag=True, help="This machine. Needs root, no cluster.")
 @click.option(
     "--cgroup",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Only this cgroup v2 directory, such as a pod's, and those below. The node by default.",
+    help="With --local: only this cgroup v2 directory, such as a pod's, and those below.",
 )
 @click.option(
     "--duration",
@@ -83,7 +97,7 @@ def _show(result: "Result", style: str) -> None:
     metavar="TIME",
     default="10s",
     show_default=True,
-    help="At most 10m.",
+    help="At most 10m; whole seconds, but for --local.",
 )
 @click.option(
     "--threshold",
@@ -94,6 +108,7 @@ def _show(result: "Result", style: str) -> None:
     help="Single events are listed from here on.",
 )
 @click.option("--stacks", is_flag=True, help="With function: who calls it.")
+@cluster_options
 @click.option(
     "-o",
     "--output",
@@ -107,17 +122,24 @@ def command(  # noqa: PLR0913 (one for each option)
     probe: str,
     function: str | None,
     *,
-    local: bool,  # noqa: ARG001 (required: nothing else can be traced)
+    pod: str | None,
+    namespace: str | None,
+    node: str | None,
+    numapin_namespace: str | None,
+    local: bool,
     cgroup: Path | None,
     length: int,
     threshold: int,
     stacks: bool,
+    kubeconfig: Path | None,
+    context: str | None,
     style: str,
 ) -> None:
-    r"""Ask the kernel what it does to a pod, for a bounded time.
+    """Ask the kernel what it does to a pod, for a bounded time.
 
-    Ctrl-C ends a trace and shows what it has seen; nothing stays attached. Without a
-    compiler, headers or a shell on the node: python3-bpfcc and a kernel with BTF will do.
+    The agent on the pod's node compiles a kernel program, counts for that time, answers
+    and lets go; the pod is not touched. About a pod nothing is told of other pods.
+    Nothing is needed on the node: no compiler, no kernel headers, no shell.
 
     \b
     timers       slowest timer callbacks, known causes with their remedy
@@ -133,25 +155,67 @@ def command(  # noqa: PLR0913 (one for each option)
     net-rx       receive path in stages
     memory-wait  how much CPU time waits for memory
     spike        names what overlapped slow system calls
-    """
-    from numapin_agent.hostpaths import HostPaths  # noqa: PLC0415 (--help needs none of it)
-    from numapin_agent.trace.run import hierarchy, run, scope_of  # noqa: PLC0415
+
+    The question is a NumaTrace: in the pod's namespace, or for a whole node in numapin's
+    own. It takes the rights of the ClusterRole numapin-tracer there: a tenant can be given
+    those of its own namespace. It is deleted when the answer is here.
+
+    Ctrl-C deletes it, which ends the trace on the node, and nothing stays attached. With
+    --local Ctrl-C ends the trace and shows what it has seen; python3-bpfcc and a kernel
+    with BTF will do there.
+
+    \b
+    Exit status 0: the answer is shown
+                1: there is none
+                2: wrong usage
+              130: Ctrl-C ended it, without --local
+    """  # noqa: D301 (click wants the control character)
+    from numapin_cli.tracing import spec  # noqa: PLC0415 (--help needs none of it)
 
     try:
         question = Question(probe, function, stacks=stacks, threshold=threshold)
+        meant = spec.whom(
+            pod=pod,
+            node=node,
+            local=local,
+            namespace=namespace,
+            numapin_namespace=numapin_namespace,
+        )
+        seconds = 0 if meant is None else spec.whole_seconds(length)
     except QuestionError as error:
         raise click.UsageError(str(error)) from error
+    if cgroup is not None and not local:
+        raise click.UsageError(f"--cgroup {cgroup} goes with --local only")
+    if style == "folded" and probe not in {"page-faults", "off-cpu", "numa-moves", "function"}:
+        raise click.UsageError(f"-o folded: {probe} has no call paths")
+    if meant is None:
+        for option, said in (("--kubeconfig", kubeconfig), ("--context", context)):
+            if said is not None:
+                raise click.UsageError(f"{option} {said}: --local asks no cluster; leave it out")
+        result = _here(question, cgroup, length)
+    else:
+        from numapin_cli.connect import Where  # noqa: PLC0415
+        from numapin_cli.tracing import there  # noqa: PLC0415
+
+        result = there.result(Where(kubeconfig, context), question, meant, seconds=seconds)
+    _show(result, style)
+
+
+def _here(question: Question, cgroup: Path | None, length: int) -> "Result":
+    """The answer of this machine's kernel."""
+    from numapin_agent.hostpaths import HostPaths  # noqa: PLC0415 (--help needs none of it)
+    from numapin_agent.trace.run import hierarchy, run, scope_of  # noqa: PLC0415
+
     paths = HostPaths()
     scope = Scope()
     if cgroup is not None:
         cgroup = cgroup.resolve()
         scope = scope_of(cgroup, hierarchy(paths), f"cgroup {cgroup.name}")
-    if style == "folded" and probe not in {"page-faults", "off-cpu", "numa-moves", "function"}:
-        raise click.UsageError(f"-o folded: {probe} has no call paths")
 
     def progress(seconds: float) -> None:
         if sys.stderr.isatty():
-            click.echo(f"\r{probe}: {seconds:.0f} of {length / 1e9:.0f} s ", nl=False, err=True)
+            text = f"\r{question.probe}: {seconds:.0f} of {length / 1e9:.0f} s "
+            click.echo(text, nl=False, err=True)
 
     with _stopped_by_signals() as stop:
         result = run(
@@ -165,4 +229,4 @@ def command(  # noqa: PLR0913 (one for each option)
         )
     if sys.stderr.isatty():
         click.echo("\r\033[K", nl=False, err=True)
-    _show(result, style)
+    return result

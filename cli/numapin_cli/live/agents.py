@@ -71,13 +71,14 @@ def _running(pod: Json) -> bool:
     return status.get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
 
 
-def _ready(pod: Json) -> bool:
+def ready(pod: Json) -> bool:
+    """Whether a pod says that it is ready."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _preference(pod: Json) -> tuple[bool, str]:
-    return _ready(pod), pod["metadata"].get("creationTimestamp") or ""
+    return ready(pod), pod["metadata"].get("creationTimestamp") or ""
 
 
 def _agent(node: str, pod: Json) -> AgentPod:

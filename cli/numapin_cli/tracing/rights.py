@@ -1,0 +1,24 @@
+"""What to do about a request that the API server did not allow. Pure."""
+
+import re
+from shlex import quote
+from typing import Final
+
+ROLE: Final = "numapin-tracer"
+"""ClusterRole of the chart: NumaTraces, and finding pods. Bound to nobody."""
+
+
+def advice(refusal: str, *, namespace: str) -> str:
+    """The refusal, which names the right that is missing, and how it is given.
+
+    Args:
+        refusal: what the API server said.
+        namespace: in which the right is missing.
+    """
+    user = re.search(r'User "([^"]+)"', refusal)
+    name = quote(user[1]) if user else "USER"
+    return (
+        f"{refusal}; who administers the cluster gives the right to trace pods of a namespace, or "
+        f"nodes in numapin's own: kubectl create rolebinding NAME --clusterrole={ROLE} "
+        f"--user={name} -n {namespace}"
+    )
