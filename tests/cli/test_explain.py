@@ -79,6 +79,13 @@ def test_what_the_pin_changed(pin, numa_node, now, shown):
     assert not [step for step in next_steps(e) if "worse off" in step]
 
 
+def test_a_pod_on_several_sockets_names_them_all(pin, numa_node, now, shown):
+    split = pin(spec={"socket": 0, "sockets": [0, 1], "cpus": "0-3", "mems": "0-1"})
+    e = explain(split, numa_node(), now=now)
+    assert e.sockets == (0, 1)
+    assert row(shown(e), "sockets") == "sockets 0, 1"
+
+
 def test_one_bad_window_is_shown_and_overturns_nothing(pin, numa_node, now):
     bad = {"counters": {"crossSocketMigratedPages": 6000}, "windows": 1}
     e = explain(pin(status={"observed": bad, "observedGeneration": 1}), numa_node(), now=now)

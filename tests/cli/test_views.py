@@ -35,6 +35,14 @@ def test_status_of_a_verified_pod_fits_80_columns(pin, now, text):
     ]
 
 
+def test_status_of_a_pod_on_several_sockets_names_them_all(pin, now, text):
+    split = pin(spec={"socket": 0, "sockets": [0, 1], "cpus": "0-3", "mems": "0-1"})
+    assert status.row(split).sockets == [0, 1]
+    assert status.row(pin()).sockets == [1]
+    said = lines(text(status.table([status.row(split)], now=now, namespaces=False)))
+    assert said[1].startswith("redis-0 numa-0 0,1 0-3 0-1 ")
+
+
 def test_status_lists_opted_in_pods_that_have_no_pin(pin, now, text):
     found = status.rows([pin()], [pod("redis-0"), pod("redis-1"), pod("a", spec={})])
     assert [(r.name, r.verdict, r.node) for r in found] == [

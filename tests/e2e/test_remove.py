@@ -10,6 +10,7 @@ from support.world import NAMESPACE, Cpuset, World, container, pod
 
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.names import API_VERSION
+from numapin_lab import nodes
 from numapin_lab.demo.cluster import AGENT_SELECTOR, OPERATOR_SELECTOR, eventually
 from numapin_lab.deploy import NAMESPACE as SYSTEM
 from numapin_lab.deploy import RELEASE
@@ -218,6 +219,27 @@ def test_uninstall_without_agents_ends_and_a_node_can_be_restored_by_hand(remova
         assert records(removable, node) == ""
     for name in PINNED:
         assert_given_back(removable, name)
+
+
+def test_uninstall_while_a_node_is_switched_off(removable: World):
+    """It ends, names the node, and gives back what the others hold."""
+    lab = removable.lab
+    nodes.end(lab.node("numa-1"))
+    try:
+        removable.kubectl(
+            *("wait", "--for=condition=Ready=Unknown", "node/numa-1", "--timeout=180s")
+        )
+        said = uninstall(removable)
+        assert "node numa-1: its agent is not ready; still pinned: " in said
+        for name in PINNED:
+            if removable.node_of(name) == "numa-0":
+                assert_given_back(removable, name)
+        for kind in ("numapins", "numanodes"):
+            assert removable.kubectl("get", kind, "-A", "-o", "name") == ""
+    finally:
+        lab.up_as_is()
+    # What the API server still had of that node goes once its kubelet is there again.
+    assert_nothing_is_left(removable)
 
 
 def restore(world: World, node: str) -> None:

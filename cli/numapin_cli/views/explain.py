@@ -75,7 +75,8 @@ def _grid(*columns: str) -> Table:
 def _pin(e: Explanation, now: datetime) -> Table:
     table = _grid("", "")
     table.add_row("policy", f"{e.policy}, mode {e.mode}, granularity {e.granularity}")
-    table.add_row("socket", dash(e.socket))
+    several = len(e.sockets) > 1
+    table.add_row("sockets" if several else "socket", ", ".join(map(str, e.sockets)) or "-")
     table.add_row("memory", f"{e.memory_mode}, {e.memory_headroom} kept free")
     if e.verification:
         v = e.verification

@@ -28,6 +28,7 @@ from numapin_api.pin import (
 from numapin_api.policy import Granularity, MemoryMode, Mode, Verification
 from numapin_api.topology import Topology
 from numapin_cli.views.effect import ChangeRow, changes
+from numapin_cli.views.status import sockets
 from numapin_operator.checks import eyes
 from numapin_operator.steady import steadied
 from numapin_operator.verdict import Judgement, judge
@@ -106,6 +107,8 @@ class Explanation(Wire):
     memory_headroom: str | None = None
     verification: Verification | None = None
     socket: int | None = None
+    sockets: tuple[int, ...] = ()
+    """All that the pod is on: more than one with onUnplaceable Split only."""
     desired: CpusMems | None = None
     phase: Phase | None = None
     applied: Applied | None = None
@@ -164,6 +167,7 @@ def explain(pin: NumaPin, node: NumaNode | None, *, now: datetime) -> Explanatio
         memory_headroom=spec.memory_headroom,
         verification=spec.verification,
         socket=spec.socket,
+        sockets=tuple(sockets(spec)),
         desired=None if refused else CpusMems(cpus=spec.cpus or "", mems=spec.mems or ""),
         phase=observed.phase if observed else None,
         applied=observed.applied if observed else None,

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from numapin_api.base import Timestamp, Wire
 from numapin_api.cpulist import CpuSet
-from numapin_api.pin import Evidence, NumaPin, Phase, Verdict
+from numapin_api.pin import Evidence, NumaPin, NumaPinSpec, Phase, Verdict
 from numapin_api.policy import Mode
 from numapin_cli.views.units import age, cpus
 
@@ -33,6 +33,8 @@ class PodRow(Wire):
     name: str
     node: str | None
     socket: int | None
+    sockets: list[int]
+    """All that the pod is on: more than one with onUnplaceable Split only."""
     cpus: str | None
     mems: str | None
     policy: str | None
@@ -68,6 +70,7 @@ def row(pin: NumaPin) -> PodRow:
         name=pin.metadata.name,
         node=spec.node_name,
         socket=spec.socket,
+        sockets=sockets(spec),
         cpus=spec.cpus,
         mems=spec.mems,
         policy=spec.policy,
@@ -80,6 +83,11 @@ def row(pin: NumaPin) -> PodRow:
         created=pin.metadata.creation_timestamp,
         message=_message(pin),
     )
+
+
+def sockets(spec: NumaPinSpec) -> list[int]:
+    """All sockets of a pin, in order; none of a pod that is not pinned."""
+    return list(spec.sockets or ([] if spec.socket is None else [spec.socket]))
 
 
 def _message(pin: NumaPin) -> str:
@@ -98,6 +106,7 @@ def _unpinned(pod: Mapping[str, Any]) -> PodRow:
         name=meta["name"],
         node=(pod.get("spec") or {}).get("nodeName"),
         socket=None,
+        sockets=[],
         cpus=None,
         mems=None,
         policy=None,
@@ -133,7 +142,7 @@ def table(found: Sequence[PodRow], *, now: datetime, namespaces: bool) -> Table:
         cells: list[str | Text] = [
             r.name,
             dash(r.node),
-            dash(r.socket),
+            ",".join(map(str, r.sockets)) or "-",
             cpus(CpuSet.parse(r.cpus), 16) if r.cpus else "-",
             dash(r.mems),
             verdict_text(r.verdict),

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,14 +234,22 @@ answer = delay() - before
 
 
 def test_time_off_the_cpu_is_at_least_what_was_slept(tenants):
-    ours = Program.python(tenants[0], "for _ in range(10): time.sleep(0.02)")
+    """Who is preempted on the way to sleep waits for a CPU meanwhile: that is no sleep."""
+    work = """
+def delay(): return int(open("/proc/self/schedstat").read().split()[1])
+before = delay()
+for _ in range(10): time.sleep(0.02)
+answer = delay() - before
+"""
+    ours = Program.python(tenants[0], work)
     theirs = Program.python(tenants[1], "time.sleep(0.1)")
-    result = asked("off-cpu", lambda: (theirs.work(), ours.work()), of(tenants[0]))
+    told = []
+    result = asked("off-cpu", lambda: (theirs.work(), told.append(ours.work())), of(tenants[0]))
     ours.end()
     theirs.end()
-    assert result.total().total >= 200_000_000
+    assert result.total().total >= 200_000_000 - told[0]
     slept = sum(s.weight for s in result.stacks if any("nanosleep" in f for f in s.frames))
-    assert slept >= 200_000_000
+    assert slept >= 200_000_000 - told[0]
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
@@ -446,10 +455,11 @@ for _ in range(5): os.readv(zero, [room])
             hog.wait()
     ours.end()
     reads = [m for m in result.moments if m.labels["syscall"] == "readv"]
-    assert reads
-    assert {m.labels["culprit"] for m in reads} == {
-        "waited for a CPU that was running other threads"
-    }
+    blamed = Counter()
+    for read in reads:
+        blamed[read.labels["culprit"]] += read.nanoseconds
+    # not each of them: on a busy machine one may get the CPU for most of its time
+    assert blamed.most_common(1)[0][0] == "waited for a CPU that was running other threads"
 
 
 @pytest.mark.parametrize("probe", [p for p in PROBES if p not in {"function", "netfilter"}])
