@@ -18,13 +18,14 @@ from rich.console import Console
 from numapin_agent.trace.result import Result
 from numapin_api.errors import LabError
 from numapin_lab import nodes
-from numapin_lab.demo.cluster import Cluster, eventually, load
+from numapin_lab.demo.cluster import Cluster, load
 from numapin_lab.demo.interrupt import ended_on_interrupt
 from numapin_lab.demo.run import write
 from numapin_lab.lab import Lab
 from numapin_lab.latency import criteria, picture, services
 from numapin_lab.latency import report as form
 from numapin_lab.latency import requests as arithmetic
+from numapin_lab.latency.client import Client
 from numapin_lab.latency.requests import Batch
 from numapin_lab.latency.table import show
 from numapin_lab.paths import checkout
@@ -142,27 +143,9 @@ class _Here:
             self.ssh("sysctl", "-w", f"{SYSCTL}=1")
 
     def measured(self, seconds: int, when: str) -> list[Batch]:
-        """Requests of a whole window, by the client's own clock."""
+        """Requests of a whole window."""
         with self.lab.steps.step(f"requests of redis for {seconds} s, {when}"):
-            begin = self._last()
-
-            def whole() -> list[Batch]:
-                batches = self._read(2 * seconds + 60)
-                found = arithmetic.between(batches, begin, begin + seconds)
-                return found if batches and batches[-1].time > begin + seconds else []
-
-            time.sleep(seconds)  # what is measured; nothing can be awaited before
-            return eventually(whole, seconds=120, what="requests for a whole window")
-
-    def _last(self) -> float:
-        batches = eventually(lambda: self._read(30), seconds=120, what="requests of redis")
-        return batches[-1].time
-
-    def _read(self, seconds: int) -> list[Batch]:
-        said = self.cluster.core.read_namespaced_pod_log(
-            "redis", NAMESPACE, container="client", since_seconds=seconds
-        )
-        return arithmetic.parse(said.splitlines())
+            return Client(self.cluster, NAMESPACE, "redis").next(seconds)
 
     def trace(self, probe: str, seconds: int, *scope: str, threshold: float) -> Result:
         """Ask as users do."""
