@@ -31,6 +31,10 @@ bcc: # tests of the counters compile and load eBPF; they are skipped, and say so
 demo: venv ## two sockets, real workloads, before and after: the whole product in one command
 	@lab/lab demo
 
+.PHONY: demo-latency
+demo-latency: venv ## redis is slow now and then: numapin names the kernel's timer, and it is mended
+	@lab/lab demo-latency
+
 .PHONY: test
 test: venv bcc lint ## unit, integration (real API server) and end to end (the lab)
 	@$(PYTEST) -m "not lifecycle"

@@ -117,6 +117,34 @@ def demo(lab: Lab, seconds: int) -> None:
     sys.exit(command.run(lab, seconds=seconds))
 
 
+@main.command("demo-latency")
+@click.option(
+    "--seconds",
+    type=click.IntRange(10, 600),
+    default=30,
+    show_default=True,
+    help="Length of each measurement and each trace.",
+)
+@click.option(
+    "--services",
+    type=click.IntRange(1, 65_536),
+    default=20_000,
+    show_default=True,
+    help="Virtual services of IPVS.",
+)
+@click.pass_obj
+def demo_latency(lab: Lab, seconds: int, services: int) -> None:
+    """Show redis slow now and then, have numapin name the culprit, mend it.
+
+    Nodes run Linux 6.1 for it, which replaces a running lab of another kernel. Exit status 1
+    when a criterion is not met.
+    """
+    # Only here, as above.
+    from numapin_lab.latency import command  # noqa: PLC0415
+
+    sys.exit(command.run(lab, seconds=seconds, count=services))
+
+
 @main.command()
 @click.option(
     "--kubernetes",

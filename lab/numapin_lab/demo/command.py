@@ -3,13 +3,11 @@
 Joins the lab and the demo's parts; what is measured and how stands in those.
 """
 
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 from kubernetes import client
 from rich.console import Console
@@ -18,6 +16,7 @@ from numapin_api.errors import LabError
 from numapin_lab import nodes
 from numapin_lab.demo import criteria, picture
 from numapin_lab.demo.cluster import AGENT_SELECTOR, Cluster, eventually, load
+from numapin_lab.demo.interrupt import ended_on_interrupt
 from numapin_lab.demo.live import LiveView
 from numapin_lab.demo.meter import AgentScraper, Meter, NodeStream
 from numapin_lab.demo.nodefiles import loop_script
@@ -47,24 +46,9 @@ def run(lab: Lab, *, seconds: int) -> int:
     Returns:
         Exit status: 0, 1 when a criterion is not met, 130 when interrupted.
     """
-    # A terminated demo tidies up as an interrupted one does.
-    signal.signal(signal.SIGTERM, _interrupt)
     # Not a terminal: wide enough for the table, whatever an empty environment says.
     console = Console() if sys.stdout.isatty() else Console(width=100)
-    was_up = lab.is_up()
-    try:
-        return 0 if _run(lab, console, seconds) else 1
-    except KeyboardInterrupt:
-        if was_up:
-            console.print("\ninterrupted: the lab was up before and stays up")
-        else:
-            console.print("\ninterrupted: ending the lab that this demo started")
-            lab.down()
-        return 130
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return ended_on_interrupt(lab, console, lambda: _run(lab, console, seconds))
 
 
 def _run(lab: Lab, console: Console, seconds: int) -> bool:

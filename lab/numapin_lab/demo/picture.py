@@ -5,6 +5,7 @@ random ids, so that README's picture changes only when the measurement does.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -36,12 +37,9 @@ class Panel:
     pinned: float
 
 
-def draw(panels: Sequence[Panel]) -> bytes:
-    """The SVG with one panel for each pod, all on one time axis that starts at nought."""
-    if not panels:
-        raise ValueError("nothing to draw: no pod was measured")
-    begin = min((r.time - r.seconds for p in panels for r in p.rates), default=0.0)
-    with mpl.rc_context(
+def styled() -> AbstractContextManager[None]:
+    """The demos' style, in which nothing differs from machine to machine or run to run."""
+    return mpl.rc_context(
         {
             "svg.hashsalt": "numapin",
             "svg.fonttype": "path",
@@ -50,7 +48,15 @@ def draw(panels: Sequence[Panel]) -> bytes:
             "axes.spines.top": False,
             "axes.spines.right": False,
         }
-    ):
+    )
+
+
+def draw(panels: Sequence[Panel]) -> bytes:
+    """The SVG with one panel for each pod, all on one time axis that starts at nought."""
+    if not panels:
+        raise ValueError("nothing to draw: no pod was measured")
+    begin = min((r.time - r.seconds for p in panels for r in p.rates), default=0.0)
+    with styled():
         figure = Figure(figsize=(9, 2.6 * len(panels) + 0.4), layout="constrained")
         axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
         for axis, panel in zip(axes, panels, strict=True):
