@@ -10,7 +10,7 @@ import ctypes
 import mmap
 from collections.abc import Callable, Iterable
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 
 
 def canary(nodes: Iterable[int], moved_pages: Callable[[], int]) -> bool | None:

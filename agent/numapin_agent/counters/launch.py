@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numapin_agent
-from numapin_agent.counters.compiler import BPF_DIR, stderr_tail
-from numapin_agent.counters.handover import Request, receive, send
+from numapin_agent.bpf.compiler import HEADERS, stderr_tail
+from numapin_agent.bpf.wire import receive, send
+from numapin_agent.counters.request import Request
 from numapin_agent.counters.signals import FIELDS, Level
 
 INTERPRETERS: Final = (sys.executable, "/usr/bin/python3")
@@ -208,6 +209,6 @@ def environment() -> dict[str, str]:
     return kept | {
         "PYTHONPATH": code,
         "PYTHONDONTWRITEBYTECODE": "1",
-        "BCC_KERNEL_SOURCE": str(BPF_DIR),
+        "BCC_KERNEL_SOURCE": str(HEADERS),
         "LC_ALL": "C.UTF-8",
     }

@@ -21,12 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numapin_agent.counters import syscalls
-from numapin_agent.counters.btf import Btf, BtfError
-from numapin_agent.counters.compiler import CompileError, NoCompilerError, build
-from numapin_agent.counters.handover import Request, receive, send
-from numapin_agent.counters.objects import Object
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.btf import Btf, BtfError
+from numapin_agent.bpf.compiler import CompileError, NoCompilerError, build
+from numapin_agent.bpf.objects import Object
+from numapin_agent.bpf.wire import receive, send
 from numapin_agent.counters.plan import BTF_NAMES, Attempt, Plan, Program, SignalPlan, facts, plan
+from numapin_agent.counters.request import Request
 from numapin_agent.counters.signals import FIELDS
 
 _PR_SET_PDEATHSIG = 1
@@ -34,6 +35,14 @@ _CAP_SYS_ADMIN = 21
 _CAPABILITIES = {"BPF": 39, "PERFMON": 38}
 _SHARED_MAPS = ("totals", "cpu_socket", "node_socket", "other_node", "nodePairs")
 _OWN_MAPS = {"remoteDram": ("dramReadings", "dramEvents")}
+_BPF_DIR = Path(__file__).parent / "bpf"
+_SOURCES = ("programs.c", "dram.c")
+"""Compiled as one file, in this order."""
+
+
+def source() -> str:
+    """The programs that count, in C."""
+    return "".join((_BPF_DIR / name).read_text() for name in _SOURCES)
 
 
 class Refused(Exception):  # noqa: N818 — never leaves this module
@@ -182,7 +191,8 @@ def make_unit(request: Request, prepared: Plan, attempts: Sequence[Attempt]) -> 
     }
     store = Path(request.store) if request.store is not None else None
     try:
-        made = build(macros, {p.name for a in attempts for p in a.programs}, store)
+        names = {p.name for a in attempts for p in a.programs}
+        made = build(source(), macros, names, store=store)
         maps = {
             one.name: syscalls.map_create(
                 one.kind,

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from numapin_agent.counters.btf import Btf, Parameter
+from numapin_agent.bpf.btf import Btf, Parameter
 from numapin_agent.counters.signals import CgroupVersion, Level
 
 Kind = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent"]

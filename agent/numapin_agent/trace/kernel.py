@@ -11,7 +11,7 @@ import platform
 import struct
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 
 ATTACH_FEXIT, PROG_PERF_EVENT = 25, 7
 _LOOKUP_AND_DELETE, _OBJ_INFO, _ENABLE_STATS = 21, 15, 32

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from numapin_agent.counters.compiler import stderr_tail
-from numapin_agent.counters.handover import receive, send
+from numapin_agent.bpf.compiler import stderr_tail
+from numapin_agent.bpf.wire import receive, send
 from numapin_agent.counters.launch import LoadOptions, end, environment
 from numapin_agent.trace.question import Task
 from numapin_api.errors import TraceError

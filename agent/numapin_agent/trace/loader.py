@@ -19,12 +19,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from numapin_agent.counters import syscalls
-from numapin_agent.counters.btf import Btf, BtfError
-from numapin_agent.counters.compiler import CompileError, NoCompilerError, build
-from numapin_agent.counters.handover import receive, send
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.btf import Btf, BtfError
+from numapin_agent.bpf.compiler import CompileError, NoCompilerError, build
+from numapin_agent.bpf.objects import Object
+from numapin_agent.bpf.wire import receive, send
 from numapin_agent.counters.loader import lacking, peak_rss_bytes
-from numapin_agent.counters.objects import Object
 from numapin_agent.trace import kernel
 from numapin_agent.trace.plan import Part, Plan, Program, RefusedError, facts, names, plan
 from numapin_agent.trace.question import Task
@@ -142,12 +142,8 @@ def prepare(task: Task) -> tuple[Plan, Object, dict[str, int]]:
     text = "\n".join((BPF_DIR / f"{name}.c").read_text() for name in made.sources)
     store = Path(task.store) if task.store is not None else None
     try:
-        compiled = build(
-            {**made.macros, **task.macros},
-            {p.name for p in made.programs()},
-            store,
-            source=text,
-        )
+        macros = {**made.macros, **task.macros}
+        compiled = build(text, macros, {p.name for p in made.programs()}, store=store)
         maps = {
             one.name: syscalls.map_create(
                 one.kind,

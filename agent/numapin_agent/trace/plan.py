@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from numapin_agent.counters.btf import Btf, Parameter
+from numapin_agent.bpf.btf import Btf, Parameter
 from numapin_agent.trace.histogram import VALUE_SIZE
 from numapin_agent.trace.question import Question
 

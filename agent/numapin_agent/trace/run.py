@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.counters.launch import LoadOptions
-from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.trace import histogram, kernel, memory, records
 from numapin_agent.trace.answers import Counted, answer

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from numapin_agent.counters.handover import Request
 from numapin_agent.counters.launch import Loaded, LoadOptions, Probed, load
+from numapin_agent.counters.request import Request
 from numapin_agent.counters.signals import FIELDS
 
 REQUEST = Request(
@@ -33,7 +33,8 @@ def run(body: str, *, interpreters: tuple[str, ...] = (sys.executable,), timeout
     code = "\n".join(
         [
             "import os, socket, sys, time",
-            "from numapin_agent.counters.handover import Request, receive, send",
+            "from numapin_agent.bpf.wire import receive, send",
+            "from numapin_agent.counters.request import Request",
             "c = socket.socket(fileno=int(sys.argv[1]))",
             "r = Request.decode(receive(c)[0])",
             body,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from numapin_agent.counters.compiler import stderr_tail
+from numapin_agent.bpf.compiler import stderr_tail
 from numapin_agent.counters.loader import Pending, lacking, peak_rss_bytes
 from numapin_agent.counters.plan import Attempt, SignalPlan
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.bpf import no_bpf, u64
 
-from numapin_agent.counters import CgroupCounters, Counters, syscalls
+from numapin_agent.bpf import syscalls
+from numapin_agent.counters import CgroupCounters, Counters
 from numapin_agent.counters.launch import Loaded, Probed
 from numapin_agent.counters.reader import always_crosses, max_cgroups, socket_indexes
 from numapin_agent.counters.signals import FIELDS, copies, value_size

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 from numapin_agent.trace import kernel
 from numapin_agent.trace.loader import prepare
 from numapin_agent.trace.question import Question, Scope, Task

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 from numapin_agent.counters.pmu.perf import open_pair, open_switch
 from numapin_agent.counters.pmu.select import Candidate
 from numapin_api.errors import CounterError

@@ -9,7 +9,7 @@ import os
 import struct
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 from numapin_agent.counters.pmu.events import Event
 from numapin_agent.counters.pmu.select import Candidate
 
