@@ -31,9 +31,9 @@ import numapin_agent
 from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.btf import Btf
 from numapin_agent.bpf.compiler import HEADERS
+from numapin_agent.bpf.launch import INTERPRETERS
 from numapin_agent.bpf.objects import Object
 from numapin_agent.counters import pairs
-from numapin_agent.counters.launch import INTERPRETERS
 from numapin_agent.counters.plan import BTF_NAMES, Plan, facts, plan
 from numapin_agent.counters.pmu.events import Event, Pair
 from numapin_agent.counters.pmu.held import HeldEvents

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.compiler import HEADERS
+from numapin_agent.bpf.launch import INTERPRETERS
 from numapin_agent.bpf.objects import Object
-from numapin_agent.counters.launch import INTERPRETERS
 
 
 def no_bpf() -> str | None:

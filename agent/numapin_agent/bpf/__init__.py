@@ -1,6 +1,8 @@
 """How the agent uses the kernel's BPF, whatever for: the counters and the traces stand on this.
 
-Types (``btf``), programs compiled and kept (``compiler``, ``objects``), the system calls
-(``syscalls``) and whole maps (``maps``). What is counted or asked is its users'. This file
-imports nothing, because the loader child has bcc's interpreter, not the agent's dependencies.
+Pure: ``btf`` (the kernel's types), ``objects`` (what was compiled), ``programs``. Of the loader
+children: ``child``, ``compiler``, ``attach``; their parent's ``launch``; both ends' ``wire``.
+``syscalls`` is the kernel's door, ``maps`` reads whole tables through it. What is counted or
+asked is its users'. This file imports nothing, because the loader children have bcc's
+interpreter, not the agent's dependencies.
 """

@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.launch import LoadOptions
 from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.counters import pairs
 from numapin_agent.counters.checkup import Checkup
-from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, Probed, load
+from numapin_agent.counters.launch import LoadCost, Loaded, Probed, load
 from numapin_agent.counters.pmu.choose import NOT_ASKED
 from numapin_agent.counters.pmu.held import PROGRAMS, ROLES, HeldEvents
 from numapin_agent.counters.pmu.select import Candidate

@@ -13,7 +13,6 @@ from typing import Final
 
 from numapin_agent.bpf import syscalls
 
-ATTACH_FEXIT, PROG_PERF_EVENT = 25, 7
 _LOOKUP_AND_DELETE, _OBJ_INFO, _ENABLE_STATS = 21, 15, 32
 _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
 _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400

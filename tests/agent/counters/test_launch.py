@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from numapin_agent.counters.launch import Loaded, LoadOptions, Probed, load
+from numapin_agent.bpf.launch import LoadOptions
+from numapin_agent.counters.launch import Loaded, Probed, load
 from numapin_agent.counters.request import Request
 from numapin_agent.counters.signals import FIELDS
 
@@ -45,7 +46,7 @@ def run(body: str, *, interpreters: tuple[str, ...] = (sys.executable,), timeout
         LoadOptions(
             interpreters=interpreters,
             timeout_seconds=timeout,
-            command=lambda interpreter, fd: [interpreter, "-c", code, str(fd)],
+            command=lambda interpreter, _, fd: [interpreter, "-c", code, str(fd)],
         ),
     )
 
@@ -197,7 +198,7 @@ def test_no_descriptor_is_left_open_when_all_fails():
 
 
 def test_where_nothing_may_be_loaded_nothing_is_started():
-    def command(interpreter: str, fd: int) -> list[str]:
+    def command(interpreter: str, module: str, fd: int) -> list[str]:
         raise AssertionError(f"{interpreter} was to be started")
 
     loaded = load(REQUEST, LoadOptions(command=command, forbidden="switched off"))
