@@ -2,7 +2,7 @@
 
 Pure: ``btf`` (the kernel's types), ``objects`` (what was compiled), ``programs``. Of the loader
 children: ``child``, ``compiler``, ``attach``; their parent's ``launch``; both ends' ``wire``.
-``syscalls`` is the kernel's door, ``maps`` reads whole tables through it. What is counted or
+``syscalls`` and ``perf`` are the kernel's doors, ``maps`` reads whole tables. What is counted or
 asked is its users'. This file imports nothing, because the loader children have bcc's
 interpreter, not the agent's dependencies.
 """

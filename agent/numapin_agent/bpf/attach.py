@@ -10,6 +10,7 @@ from pathlib import Path
 
 from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.objects import Object
+from numapin_agent.bpf.perf import kprobe_open
 from numapin_agent.bpf.programs import Program
 
 _CAP_SYS_ADMIN = 21
@@ -92,7 +93,7 @@ def _kprobe(program: Program, code: bytes, kprobe_pmu: str) -> tuple[int, tuple[
         raise OSError(errno.EOPNOTSUPP, "this kernel has no kprobes") from error
     fd = syscalls.program_load(code, name=program.name, program_type=kind)
     try:
-        return fd, (syscalls.kprobe_open(fd, program.target, pmu, returns=returns),)
+        return fd, (kprobe_open(fd, program.target, pmu, returns=returns),)
     except PermissionError as refused:
         os.close(fd)
         try:
