@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.harness import Bed, Row
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 from numapin_agent.trace.question import Question, Scope
 from numapin_agent.trace.result import Result
 from numapin_agent.trace.run import TRACE_OPTIONS, run

@@ -9,7 +9,7 @@ do is decide where a pod belongs (the operator) or how a cpuset is written (the 
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from numapin_agent import observe
 from numapin_agent.measure import Measure
@@ -17,14 +17,15 @@ from numapin_agent.orders import Refusal, order, wants_pin
 from numapin_agent.pin.values import PinOrder, PinReport
 from numapin_agent.pods import PodView
 from numapin_agent.ports import Key, Surroundings
+from numapin_agent.seen import INHERITED, Seen, recall
 from numapin_agent.status import Reason
-from numapin_agent.track import MEASURED, Cause, Track
+from numapin_agent.track import MEASURED, Track
 from numapin_agent.watch import retry_seconds
 from numapin_agent.workqueue import WorkQueue
 from numapin_api.cpulist import NodeSet
 from numapin_api.errors import NumapinError
 from numapin_api.locality import home
-from numapin_api.pin import Counters, NumaPin, Observed
+from numapin_api.pin import NumaPin, Observed
 from numapin_api.policy import seconds
 
 log = logging.getLogger(__name__)
@@ -35,51 +36,8 @@ MOVING_SECONDS = 1.0
 """How often progress is looked at while pages move or a baseline is taken..."""
 MOVING_LOAD = 10
 """... but each look is followed by a pause of so many times what it took."""
-INHERITED = -1.0
-"""Marks the window that an agent before this one measured: no monotonic time is negative."""
 RESCAN_SECONDS = 60.0
 """How often all cgroups of all pods are looked for, whatever events said or lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the loop keeps about one NumaPin between two looks.
-
-    Attributes:
-        pin_uid: the NumaPin's own UID: one made anew starts from nothing.
-        settled: the NumaPin and the pod by which the last look found nothing to do, and whether
-            counters were given up; None when there was something, or something failed.
-        track: the measurement.
-        baseline: before the pin.
-        inherited: the window that an agent before this one published, and what it belongs to.
-        streak: how many windows in a row have said the same.
-        report: the pinner's last, None before the first and after a refusal.
-        published: what was handed to the publisher last.
-        published_at: when, in monotonic seconds.
-        missing_since: since when the pod has not been found.
-        failures: in a row.
-    """
-
-    pin_uid: str
-    settled: tuple[NumaPin, PodView, bool] | None = None
-    track: Track = field(default_factory=Track)
-    baseline: observe.Baseline | None = None
-    inherited: tuple[Cause, Counters] | None = None
-    streak: observe.Streak = field(default_factory=observe.Streak)
-    report: PinReport | None = None
-    published: Observed | None = None
-    published_at: float = 0.0
-    missing_since: float | None = None
-    failures: int = 0
-
-    def inherited_by(self, track: Track) -> Counters | None:
-        """The inherited window, if it is about the very pin that is now measured.
-
-        And not once this agent's own count has broken off: then it would hide that.
-        """
-        if self.inherited is None or self.inherited[0] != track.cause or track.epoch:
-            return None
-        return self.inherited[1]
 
 
 class Loop:
@@ -320,22 +278,7 @@ class Loop:
         pin_uid = pin.metadata.uid or ""
         seen = self._seen.get(key)
         if seen is None or seen.pin_uid != pin_uid:
-            held = pin.status.observed if pin.status else None
-            baseline = (
-                observe.Baseline(held.baseline, tuple(held.baseline_memory))
-                if held and held.baseline
-                else None
-            )
-            seen = Seen(
-                pin_uid=pin_uid,
-                published=held,
-                published_at=self._w.clock(),
-                baseline=baseline,
-                inherited=(observe.cause_of(held), held.counters)
-                if held and held.counters
-                else None,
-                streak=self._inherited(pin, held) if held and held.counters else observe.Streak(),
-            )
+            seen = recall(pin, home=self._home(pin), now=self._w.clock())
             self._seen[key] = seen
         return seen
 
@@ -420,10 +363,6 @@ class Loop:
             return
         self._seen[key] = replace(seen, published=new, published_at=now)
         self._w.publisher.submit(_pin_key(key), lambda: self._w.writes.apply_observed(pin, new))
-
-    def _inherited(self, pin: NumaPin, held: Observed) -> observe.Streak:
-        inputs = observe.verdict_inputs(held, pin.spec, self._home(pin))
-        return observe.Streak(inputs, INHERITED, held.windows or 0)
 
     def _home(self, pin: NumaPin) -> NodeSet:
         return home(pin.spec, self._w.topology())

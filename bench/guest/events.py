@@ -28,11 +28,12 @@ from pathlib import Path
 from typing import Final
 
 import numapin_agent
-from numapin_agent.counters import pairs, syscalls
-from numapin_agent.counters.btf import Btf
-from numapin_agent.counters.compiler import BPF_DIR
-from numapin_agent.counters.launch import INTERPRETERS
-from numapin_agent.counters.objects import Object
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.btf import Btf
+from numapin_agent.bpf.compiler import HEADERS
+from numapin_agent.bpf.launch import INTERPRETERS
+from numapin_agent.bpf.objects import Object
+from numapin_agent.counters import pairs
 from numapin_agent.counters.plan import BTF_NAMES, Plan, facts, plan
 from numapin_agent.counters.pmu.events import Event, Pair
 from numapin_agent.counters.pmu.held import HeldEvents
@@ -168,12 +169,13 @@ def compiled(macros: Mapping[str, int], programs: Iterable[str]) -> Object:
     """
     code = (
         "import json, sys\n"
-        "from numapin_agent.counters.compiler import build\n"
+        "from numapin_agent.bpf.compiler import build\n"
+        "from numapin_agent.counters.loader import source\n"
         "macros, names = json.loads(sys.argv[1])\n"
-        "print(build(macros, names, None).encode())\n"
+        "print(build(source(), macros, names, store=None).encode())\n"
     )
     ours = [str(Path(numapin_agent.__file__).parent.parent), *(p for p in sys.path if p)]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(ours), "BCC_KERNEL_SOURCE": str(BPF_DIR)}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(ours), "BCC_KERNEL_SOURCE": str(HEADERS)}
     wanted = json.dumps([dict(macros), sorted(programs)])
     said = ""
     for interpreter in dict.fromkeys(INTERPRETERS):

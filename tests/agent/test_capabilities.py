@@ -19,8 +19,8 @@ from support.fake_cgroups import FakeKernel
 from support.fake_systemd import Bus, FakeSystemd
 
 import numapin_agent
+from numapin_agent.bpf.launch import loader_command
 from numapin_agent.counters import Counters, LoadOptions
-from numapin_agent.counters.launch import loader_command
 from numapin_agent.hostpaths import HostPaths
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.node import SIGNALS
@@ -119,8 +119,8 @@ def run(kept: frozenset[str], code: str, *args: str) -> object:
 def levels(kept: frozenset[str]) -> dict[str, tuple[str, str]]:
     """Level and reason of each signal when the loader has these capabilities."""
 
-    def command(interpreter: str, channel: int) -> Sequence[str]:
-        return [*under(kept), *loader_command(interpreter, channel)]
+    def command(interpreter: str, module: str, channel: int) -> Sequence[str]:
+        return [*under(kept), *loader_command(interpreter, module, channel)]
 
     with Counters.start(HostPaths(), MACHINE, options=LoadOptions(command=command)) as found:
         return {s.name: (s.level, s.reason or "") for s in found.levels()}

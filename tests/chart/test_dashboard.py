@@ -18,13 +18,13 @@ from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.health import HealthServer
 from numapin_agent.metrics import Figures, MemoryFigures, Meters, NodeFigures, PodFigures
 from numapin_api.node import Signal
-from numapin_chart import dashboard
+from numapin_chart import panels
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.store import Store
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
-PANELS = [(panel.title, expression) for panel in dashboard.PANELS for expression, _ in panel.lines]
+PANELS = [(panel.title, expression) for panel in panels.PANELS for expression, _ in panel.lines]
 PIN = {
     "metadata": {
         "namespace": "shop",
@@ -159,7 +159,7 @@ def test_a_query_for_what_nobody_offers_returns_nothing(fed: Server):
     assert fed.query(ready_to_ask("sum(numapin_pod_no_such_metric)")) == []
 
 
-@pytest.mark.parametrize("variable", dashboard.VARIABLES, ids=lambda v: v[0])
+@pytest.mark.parametrize("variable", panels.VARIABLES, ids=lambda v: v[0])
 def test_every_variable_offers_something(fed: Server, variable):
     _, _, series, label = variable
     assert fed.label_values(ready_to_ask(series), label)
@@ -174,14 +174,14 @@ def test_every_variable_offers_something(fed: Server, variable):
     ],
 )
 def test_what_is_shown_by_socket_is_summed_right(fed: Server, title, expected):
-    (panel,) = (p for p in dashboard.PANELS if p.title == title)
+    (panel,) = (p for p in panels.PANELS if p.title == title)
     ((expression, _),) = panel.lines
     found = fed.query(ready_to_ask(expression))
     assert {s["metric"]["socket"]: float(s["value"][1]) for s in found} == expected
 
 
 def test_a_pod_is_drawn_either_before_or_after_its_pin(fed: Server):
-    (panel,) = (p for p in dashboard.PANELS if p.title.startswith("Pages migrated before and"))
+    (panel,) = (p for p in panels.PANELS if p.title.startswith("Pages migrated before and"))
     before, after = (
         {s["metric"]["pod"] for s in fed.query(ready_to_ask(expression))}
         for expression, _ in panel.lines

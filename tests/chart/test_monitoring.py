@@ -25,7 +25,7 @@ from numapin_agent.metrics import (
     pod_families,
 )
 from numapin_api.node import CORROBORATING, Signal
-from numapin_chart import dashboard
+from numapin_chart import dashboard, panels
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.store import Store
 
@@ -34,7 +34,7 @@ RULES = [
     for group in yaml.safe_load((CHART / "files/rules.yaml").read_text())["groups"]
     for rule in group["rules"]
 ]
-PANELS = [(panel.title, expression) for panel in dashboard.PANELS for expression, _ in panel.lines]
+PANELS = [(panel.title, expression) for panel in panels.PANELS for expression, _ in panel.lines]
 
 
 def families() -> Iterator[Metric]:

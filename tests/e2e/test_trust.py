@@ -15,7 +15,7 @@ from support.dashboards import ready_to_ask
 from support.prometheus import Server, running
 from support.world import NAMESPACE, World, get
 
-from numapin_chart import dashboard
+from numapin_chart import panels
 from numapin_lab.demo.cluster import eventually
 from numapin_lab.demo.exposition import read
 
@@ -184,7 +184,7 @@ def test_every_query_of_the_dashboard_runs_on_what_the_lab_offers(world: World, 
         )
         empty = {
             panel.title
-            for panel in dashboard.PANELS
+            for panel in panels.PANELS
             if not any(server.query(ready_to_ask(expression)) for expression, _ in panel.lines)
         }
         # Only while pages are being moved.

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from numapin_agent.counters import syscalls
-from numapin_agent.counters.compiler import BPF_DIR
-from numapin_agent.counters.launch import INTERPRETERS
-from numapin_agent.counters.objects import Object
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.compiler import HEADERS
+from numapin_agent.bpf.launch import INTERPRETERS
+from numapin_agent.bpf.objects import Object
 
 
 def no_bpf() -> str | None:
@@ -38,13 +38,14 @@ def compiled(macros: Mapping[str, int], programs: Iterable[str]) -> Object:
     """Programs compiled by the first Python that has bcc, as the loader child does."""
     code = (
         "import json, sys\n"
-        "from numapin_agent.counters.compiler import build\n"
+        "from numapin_agent.bpf.compiler import build\n"
+        "from numapin_agent.counters.loader import source\n"
         "macros, names = json.loads(sys.argv[1])\n"
-        "print(build(macros, names, None).encode())\n"
+        "print(build(source(), macros, names, store=None).encode())\n"
     )
     env = os.environ | {
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "BCC_KERNEL_SOURCE": str(BPF_DIR),
+        "BCC_KERNEL_SOURCE": str(HEADERS),
     }
     wanted = json.dumps([dict(macros), sorted(programs)])
     for interpreter in INTERPRETERS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 from numapin_agent.counters.canary import canary
 from numapin_agent.counters.pulse import Fault, Tally, blind, vmstat_hint_faults
 from numapin_agent.counters.signals import CgroupCounters

@@ -7,33 +7,36 @@ tells each refusal apart. The programs live as long as the descriptors, so they 
 agent, not with this process.
 """
 
-import contextlib
-import ctypes
-import os
-import resource
-import signal
 import socket
 import struct
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numapin_agent.counters import syscalls
-from numapin_agent.counters.btf import Btf, BtfError
-from numapin_agent.counters.compiler import CompileError, NoCompilerError, build
-from numapin_agent.counters.handover import Request, receive, send
-from numapin_agent.counters.objects import Object
-from numapin_agent.counters.plan import BTF_NAMES, Attempt, Plan, Program, SignalPlan, facts, plan
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.attach import attach, make_maps, need_bpf, refusal
+from numapin_agent.bpf.btf import Btf, BtfError
+from numapin_agent.bpf.child import peak_rss_bytes, run
+from numapin_agent.bpf.compiler import CompileError, build
+from numapin_agent.bpf.objects import Object
+from numapin_agent.bpf.programs import Program
+from numapin_agent.bpf.wire import send
+from numapin_agent.counters.plan import BTF_NAMES, Attempt, Plan, SignalPlan, facts, plan
+from numapin_agent.counters.request import Request
 from numapin_agent.counters.signals import FIELDS
 
-_PR_SET_PDEATHSIG = 1
-_CAP_SYS_ADMIN = 21
-_CAPABILITIES = {"BPF": 39, "PERFMON": 38}
 _SHARED_MAPS = ("totals", "cpu_socket", "node_socket", "other_node", "nodePairs")
 _OWN_MAPS = {"remoteDram": ("dramReadings", "dramEvents")}
+_BPF_DIR = Path(__file__).parent / "bpf"
+_SOURCES = ("programs.c", "dram.c")
+"""Compiled as one file, in this order."""
+
+
+def source() -> str:
+    """The programs that count, in C."""
+    return "".join((_BPF_DIR / name).read_text() for name in _SOURCES)
 
 
 class Refused(Exception):  # noqa: N818 — never leaves this module
@@ -62,58 +65,13 @@ class Unit:
                 continue
             if program in self.refused:
                 raise Refused(self.refused[program])
+            code = self.made.linked(program.name, list(self.maps.values()))
             try:
-                self.links[program] = self._attach(program)
+                fd, links = attach(program, code, kprobe_pmu=self.request.kprobe_pmu)
             except OSError as error:
-                why = f"{program.kind} {program.target}: {error.strerror or error}"
-                if isinstance(error, PermissionError):
-                    why += lacking(Path("/proc/self/status").read_text())
-                self.refused[program] = why
-                raise Refused(why) from error
-
-    def _attach(self, program: Program) -> tuple[int, ...]:
-        code = self.made.linked(program.name, list(self.maps.values()))
-        if program.kind == "perfEvent":
-            kind = syscalls.PROG_PERF_EVENT
-            return (syscalls.program_load(code, name=program.name, program_type=kind),)
-        if program.kind == "rawTracepoint":
-            fd = syscalls.program_load(
-                code, name=program.name, program_type=syscalls.PROG_RAW_TRACEPOINT
-            )
-            return (
-                (fd, syscalls.raw_tracepoint_open(fd, program.target)) if program.target else (fd,)
-            )
-        if program.kind == "fentry":
-            fd = syscalls.program_load(
-                code,
-                name=program.name,
-                program_type=syscalls.PROG_TRACING,
-                attach_type=syscalls.ATTACH_FENTRY,
-                btf_id=program.btf_id,
-            )
-            return fd, syscalls.raw_tracepoint_open(fd, None)
-        return self._kprobe(program, code)
-
-    def _kprobe(self, program: Program, code: bytes) -> tuple[int, int]:
-        try:
-            pmu = int(Path(self.request.kprobe_pmu).read_text())
-        except FileNotFoundError as error:
-            raise OSError(error.errno, "this kernel has no kprobes") from error
-        kind = syscalls.PROG_KPROBE
-        fd = syscalls.program_load(code, name=program.name, program_type=kind)
-        try:
-            return fd, syscalls.kprobe_open(fd, program.target, pmu)
-        except PermissionError as refused:
-            os.close(fd)
-            try:
-                multi = syscalls.ATTACH_KPROBE_MULTI
-                fd = syscalls.program_load(
-                    code, name=program.name, program_type=kind, attach_type=multi
-                )
-                return fd, syscalls.kprobe_multi_open(fd, program.target)
-            except OSError as error:
-                both = f"{refused.strerror}, and as fprobe {error.strerror}"
-                raise OSError(error.errno, both) from error
+                self.refused[program] = refusal(program, error)
+                raise Refused(self.refused[program]) from error
+            self.links[program] = (fd, *links)
 
     def fill(self) -> None:
         """Tell the programs which socket each CPU and NUMA node belongs to, and of two nodes."""
@@ -182,18 +140,9 @@ def make_unit(request: Request, prepared: Plan, attempts: Sequence[Attempt]) -> 
     }
     store = Path(request.store) if request.store is not None else None
     try:
-        made = build(macros, {p.name for a in attempts for p in a.programs}, store)
-        maps = {
-            one.name: syscalls.map_create(
-                one.kind,
-                key_size=one.key_size,
-                value_size=one.value_size,
-                max_entries=one.max_entries,
-                name=one.name,
-            )
-            for one in made.maps
-        }
-        unit = Unit(request, made, maps)
+        names = {p.name for a in attempts for p in a.programs}
+        made = build(source(), macros, names, store=store)
+        unit = Unit(request, made, make_maps(made))
         unit.fill()
     except (CompileError, OSError) as error:
         raise Refused(str(error)) from error
@@ -207,10 +156,9 @@ def prepare(request: Request) -> Plan:
         Refused: no BTF, no right to use BPF.
     """
     try:
-        os.close(syscalls.map_create(syscalls.MAP_ARRAY, key_size=4, value_size=8, max_entries=1))
+        need_bpf()
     except OSError as error:
-        status = Path("/proc/self/status").read_text()
-        raise Refused(f"{error.strerror}{lacking(status)}") from error
+        raise Refused(str(error.strerror)) from error
     try:
         btf = Btf(Path(request.btf).read_bytes(), BTF_NAMES)
     except (OSError, BtfError) as error:
@@ -298,40 +246,5 @@ def _nothing(name: str, reason: str | None) -> Mapping[str, Any]:
     return {"signal": name, "level": "none", "reason": reason, "roles": []}
 
 
-def lacking(status: str) -> str:
-    """Which capabilities that BPF asks for a /proc/PID/status lacks, as the end of a sentence."""
-    line = next(x for x in status.splitlines() if x.startswith("CapEff:"))
-    effective = int(line.split()[1], 16)
-    if effective >> _CAP_SYS_ADMIN & 1:
-        return ""
-    names = [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
-    return f" (capability {' and '.join(names)} missing)" if names else ""
-
-
-def peak_rss_bytes(status: str) -> int:
-    """VmHWM of a /proc/PID/status; getrusage would report the parent's when that is larger."""
-    line = next(x for x in status.splitlines() if x.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
-
-
-def main() -> None:
-    """Entry point."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    first = receive(channel)
-    if first is None:
-        return
-    # Only kernels before 5.11 charge maps against this limit; they say so when it is too low.
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
-    try:
-        serve(channel, Request.decode(first[0]))
-    except NoCompilerError as error:
-        send(channel, {"unavailable": str(error)})
-    channel.close()
-    # bcc's exit handlers would disable the perf events that are now the parent's.
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main()
+    run(lambda channel, task: serve(channel, Request.decode(task)))

@@ -13,13 +13,11 @@ says so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from numapin_agent.counters.btf import Btf, Parameter
-from numapin_agent.counters.signals import CgroupVersion, Level
-
-Kind = Literal["fentry", "kprobe", "rawTracepoint", "perfEvent"]
-"""The loader attaches the first three, the agent a perfEvent program to an event of each CPU."""
+from numapin_agent.bpf.btf import Btf, Parameter
+from numapin_agent.bpf.programs import Kind, Program, argument_offsets, offsets
+from numapin_agent.counters.signals import CgroupVersion
 
 OFFSETS: Final = {
     "OFF_TASK_FLAGS": (("task_struct", "flags"),),
@@ -34,10 +32,6 @@ OFFSETS: Final = {
 }
 """Per macro of programs.c where to look, first found wins."""
 
-_REGISTERS: Final = {
-    "x86_64": ("di", "si", "dx", "cx"),
-    "aarch64": ("regs",),
-}
 _POINTER: Final = 8
 _CGROUP_OF_TASK: Final[Mapping[CgroupVersion, tuple[str, ...]]] = {
     1: ("OFF_TASK_CGROUPS", "OFF_CSS_SET_MEMORY", "OFF_CSS_CGROUP", "OFF_CGROUP_KN", "OFF_KN_ID"),
@@ -112,34 +106,16 @@ class KernelFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """A function of programs.c and where it is attached.
-
-    Attributes:
-        name: of the C function.
-        kind: how it is attached.
-        target: kernel function, tracepoint or software event; empty for a program that the agent
-            runs by itself.
-        btf_id: of the target, for fentry.
-    """
-
-    name: str
-    kind: Kind
-    target: str
-    btf_id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Attempt:
     """Programs that together give a signal.
 
     Attributes:
-        level: published when all of them are attached.
+        level: of the first, published when all of them are attached.
         programs: all needed.
         caveat: what this attempt can't tell, or None.
     """
 
-    level: Level
+    level: Kind
     programs: tuple[Program, ...]
     caveat: str | None = None
 
@@ -179,11 +155,7 @@ def facts(btf: Btf, machine: str) -> KernelFacts:
         btf: parsed with ``BTF_NAMES``.
         machine: as ``uname -m`` says.
     """
-    macros: dict[str, int] = {}
-    for macro, places in OFFSETS.items():
-        found = next((o for s, m in places if (o := btf.offset(s, m)) is not None), None)
-        if found is not None:
-            macros[macro] = found
+    macros = offsets(btf, OFFSETS)
     for macro, name in _REASONS.items():
         value = btf.enumerator("migrate_reason", name)
         if value is not None:
@@ -192,10 +164,7 @@ def facts(btf: Btf, machine: str) -> KernelFacts:
     memory = btf.enumerator("cgroup_subsys_id", "memory_cgrp_id")
     if controllers is not None and memory is not None:
         macros["OFF_CSS_SET_MEMORY"] = controllers + _POINTER * memory
-    registers = [btf.offset("pt_regs", name) for name in _REGISTERS.get(machine, ())]
-    if machine == "aarch64" and registers[0] is not None:
-        registers = [registers[0] + 8 * i for i in range(4)]
-    macros |= {f"OFF_ARG{i}": at for i, at in enumerate(registers) if at is not None}
+    macros |= {f"OFF_ARG{i}": at for i, at in argument_offsets(btf, machine, 4).items()}
     nodes = btf.elements("hstate", "nr_huge_pages_node") or btf.elements("kmem_cache", "node")
     return KernelFacts(
         macros=macros,

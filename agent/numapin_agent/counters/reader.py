@@ -5,7 +5,6 @@ over. The programs stay attached exactly as long as these descriptors are open. 
 cgroup id belongs to, and rates, are the caller's.
 """
 
-import os
 import platform
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,15 +15,19 @@ from threading import RLock
 from types import TracebackType
 from typing import Final, Self
 
-from numapin_agent.counters import pairs, syscalls
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.launch import LoadOptions
+from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.counters import pairs
 from numapin_agent.counters.checkup import Checkup
-from numapin_agent.counters.handover import Request
-from numapin_agent.counters.launch import LoadCost, Loaded, LoadOptions, Probed, load
-from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.counters.descriptors import Descriptors
+from numapin_agent.counters.launch import LoadCost, Loaded, Probed, load
+from numapin_agent.counters.layout import max_cgroups, socket_indexes
 from numapin_agent.counters.pmu.choose import NOT_ASKED
 from numapin_agent.counters.pmu.held import PROGRAMS, ROLES, HeldEvents
 from numapin_agent.counters.pmu.select import Candidate
 from numapin_agent.counters.pulse import Fault
+from numapin_agent.counters.request import Request
 from numapin_agent.counters.signals import (
     FIELDS,
     KEY_SIZE,
@@ -43,50 +46,15 @@ from numapin_api.node import SIGNALS, Signal
 from numapin_api.topology import Topology
 
 _LOST, _MOVED_BY_SYSCALLS, _LOST_PAIRS = 0, 1, 2
-_MAP_BUDGET: Final = 16 << 20
-_BYTES_PER_CGROUP_AND_CPU: Final = sum(
-    value_size(name) for name in FIELDS if copies(name, cpus=2) == 2
-)
 _FALLBACK_FIELD: Final = "numa_pages_migrated"
 _IN_FILES: Final = ("numaMigrations", "hintFaults")
 """Signals that memory.stat counts, too: both since the same release, 6.12 at the latest."""
-
-
-def max_cgroups(cpus: int) -> int:
-    """Size of the maps: 16 MiB of per-CPU values, but room for 1,024 to 2,048 cgroups.
-
-    A node of 110 pods has some 450 cgroups with tasks. The maps are allocated at once, since
-    tracing programs must not allocate, and charged to the agent's memory limit.
-
-    Args:
-        cpus: number of possible CPUs.
-    """
-    return min(2048, max(1024, _MAP_BUDGET // (_BYTES_PER_CGROUP_AND_CPU * max(1, cpus))))
 
 
 def always_crosses(topology: Topology) -> bool:
     """Whether every page that changes NUMA node changes socket (no SNC, no NPS)."""
     ids = [n.id for n in topology.nodes]
     return all(topology.crosses(a, b) for a in ids for b in ids if a != b)
-
-
-def socket_indexes(topology: Topology, cpus: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What the programs are told: index of the socket + 1 per CPU and per NUMA node, else 0.
-
-    Args:
-        topology: of the machine.
-        cpus: one more than the highest possible CPU.
-    """
-    by_cpu = [0] * cpus
-    by_node = [0] * (max((n.id for n in topology.nodes), default=-1) + 1)
-    index = {s.id: i + 1 for i, s in enumerate(topology.sockets)}
-    for socket in topology.sockets:
-        for cpu in socket.cpus:
-            if cpu < cpus:
-                by_cpu[cpu] = index[socket.id]
-    for node in topology.nodes:
-        by_node[node.id] = index.get(node.socket, 0) if node.socket is not None else 0
-    return tuple(by_cpu), tuple(by_node)
 
 
 class Counters:
@@ -117,7 +85,7 @@ class Counters:
             if self._probed[name].level == "none":
                 self._probed[name] = replace(self._probed[name], level="cgroup")
         self._lock = RLock()
-        self._fds = loaded.fds
+        self._fds = Descriptors(loaded.fds)
         self._cost = loaded.cost
         self._topology = topology
         self._cpus = len(possible)
@@ -126,12 +94,11 @@ class Counters:
         self._maps = {
             name: PerCpuHash(fd, KEY_SIZE, value_size(name) * copies(name, self._cpus))
             for name in FIELDS
-            for fd in self._descriptors(f"map:{name}")
+            for fd in self._fds.of(f"map:{name}")
         }
         # Several where programs had to be compiled apart: then faults are in one, moves in another.
         self._pairs = [
-            PerCpuHash(fd, pairs.KEY.size, pairs.VALUE.size)
-            for fd in self._descriptors("map:nodePairs")
+            PerCpuHash(fd, pairs.KEY.size, pairs.VALUE.size) for fd in self._fds.of("map:nodePairs")
         ]
 
     @classmethod
@@ -201,14 +168,14 @@ class Counters:
         probed = self._probed["remoteDram"]
         if probed.level == "none":
             return
-        events, readings, switch, flush = (self._descriptors(role)[0] for role in ROLES)
+        events, readings, switch, flush = (self._fds.of(role)[0] for role in ROLES)
         held = HeldEvents(candidate, events, readings, switch, flush, self._highest + 1)
         try:
             held.follow(_online(self._topology))
         except CounterError as error:
             self._probed["remoteDram"] = Probed("none", str(error))
             del self._maps["remoteDram"]
-            self._close((*ROLES, "map:remoteDram"))
+            self._fds.close((*ROLES, "map:remoteDram"))
             return
         self._probed["remoteDram"] = replace(probed, reason=candidate.caveat)
         self._dram = held
@@ -315,7 +282,7 @@ class Counters:
         """
         try:
             with self._lock:
-                totals = self._descriptors("map:totals")
+                totals = self._fds.of("map:totals")
                 return sum(per_cpu_sum(fd, _LOST_PAIRS, cpus=self._cpus) for fd in totals)
         except OSError as error:
             raise CounterError(f"lost pairs can't be read: {error.strerror}") from error
@@ -328,11 +295,10 @@ class Counters:
         """
         try:
             with self._lock:
-                totals = self._descriptors("map:totals")
+                totals = self._fds.of("map:totals")
                 full = sum(per_cpu_sum(fd, _LOST, cpus=self._cpus) for fd in totals)
-                return full + sum(
-                    syscalls.program_info(fd).misses for fd in self._descriptors("program:")
-                )
+                programs = self._fds.programs()
+                return full + sum(syscalls.program_info(fd).misses for _, fd in programs)
         except OSError as error:
             raise CounterError(f"lost events can't be read: {error.strerror}") from error
 
@@ -344,11 +310,7 @@ class Counters:
         """
         try:
             with self._lock:
-                return {
-                    role.removeprefix("program:"): syscalls.program_info(fd)
-                    for role, fd in self._fds
-                    if role.startswith("program:")
-                }
+                return {name: syscalls.program_info(fd) for name, fd in self._fds.programs()}
         except OSError as error:
             raise CounterError(f"programs can't be asked: {error.strerror}") from error
 
@@ -364,7 +326,7 @@ class Counters:
                 found = self._checkup(self)
             finally:
                 if found != ():
-                    self._fds = tuple(one for one in self._fds if syscalls.is_ours(one[1]))
+                    self._fds.drop_strangers()
             return found
 
     @property
@@ -381,8 +343,8 @@ class Counters:
                 if name in PROGRAMS
                 else tuple(
                     zip_longest(
-                        self._descriptors(f"program:{name}"),
-                        self._descriptors(f"link:{name}"),
+                        self._fds.of(f"program:{name}"),
+                        self._fds.of(f"link:{name}"),
                         fillvalue=-1,  # lost: no descriptor at all
                     )
                 )
@@ -430,7 +392,7 @@ class Counters:
                 ("map:node_socket", nodes),
                 ("map:other_node", others),
             ):
-                for fd in self._descriptors(role):
+                for fd in self._fds.of(role):
                     self._fill(role, fd, indexes)
             if self._dram is not None:
                 self._dram.follow(_online(topology))
@@ -441,13 +403,7 @@ class Counters:
             self._dram = None
             self._maps = {}
             self._pairs = []
-            self._close([role for role, _ in self._fds])
-
-    def _close(self, roles: Collection[str]) -> None:
-        for _, fd in (found := [one for one in self._fds if one[0] in roles]):
-            if syscalls.is_ours(fd):
-                os.close(fd)
-        self._fds = tuple(one for one in self._fds if one not in found)
+            self._fds.close()
 
     @staticmethod
     def _fill(role: str, fd: int, indexes: Sequence[int]) -> None:
@@ -457,18 +413,13 @@ class Counters:
             except OSError as error:
                 raise CounterError(f"{role}[{number}]: {error.strerror}") from error
 
-    def _descriptors(self, role: str) -> list[int]:
-        """Descriptors of a role, or of all roles that begin so when it ends in a colon."""
-        prefix = role.endswith(":")
-        return [fd for name, fd in self._fds if (name.startswith(role) if prefix else name == role)]
-
     def moved_by_syscalls(self) -> int:
         """Pages moved by system calls, by whomever.
 
         Raises:
             OSError: the kernel does not answer.
         """
-        totals = self._descriptors("map:totals")
+        totals = self._fds.of("map:totals")
         return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
 
 

@@ -16,7 +16,7 @@ import os
 import struct
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 from numapin_api.cpulist import NodeSet
 from numapin_api.errors import CounterError
 

@@ -1,24 +1,17 @@
-"""System calls that only traces need: events, statistics, queues. Thin, as ``counters.syscalls``.
+"""System calls that only traces need: events, statistics, queues. Thin, as ``bpf.syscalls``.
 
 Layouts: uapi/linux/bpf.h and uapi/linux/perf_event.h, 64-bit.
 """
 
 import ctypes
-import errno
-import fcntl
 import os
-import platform
 import struct
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.perf import ATTR_SIZE, event_attach, event_open
 
-ATTACH_FEXIT, PROG_PERF_EVENT = 25, 7
 _LOOKUP_AND_DELETE, _OBJ_INFO, _ENABLE_STATS = 21, 15, 32
-_PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
-_PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
-_ATTR_SIZE: Final = 112
-_CLOEXEC, _PID_CGROUP = 8, 4
 _SOFTWARE, _PAGE_FAULTS = 1, 2
 _INFO_SIZE, _XLATED_AT = 216, 20
 
@@ -45,34 +38,16 @@ def perf_open(  # noqa: PLR0913 — as the system call has them
     Raises:
         OSError: no such event here, or no right.
     """
-    number = _PERF_EVENT_OPEN.get(platform.machine())
-    if number is None:
-        raise OSError(errno.ENOSYS, f"no perf events on {platform.machine()} machines")
     # read_format: time enabled and running, so that shared counters can be scaled
-    attr = struct.pack("=IIQQQQ", kind, _ATTR_SIZE, config, period, 0, 3)
-    attr += bytes(_ATTR_SIZE - len(attr))
-    buffer = ctypes.create_string_buffer(attr, len(attr))
-    flags = _CLOEXEC | (_PID_CGROUP if cgroup else 0)
-    fd = _libc.syscall(
-        ctypes.c_long(number),
-        buffer,
-        ctypes.c_int(pid),
-        ctypes.c_int(cpu),
-        ctypes.c_int(-1),
-        ctypes.c_ulong(flags),
-    )
-    if fd < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"perf_event_open: {os.strerror(code)}")
-    return int(fd)
+    attr = struct.pack("=IIQQQQ", kind, ATTR_SIZE, config, period, 0, 3)
+    return event_open(attr, cpu=cpu, pid=pid, cgroup=cgroup)
 
 
 def page_fault_event(program: int, cpu: int) -> int:
     """Run a program at each page fault of a CPU."""
     fd = perf_open(_SOFTWARE, _PAGE_FAULTS, pid=-1, cpu=cpu, period=1)
     try:
-        fcntl.ioctl(fd, _PERF_SET_BPF, program)
-        fcntl.ioctl(fd, _PERF_ENABLE, 0)
+        event_attach(fd, program)
     except OSError:
         os.close(fd)
         raise

@@ -1,4 +1,4 @@
-"""Starts the loader child of a trace and takes over what it attached.
+"""Has the loader child of a trace attach its programs and takes them over.
 
 Unlike the counters' launch this one raises: whoever asked a question is to hear why there is
 no answer. A child that hangs, crashes or is interrupted is ended, and what it had attached
@@ -6,18 +6,17 @@ ends with it.
 """
 
 import os
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from numapin_agent.counters.compiler import stderr_tail
-from numapin_agent.counters.handover import receive, send
-from numapin_agent.counters.launch import LoadOptions, end, environment
+from numapin_agent.bpf.launch import AbsentError, Child, LoadOptions, started
+from numapin_agent.bpf.wire import send
 from numapin_agent.trace.question import Task
 from numapin_api.errors import TraceError
+
+LOADER: Final = "numapin_agent.trace.loader"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,57 +86,29 @@ def hold(task: Task, options: LoadOptions, stopped: Callable[[], bool]) -> Held:
     """
     if options.forbidden is not None:
         raise TraceError(options.forbidden)
-    absent = []
-    for interpreter in dict.fromkeys(options.interpreters):
-        held = Held()
-        try:
-            missing = _run(task, options, interpreter, stopped, held)
-        except BaseException:
-            held.close()
-            raise
-        if missing is None:
-            return held
-        held.close()
-        absent.append(missing)
-    raise TraceError("no Python here can import bcc: " + "; ".join(absent))
-
-
-def _run(
-    task: Task, options: LoadOptions, interpreter: str, stopped: Callable[[], bool], held: Held
-) -> str | None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    output = os.memfd_create("numapin-trace-stderr", os.MFD_CLOEXEC)
-    child = None
     try:
-        with ours:
-            with theirs:
-                try:
-                    child = subprocess.Popen(
-                        options.command(interpreter, theirs.fileno()),
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.DEVNULL,
-                        stderr=output,
-                        pass_fds=(theirs.fileno(),),
-                        env=environment(),
-                    )
-                except OSError as error:
-                    return f"{interpreter}: {error.strerror}"
-            send(ours, task.encode())
-            deadline = time.monotonic() + options.timeout_seconds
-            return _collect(ours, held, deadline, stopped, output)
-    finally:
-        if child is not None:
-            end(child)
-        os.close(output)
+        return options.first(lambda interpreter: _run(task, options, interpreter, stopped))
+    except AbsentError as absent:
+        raise TraceError(str(absent)) from absent
 
 
-def _collect(
-    channel: socket.socket, held: Held, deadline: float, stopped: Callable[[], bool], output: int
-) -> str | None:
-    channel.settimeout(0.1)
+def _run(task: Task, options: LoadOptions, interpreter: str, stopped: Callable[[], bool]) -> Held:
+    held = Held()
+    try:
+        with started(options, interpreter, LOADER) as child:
+            send(child.channel, task.encode())
+            _collect(child, held, time.monotonic() + options.timeout_seconds, stopped)
+    except BaseException:
+        held.close()
+        raise
+    return held
+
+
+def _collect(child: Child, held: Held, deadline: float, stopped: Callable[[], bool]) -> None:
+    child.channel.settimeout(0.1)
     while True:
         try:
-            received = receive(channel)
+            received = child.receive()
         except TimeoutError:
             if stopped():
                 raise TraceError("interrupted while its programs were compiled") from None
@@ -147,15 +118,12 @@ def _collect(
         except (OSError, ValueError) as error:
             raise TraceError(f"the loader's messages broke off: {error}") from error
         if received is None:
-            said = stderr_tail(os.pread(output, 1 << 20, 0).decode(errors="replace"))
-            raise TraceError(f"the loader ended early: {said}".rstrip(": "))
+            raise TraceError(f"the loader ended early: {child.said()}".rstrip(": "))
         message, fds = received
-        if "unavailable" in message:
-            return str(message["unavailable"])
         if "refused" in message:
             raise TraceError(str(message["refused"]))
         if "done" in message:
-            return None
+            return
         if "links" in message:
             held.links += fds
         else:

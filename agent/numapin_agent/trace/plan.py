@@ -6,13 +6,12 @@ BTF, never from its version. Alternatives are tried in order: fentry, kprobe, no
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from numapin_agent.counters.btf import Btf, Parameter
+from numapin_agent.bpf.btf import Btf, Parameter
+from numapin_agent.bpf.programs import Program, argument_offsets, offsets
 from numapin_agent.trace.histogram import VALUE_SIZE
 from numapin_agent.trace.question import Question
-
-Kind = Literal["rawTracepoint", "fentry", "fexit", "kprobe", "kretprobe", "perfEvent"]
 
 OFFSETS: Final = {
     "OFF_TASK_CGROUPS": (("task_struct", "cgroups"),),
@@ -35,7 +34,6 @@ OFFSETS: Final = {
 }
 """Per macro where to look, first found wins."""
 
-_REGISTERS: Final = {"x86_64": ("di", "si"), "aarch64": ("regs",)}
 _TRACEPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "timer_expire_entry": ("timer_list",),
     "timer_expire_exit": ("timer_list",),
@@ -85,23 +83,6 @@ NAMES: Final = (
 MOMENTS: Final = 8192
 _STACK_BYTES: Final = 1280
 """Of one user stack and a quarter of a kernel stack, with what the kernel adds to each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A function of the probe's C file and where it is attached.
-
-    Attributes:
-        name: of the C function.
-        kind: how.
-        target: kernel function, tracepoint or event.
-        btf_id: of the target, for fentry and fexit.
-    """
-
-    name: str
-    kind: Kind
-    target: str
-    btf_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +154,9 @@ def facts(btf: Btf, question: Question, machine: str) -> Facts:
         question: what is asked.
         machine: as ``uname -m`` says.
     """
-    macros: dict[str, int] = {}
-    for macro, places in OFFSETS.items():
-        found = next((o for s, m in places if (o := btf.offset(s, m)) is not None), None)
-        if found is not None:
-            macros[macro] = found
-    registers = [btf.offset("pt_regs", name) for name in _REGISTERS.get(machine, ())]
-    if machine == "aarch64" and registers[0] is not None:
-        registers = [registers[0] + 8 * i for i in range(2)]
-    for i, at in enumerate(registers):
-        if at is not None:
-            macros |= {f"OFF_ARG{i}": at, f"OFF_SYSARG{i}": at}
+    macros = offsets(btf, OFFSETS)
+    for i, at in argument_offsets(btf, machine, 2).items():
+        macros |= {f"OFF_ARG{i}": at, f"OFF_SYSARG{i}": at}
     tracepoints = [*_TRACEPOINTS, *(f"{v}_{end}" for v, _ in VECTORS for end in ("entry", "exit"))]
     functions = {"nf_hook_slow", "tcp_v4_rcv", question.function or "nf_hook_slow"}
     return Facts(

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from numapin_agent.counters import syscalls
-from numapin_agent.counters.launch import LoadOptions
-from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.launch import LoadOptions
+from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.sysfs import or_own
 from numapin_agent.trace import histogram, kernel, memory, records
@@ -55,12 +55,7 @@ class Limits:
     events: int = 20_000
 
 
-def loader_command(interpreter: str, channel: int) -> tuple[str, ...]:
-    """How the child is run."""
-    return (interpreter, "-m", "numapin_agent.trace.loader", str(channel))
-
-
-TRACE_OPTIONS: Final = LoadOptions(command=loader_command)
+TRACE_OPTIONS: Final = LoadOptions()
 
 
 def scope_of(directory: Path, hierarchy: Path, name: str) -> Scope:

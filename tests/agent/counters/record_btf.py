@@ -3,7 +3,7 @@
     python3 record_btf.py /sys/kernel/btf/vmlinux > linux-6.12-x86_64.btf
 
 Structs asked for keep all members, their types are kept where a path or a prototype needs
-them and become ``void`` elsewhere. Written apart from ``numapin_agent.counters.btf``, so that
+them and become ``void`` elsewhere. Written apart from ``numapin_agent.bpf.btf``, so that
 what is recorded does not depend on the code that it tests.
 """
 

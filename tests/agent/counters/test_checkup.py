@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.bpf import no_bpf
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 from numapin_agent.counters.checkup import Checkup, far_apart, hop
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_api.cpulist import CpuSet, NodeSet

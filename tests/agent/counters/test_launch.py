@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from numapin_agent.counters.handover import Request
-from numapin_agent.counters.launch import Loaded, LoadOptions, Probed, load
+from numapin_agent.bpf.launch import LoadOptions
+from numapin_agent.counters.launch import Loaded, Probed, load
+from numapin_agent.counters.request import Request
 from numapin_agent.counters.signals import FIELDS
 
 REQUEST = Request(
@@ -33,7 +34,8 @@ def run(body: str, *, interpreters: tuple[str, ...] = (sys.executable,), timeout
     code = "\n".join(
         [
             "import os, socket, sys, time",
-            "from numapin_agent.counters.handover import Request, receive, send",
+            "from numapin_agent.bpf.wire import receive, send",
+            "from numapin_agent.counters.request import Request",
             "c = socket.socket(fileno=int(sys.argv[1]))",
             "r = Request.decode(receive(c)[0])",
             body,
@@ -44,7 +46,7 @@ def run(body: str, *, interpreters: tuple[str, ...] = (sys.executable,), timeout
         LoadOptions(
             interpreters=interpreters,
             timeout_seconds=timeout,
-            command=lambda interpreter, fd: [interpreter, "-c", code, str(fd)],
+            command=lambda interpreter, _, fd: [interpreter, "-c", code, str(fd)],
         ),
     )
 
@@ -196,7 +198,7 @@ def test_no_descriptor_is_left_open_when_all_fails():
 
 
 def test_where_nothing_may_be_loaded_nothing_is_started():
-    def command(interpreter: str, fd: int) -> list[str]:
+    def command(interpreter: str, module: str, fd: int) -> list[str]:
         raise AssertionError(f"{interpreter} was to be started")
 
     loaded = load(REQUEST, LoadOptions(command=command, forbidden="switched off"))

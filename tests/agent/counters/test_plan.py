@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.btf_slices import KERNELS, slice_of
 
-from numapin_agent.counters.btf import Btf, Parameter
-from numapin_agent.counters.compiler import counters_source
+from numapin_agent.bpf.btf import Btf, Parameter
+from numapin_agent.counters.loader import source
 from numapin_agent.counters.plan import (
     BTF_NAMES,
     Function,
@@ -20,7 +20,7 @@ from numapin_agent.counters.plan import (
 )
 from numapin_api.node import SIGNALS
 
-SOURCE = counters_source()
+SOURCE = source()
 BEST_FIRST = ("fentry", "kprobe", "rawTracepoint", "perfEvent")
 
 

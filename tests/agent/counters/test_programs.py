@@ -15,9 +15,10 @@ import pytest
 from support import hierarchies
 from support.bpf import compiled, no_bcc, run_once
 
-from numapin_agent.counters import pairs, syscalls
-from numapin_agent.counters.btf import Btf
-from numapin_agent.counters.objects import Object
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.btf import Btf
+from numapin_agent.bpf.objects import Object
+from numapin_agent.counters import pairs
 from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.plan import BTF_NAMES, Plan, facts, plan
 from numapin_agent.counters.signals import FIELDS, copies, decode, value_size

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numapin_agent.counters.compiler import counters_source
+from numapin_agent.counters.loader import source
 from numapin_agent.counters.signals import (
     FIELDS,
     CgroupCounters,
@@ -85,7 +85,7 @@ def test_every_signal_and_every_counter_has_its_place():
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_values_mirror_the_structs_of_the_programs(signal):
-    text = counters_source()
+    text = source()
     copied = "percpu_hash" if copies(signal, cpus=2) == 2 else "hash"
     kind = re.search(rf'"{copied}", u64, struct (\w+), {signal},', text)
     assert kind

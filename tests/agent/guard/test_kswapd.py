@@ -5,7 +5,7 @@ import select
 import pytest
 from support.bpf import no_bpf
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 from numapin_agent.guard.kswapd import KswapdAlarm, open_alarm, program
 from numapin_api.errors import CounterError
 

@@ -1,31 +1,27 @@
 """How much of the kernel's counters is read, and how often."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import pytest
+from support.counted import QuietCgroup, QuietTracer
 
 from numapin_agent.census import Census
 from numapin_agent.counters.pairs import PairCounters, Pairs
-from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Refaults
 from numapin_api.errors import CgroupError
 from numapin_api.node import Level, Signal
-from numapin_api.topology import Topology
 
 KERNEL = {1: 10, 2: 20, 3: 30}
 
 
 @dataclass
-class Tracer:
+class Tracer(QuietTracer):
     """One page more in each cgroup at each reading, and what was asked for."""
 
     asked: list[set[int] | None] = field(default_factory=list)
     by_pair: dict[int, Pairs] = field(default_factory=dict)
-
-    def levels(self) -> tuple[Signal, ...]:
-        return (Signal(name="numaMigrations", level="fentry"),)
 
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         self.asked.append(None if only is None else set(only))
@@ -38,27 +34,9 @@ class Tracer:
     def pairs(self) -> Mapping[int, Pairs]:
         return self.by_pair
 
-    def forget(self, cgroup_ids: Iterable[int]) -> None: ...
-
-    def lost(self) -> int:
-        return 0
-
-    def lost_pairs(self) -> int:
-        return 0
-
-    def full(self) -> tuple[str, ...]:
-        return ()
-
-    def faults(self) -> tuple[Fault, ...]:
-        return ()
-
-    def follow(self, topology: Topology) -> None: ...
-
 
 @dataclass
-class Cgroup:
-    uid: str
-    ids: frozenset[int]
+class Cgroup(QuietCgroup):
     refaulted: list[int | None] = field(default_factory=list)
     """What each look into its files finds; the last for ever."""
     looks: int = 0
@@ -68,18 +46,6 @@ class Cgroup:
             raise CgroupError("memory.stat is malformed")
         self.looks += 1
         return self.refaulted[min(self.looks, len(self.refaulted)) - 1]
-
-    def cgroup_ids(self) -> frozenset[int]:
-        return self.ids
-
-    def cpu_nanoseconds(self) -> int:
-        return 5
-
-    def numa_pages_migrated(self) -> int | None:
-        return None
-
-    def residency(self) -> dict[int, int]:
-        return {}
 
 
 class Counted:

@@ -5,22 +5,22 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
+from support.counted import QuietCgroup, QuietTracer
+
 from numapin_agent.census import Census
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.cluster import Cluster
 from numapin_agent.counters.pairs import PairCounters, Pairs
-from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.families import NumaMoves
 from numapin_agent.figures import numa_moves, pod_figures
 from numapin_agent.glance import Glances
 from numapin_api.errors import CgroupError, CounterError
 from numapin_api.node import Signal
-from numapin_api.topology import Topology
 
 
 @dataclass
-class Tracer:
+class Tracer(QuietTracer):
     counted: dict[int, CgroupCounters] = field(default_factory=dict)
     by_pair: dict[int, Pairs] = field(default_factory=dict)
     forgotten: list[int] = field(default_factory=list)
@@ -43,39 +43,14 @@ class Tracer:
             self.counted.pop(cgroup, None)
             self.by_pair.pop(cgroup, None)
 
-    def lost(self) -> int:
-        return 0
-
-    def lost_pairs(self) -> int:
-        return 0
-
-    def full(self) -> tuple[str, ...]:
-        return ()
-
-    def faults(self) -> tuple[Fault, ...]:
-        return ()
-
-    def follow(self, topology: Topology) -> None: ...
-
 
 @dataclass
-class Cgroup:
-    uid: str
-    ids: frozenset[int]
+class Cgroup(QuietCgroup):
     malformed: bool = False
     looks: int = 0
 
-    def cgroup_ids(self) -> frozenset[int]:
-        return self.ids
-
     def cpu_nanoseconds(self) -> int:
         return 0
-
-    def numa_pages_migrated(self) -> int | None:
-        return None
-
-    def page_cache_refaults(self) -> int | None:
-        return None
 
     def residency(self) -> dict[int, int]:
         if self.malformed:

@@ -1,17 +1,16 @@
 """What the agent looks at of pods that have no pin, and how often."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import agent_objects, sysfs_tree
+from support.counted import QuietTracer
 from support.fake_cgroups import FakeKernel, container
 
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
-from numapin_agent.counters.pairs import Pairs
-from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.figures import pod_figures
 from numapin_agent.glance import GLANCE_SECONDS, Glance, Glances, confined, touched
@@ -114,14 +113,14 @@ def test_only_pods_that_numa_balancing_touched(totals: CgroupCounters, is_touche
     assert touched(totals) is is_touched
 
 
-class Counted:
+class Counted(QuietTracer):
     """A tracer of one cgroup, and the API objects of its pod."""
 
     def __init__(self, world: World, faults: int, *, pinned: bool = False) -> None:
         found = CgroupHost.discover(HostPaths(world.kernel.paths.root)).find_pod(UID)
         assert found is not None
         self.id = found.cgroup_id()
-        self.faults = faults
+        self.local = faults
         self.pinned = pinned
         self.census = Census(clock=lambda: world.now)
         self.census.replace([found])
@@ -132,26 +131,7 @@ class Counted:
 
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         assert self.id is not None
-        return {self.id: CgroupCounters(hint_fault_pages_local=self.faults)}
-
-    def pairs(self) -> Mapping[int, Pairs]:
-        return {}
-
-    def forget(self, cgroup_ids: Iterable[int]) -> None: ...
-
-    def lost(self) -> int:
-        return 0
-
-    def lost_pairs(self) -> int:
-        return 0
-
-    def full(self) -> tuple[str, ...]:
-        return ()
-
-    def faults(self) -> tuple[Fault, ...]:
-        return ()
-
-    def follow(self, topology: Topology) -> None: ...
+        return {self.id: CgroupCounters(hint_fault_pages_local=self.local)}
 
     def pods(self) -> Mapping[Any, Any]:
         return {("default", "hopper"): agent_objects.pod()}

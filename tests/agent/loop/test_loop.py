@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 from support.agent_objects import POD_UID, pin, pod
+from support.counted import QuietCgroup, QuietTracer
 
 from numapin_agent.census import Census
-from numapin_agent.counters.pairs import Pairs
-from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.loop import GRACE_SECONDS, Loop
 from numapin_agent.orders import wants_pin
@@ -24,7 +23,6 @@ from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import CgroupError
 from numapin_api.node import Signal
 from numapin_api.pin import NumaPin, Observed
-from numapin_api.topology import Topology
 
 KEY = ("default", "hopper")
 TIME = datetime(2026, 1, 2, tzinfo=UTC)
@@ -32,25 +30,16 @@ INTERVAL = 10.0
 
 
 @dataclass
-class Cgroup:
+class Cgroup(QuietCgroup):
     uid: str = POD_UID
     ids: frozenset[int] = frozenset({1})
     refaulted: int | None = None
-
-    def cgroup_ids(self) -> frozenset[int]:
-        return self.ids
-
-    def cpu_nanoseconds(self) -> int:
-        return 5
 
     def numa_pages_migrated(self) -> int | None:
         return 77
 
     def page_cache_refaults(self) -> int | None:
         return self.refaulted
-
-    def residency(self) -> dict[int, int]:
-        return {}
 
 
 @dataclass
@@ -65,7 +54,7 @@ class Cgroups:
 
 
 @dataclass
-class Tracer:
+class Tracer(QuietTracer):
     level: str = "fentry"
     pages: int = 0
 
@@ -74,25 +63,6 @@ class Tracer:
 
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         return {1: CgroupCounters(migrated_pages=self.pages)} if self.level == "fentry" else {}
-
-    def pairs(self) -> Mapping[int, Pairs]:
-        return {}
-
-    def forget(self, cgroup_ids: Iterable[int]) -> None: ...
-
-    def lost(self) -> int:
-        return 0
-
-    def lost_pairs(self) -> int:
-        return 0
-
-    def full(self) -> tuple[str, ...]:
-        return ()
-
-    def faults(self) -> tuple[Fault, ...]:
-        return ()
-
-    def follow(self, topology: Topology) -> None: ...
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """What the node reporter tells the kernel programs."""
 
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -9,11 +9,10 @@ from typing import Any, cast
 import msgspec
 from support import sysfs_tree
 from support.agent_process import FakeNode
+from support.counted import QuietTracer
 
 from numapin_agent.cgroup import CgroupHost
-from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
-from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.kubelet.resources import Holder, Resources
 from numapin_agent.load import FIRST_SECONDS
@@ -23,39 +22,16 @@ from numapin_agent.pods import PodView
 from numapin_agent.trust import Trust
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CounterError
-from numapin_api.node import NumaNodeStatus, Signal
+from numapin_api.node import NumaNodeStatus
 from numapin_api.topology import Topology
 
 
 @dataclass
-class Tracer:
+class Tracer(QuietTracer):
     """Remembers the CPUs that it was told of."""
 
     told: list[str] = field(default_factory=list)
     refuses: bool = False
-
-    def levels(self) -> tuple[Signal, ...]:
-        return (Signal(name="numaMigrations", level="fentry"),)
-
-    def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
-        return {}
-
-    def pairs(self) -> Mapping[int, Pairs]:
-        return {}
-
-    def forget(self, cgroup_ids: Iterable[int]) -> None: ...
-
-    def lost(self) -> int:
-        return 0
-
-    def lost_pairs(self) -> int:
-        return 0
-
-    def full(self) -> tuple[str, ...]:
-        return ()
-
-    def faults(self) -> tuple[Fault, ...]:
-        return ()
 
     def follow(self, topology: Topology) -> None:
         if self.refuses:

@@ -5,22 +5,21 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 import pytest
+from support.counted import QuietCgroup, QuietTracer
 
 from numapin_agent.census import Census
-from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.tracing import BEAT_SECONDS, CHECK_SECONDS, SWEEP_SECONDS, Tracing
 from numapin_agent.trust import Trust
 from numapin_api.errors import CounterError
 from numapin_api.node import Level, Signal
-from numapin_api.topology import Topology
 
 DEAD = Fault("task_migrate", ("taskMigrations",), "is not attached any more")
 
 
 @dataclass
-class Tracer:
+class Tracer(QuietTracer):
     level: Level = "rawTracepoint"
     dead: tuple[Fault, ...] = ()
     losses: int = 0
@@ -46,9 +45,6 @@ class Tracer:
             if only is None or cgroup in only
         }
 
-    def pairs(self) -> Mapping[int, Pairs]:
-        return {}
-
     def forget(self, cgroup_ids: Iterable[int]) -> None:
         for cgroup in cgroup_ids:
             self.forgotten.add(cgroup)
@@ -72,31 +68,8 @@ class Tracer:
             raise CounterError("no map")
         return self.dead
 
-    def follow(self, topology: Topology) -> None: ...
-
     def close(self) -> None:
         self.closed = True
-
-
-@dataclass
-class Cgroup:
-    uid: str
-    ids: frozenset[int]
-
-    def cgroup_ids(self) -> frozenset[int]:
-        return self.ids
-
-    def cpu_nanoseconds(self) -> int:
-        return 5
-
-    def numa_pages_migrated(self) -> int | None:
-        return None
-
-    def page_cache_refaults(self) -> int | None:
-        return None
-
-    def residency(self) -> dict[int, int]:
-        return {}
 
 
 class Stage:
@@ -113,7 +86,7 @@ class Stage:
         self.gaps = 0
         self.cgroups: Set[int] = {1, 2}
         self.census = Census(clock=lambda: self.now)
-        self.census.replace([Cgroup("a", frozenset({1}))])
+        self.census.replace([QuietCgroup("a", frozenset({1}))])
         self.tracing = Tracing(
             load=self.load,
             census=self.census,

@@ -9,8 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from numapin_agent.counters import syscalls
-from numapin_agent.trace import kernel
+from numapin_agent.bpf import syscalls
 from numapin_agent.trace.loader import prepare
 from numapin_agent.trace.question import Question, Scope, Task
 
@@ -18,7 +17,7 @@ TYPES = {
     "kprobe": syscalls.PROG_KPROBE,
     "kretprobe": syscalls.PROG_KPROBE,
     "rawTracepoint": syscalls.PROG_RAW_TRACEPOINT,
-    "perfEvent": kernel.PROG_PERF_EVENT,
+    "perfEvent": syscalls.PROG_PERF_EVENT,
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from numapin_agent.counters.btf import Parameter
+from numapin_agent.bpf.btf import Parameter
 from numapin_agent.trace.loader import BPF_DIR
 from numapin_agent.trace.plan import (
     _TRACEPOINTS,

@@ -21,7 +21,7 @@ from support.tenants import Program, traced
 from support.wait import until
 
 import numapin_agent
-from numapin_agent.counters.launch import INTERPRETERS, environment
+from numapin_agent.bpf.launch import INTERPRETERS, environment
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.trace import run as runner
 from numapin_agent.trace.question import PROBES, Question, Scope
@@ -530,6 +530,6 @@ def test_a_scope_that_is_no_cgroup_is_refused(tmp_path):
 
 
 def test_without_bcc_it_is_said():
-    options = runner.LoadOptions(interpreters=("/bin/true-not",), command=runner.loader_command)
+    options = runner.LoadOptions(interpreters=("/bin/true-not",))
     with pytest.raises(TraceError, match="no Python here can import bcc"):
         run(Question("timers"), NODE, seconds=1, options=options)

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.perf import event_attach
 from numapin_agent.counters.pmu.perf import open_pair, open_switch
 from numapin_agent.counters.pmu.select import Candidate
 from numapin_api.errors import CounterError
@@ -83,7 +84,7 @@ class HeldEvents:
             syscalls.map_update(self.readings, _number(cpu), bytes(_READING.size))
             for place, fd in zip(self._places(cpu), fds, strict=True):
                 syscalls.map_update(self.events, _number(place), _number(fd))
-            syscalls.perf_event_attach(fds[2], self.switch)
+            event_attach(fds[2], self.switch)
             # What was counted until now belongs to nobody. Left to the next switch, all that the
             # cgroup of that moment did on a CPU would be lost until it leaves.
             self._flush(cpu)

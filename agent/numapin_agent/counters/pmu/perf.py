@@ -9,7 +9,7 @@ import os
 import struct
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf.perf import ATTR_SIZE, event_open
 from numapin_agent.counters.pmu.events import Event
 from numapin_agent.counters.pmu.select import Candidate
 
@@ -34,7 +34,7 @@ def attr(kind: int, event: Event, *, flags: int = 0, period: int = 0) -> bytes:
     return struct.pack(
         "=IIQQQQQIIQ",
         kind,
-        syscalls.PERF_ATTR_SIZE,
+        ATTR_SIZE,
         event.config,
         period,
         0,
@@ -63,10 +63,10 @@ def open_pair(candidate: Candidate, cpu: int) -> tuple[int, int]:
         raise OSError(errno.ENODEV, f"no PMU counts on CPU {cpu}")
     user = _EXCLUDE_KERNEL | _EXCLUDE_HV
     try:
-        first = syscalls.perf_event_open(attr(pmu.kind, pair.local, flags=user), cpu=cpu)
+        first = event_open(attr(pmu.kind, pair.local, flags=user), cpu=cpu)
         try:
             other = attr(pmu.kind, pair.remote, flags=user)
-            return first, syscalls.perf_event_open(other, cpu=cpu, leader=first)
+            return first, event_open(other, cpu=cpu, leader=first)
         except OSError:
             os.close(first)
             raise
@@ -81,7 +81,7 @@ def open_switch(cpu: int) -> int:
         OSError: the kernel has it not, or no CONFIG_CGROUP_PERF.
     """
     try:
-        return syscalls.perf_event_open(attr(SOFTWARE, Event(CGROUP_SWITCHES), period=1), cpu=cpu)
+        return event_open(attr(SOFTWARE, Event(CGROUP_SWITCHES), period=1), cpu=cpu)
     except OSError as error:
         why = f"software event cgroup-switches on CPU {cpu}: {_why(error)}"
         raise OSError(error.errno, why) from error

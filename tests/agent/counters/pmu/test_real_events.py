@@ -269,7 +269,7 @@ def test_events_that_are_gone_are_found_and_both_programs_named():
         assert names == {"dram_switch", "dram_flush"}
         assert ours.faults() == ()
         assert ours.faults() == ()
-        os.close(ours._descriptors("map:dramEvents")[0])
+        os.close(ours._fds.of("map:dramEvents")[0])
         ours.read()  # takes in what was counted before
         ours.faults()
         faults = ours.faults()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from numapin_agent.counters import syscalls
+from numapin_agent.bpf import syscalls
 
 _FIRST_BATCH: Final = 128
 

@@ -25,7 +25,7 @@ class MapSpec:
     """A map that programs use.
 
     Attributes:
-        name: as in programs.c.
+        name: as in the C source.
         kind: ``BPF_MAP_TYPE_*``.
         key_size: bytes.
         value_size: bytes of one value.

@@ -1,4 +1,4 @@
-"""Turns the C files into an object: from the store when nothing changed, else by bcc.
+"""Turns C into an object: from the store when nothing changed, else by bcc.
 
 Compiling costs 130 MB for a second; what was compiled is kept, so that an agent that starts
 again on the same kernel needs neither. The only module that imports bcc, and only when it
@@ -12,12 +12,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from numapin_agent.counters import syscalls
-from numapin_agent.counters.objects import MapSpec, Object, ObjectError, detach
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.objects import MapSpec, Object, ObjectError, detach
 
-BPF_DIR = Path(__file__).parent / "bpf"
-_SOURCES = ("programs.c", "dram.c")
-"""Compiled as one file, in this order."""
+HEADERS = Path(__file__).parent
+"""What bcc takes for the kernel's source (BCC_KERNEL_SOURCE): our few headers in their place."""
 _FORMAT = 1
 
 
@@ -43,37 +42,27 @@ def fingerprint(source: str, macros: Mapping[str, int], programs: Iterable[str])
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def counters_source() -> str:
-    """The programs that count."""
-    return "".join((BPF_DIR / name).read_text() for name in _SOURCES)
-
-
 def build(
-    macros: Mapping[str, int],
-    programs: Iterable[str],
-    store: Path | None,
-    *,
-    source: str | None = None,
+    source: str, macros: Mapping[str, int], programs: Iterable[str], *, store: Path | None
 ) -> Object:
     """An object with these programs.
 
     Args:
+        source: of the programs, in C.
         macros: for the preprocessor.
         programs: names of functions in the source.
         store: directory of kept objects, or None to keep nothing.
-        source: of the programs; those that count if absent.
 
     Raises:
         CompileError: the source does not compile so, or its maps can't be made.
         NoCompilerError: it must be compiled, and bcc can't be imported.
     """
     names = sorted(programs)
-    text = source or counters_source()
-    kept = store / f"bpf-{fingerprint(text, macros, names)}.json" if store is not None else None
+    kept = store / f"bpf-{fingerprint(source, macros, names)}.json" if store is not None else None
     if kept is not None:
         with contextlib.suppress(OSError, ObjectError):
             return Object.decode(kept.read_text())
-    made = _compile(text, macros, names)
+    made = _compile(source, macros, names)
     if kept is not None:
         try:
             keep(kept, made)

@@ -1,14 +1,13 @@
-"""The few system calls that Python lacks: bpf(2), perf_event_open(2), move_pages(2).
+"""bpf(2), which Python lacks: maps, programs and links.
 
 Thin: bytes and descriptors in, bytes and descriptors out, ``OSError`` with the kernel's own
 errno otherwise. That the agent reads its maps this way, and not through bcc, keeps LLVM out
-of its memory. Deliberately knows nothing of what the maps hold. Layouts: uapi/linux/bpf.h and
-uapi/linux/perf_event.h, 64-bit.
+of its memory. Deliberately knows nothing of what the maps hold. Layouts: uapi/linux/bpf.h,
+64-bit.
 """
 
 import ctypes
 import errno
-import fcntl
 import os
 import platform
 import struct
@@ -23,19 +22,14 @@ _NUMBERS: Final = {
 ARCHITECTURES: Final = frozenset(_NUMBERS)
 
 PROG_KPROBE, PROG_PERF_EVENT, PROG_RAW_TRACEPOINT, PROG_TRACING = 2, 7, 17, 26
-ATTACH_NONE, ATTACH_FENTRY, ATTACH_KPROBE_MULTI = 0, 24, 42
+ATTACH_NONE, ATTACH_FENTRY, ATTACH_FEXIT, ATTACH_KPROBE_MULTI = 0, 24, 25, 42
 MAP_ARRAY, MAP_PERCPU_HASH = 2, 5
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
 _PROG_LOAD, _PROG_TEST_RUN, _OBJ_INFO, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
 _MAP_LOOKUP_BATCH, _LINK_CREATE = 24, 28
 
-_PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
-PERF_ATTR_SIZE: Final = 112
-"""Of struct perf_event_attr as of version 5, which every supported kernel knows."""
 _TEST_RUN_ON_CPU = 1
-_CLOEXEC = 8
-_MPOL_MF_MOVE = 2
 _MAP_INFO_SIZE = 40
 _PROG_INFO_SIZE, _PROG_INFO_RUN_TIME = 216, 192
 _LINK_INFO_SIZE = 16
@@ -45,7 +39,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def _syscall(name: str, *args: object) -> int:
+def system_call(name: str, *args: object) -> int:
+    """Make one of the system calls that neither Python nor the C library has a function for.
+
+    Args:
+        name: of those in ``_NUMBERS``.
+        args: ctypes.
+
+    Raises:
+        OSError: with the kernel's errno; ENOSYS on machines whose numbers are not known.
+    """
     numbers = _NUMBERS.get(platform.machine())
     if numbers is None:
         raise OSError(errno.ENOSYS, f"{name}: no counters on {platform.machine()} machines")
@@ -62,7 +65,7 @@ def bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
     Raises:
         OSError: with the kernel's errno.
     """
-    return _syscall("bpf", ctypes.c_int(command), attr, ctypes.c_uint(len(attr)))
+    return system_call("bpf", ctypes.c_int(command), attr, ctypes.c_uint(len(attr)))
 
 
 def attribute(layout: str, *values: int | bytes) -> ctypes.Array[ctypes.c_char]:
@@ -262,55 +265,6 @@ def raw_tracepoint_open(program: int, name: str | None) -> int:
     return bpf(_RAW_TRACEPOINT_OPEN, attribute("=QII", at, program, 0))
 
 
-def kprobe_open(program: int, function: str, pmu_type: int, *, returns: bool = False) -> int:
-    """Attach a kprobe program through a perf event of its own.
-
-    Nothing is left in tracefs and none is needed; the probe goes when the last copy of the
-    descriptor is closed.
-
-    Args:
-        program: descriptor of a loaded PROG_KPROBE.
-        function: kernel symbol.
-        pmu_type: number in /sys/bus/event_source/devices/kprobe/type.
-        returns: whether to run at the function's return (kretprobe).
-    """
-    symbol = ctypes.create_string_buffer(function.encode())
-    attr = struct.pack("=IIQ", pmu_type, PERF_ATTR_SIZE, int(returns)) + bytes(32)
-    attr += struct.pack("=IIQQ", 0, 0, ctypes.addressof(symbol), 0)
-    fd = perf_event_open(attr, cpu=0)
-    try:
-        perf_event_attach(fd, program)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
-
-
-def perf_event_open(attr: bytes, *, cpu: int, leader: int = -1) -> int:
-    """Open an event that counts all tasks on a CPU.
-
-    Args:
-        attr: a struct perf_event_attr; zeros that are missing at its end are added.
-        cpu: number of the CPU.
-        leader: descriptor of the event that this one is always counted together with.
-    """
-    padded = attr.ljust(PERF_ATTR_SIZE, b"\0")
-    return _syscall(
-        "perf_event_open",
-        ctypes.create_string_buffer(padded, len(padded)),
-        ctypes.c_int(-1),
-        ctypes.c_int(cpu),
-        ctypes.c_int(leader),
-        ctypes.c_ulong(_CLOEXEC),
-    )
-
-
-def perf_event_attach(event: int, program: int) -> None:
-    """Have a program run at each overflow of an event, and start the event."""
-    fcntl.ioctl(event, _PERF_SET_BPF, program)
-    fcntl.ioctl(event, _PERF_ENABLE, 0)
-
-
 def program_run(program: int, *, cpu: int) -> None:
     """Run a raw tracepoint program once on a CPU (BPF_PROG_TEST_RUN, 5.10 and later).
 
@@ -410,29 +364,3 @@ def attached(program: int, link: int) -> bool:
         return False
     # struct bpf_prog_info begins with type and id, struct bpf_link_info with type, id, prog_id.
     return bool(struct.unpack_from("=8xI", info.raw) == struct.unpack_from("=4xI", known.raw))
-
-
-def move_own_page(address: int, node: int | None) -> int:
-    """Move one page of this process, or with node None ask where it lies.
-
-    Returns:
-        The NUMA node that the page is on now.
-
-    Raises:
-        OSError: the call or the page failed.
-    """
-    pages = (ctypes.c_void_p * 1)(address)
-    status = (ctypes.c_int * 1)(0)
-    nodes = (ctypes.c_int * 1)(node) if node is not None else None
-    _syscall(
-        "move_pages",
-        ctypes.c_int(0),
-        ctypes.c_ulong(1),
-        pages,
-        nodes,
-        status,
-        ctypes.c_int(_MPOL_MF_MOVE),
-    )
-    if status[0] < 0:
-        raise OSError(-status[0], f"move_pages: {os.strerror(-status[0])}")
-    return int(status[0])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.btf_slices import KERNELS, slice_of
 
-from numapin_agent.counters.btf import Btf, BtfError, Parameter
+from numapin_agent.bpf.btf import Btf, BtfError, Parameter
 from numapin_agent.counters.plan import BTF_NAMES
 
 BTFS = {version: Btf(slice_of(version), BTF_NAMES) for version in KERNELS}

@@ -6,15 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numapin_agent.counters.compiler import (
+from numapin_agent.bpf.compiler import (
     CompileError,
     NoCompilerError,
     build,
-    counters_source,
     fingerprint,
     keep,
 )
-from numapin_agent.counters.objects import (
+from numapin_agent.bpf.objects import (
     MapSpec,
     Object,
     ObjectError,
@@ -99,25 +98,26 @@ def test_what_is_no_object_is_refused(text):
         Object.decode(text)
 
 
+SOURCE = "what no compiler takes"
 MACROS = {"MAX_CPUS": 4}
 
 
 def test_a_kept_object_is_used_without_any_compiler(tmp_path):
     made = Object((TOTALS,), {"migrate_end": load_map(1, 0) + EXIT})
     keep(
-        tmp_path / "new" / f"bpf-{fingerprint(counters_source(), MACROS, ['migrate_end'])}.json",
+        tmp_path / "new" / f"bpf-{fingerprint(SOURCE, MACROS, ['migrate_end'])}.json",
         made,
     )
-    assert build(MACROS, ["migrate_end"], tmp_path / "new") == made
+    assert build(SOURCE, MACROS, ["migrate_end"], store=tmp_path / "new") == made
     assert [f.suffix for f in (tmp_path / "new").iterdir()] == [".json"]
 
 
 def test_other_macros_or_programs_are_other_objects(tmp_path):
     made = Object((TOTALS,), {"migrate_end": load_map(1, 0) + EXIT})
-    keep(tmp_path / f"bpf-{fingerprint(counters_source(), MACROS, ['migrate_end'])}.json", made)
+    keep(tmp_path / f"bpf-{fingerprint(SOURCE, MACROS, ['migrate_end'])}.json", made)
     for macros, names in (({"MAX_CPUS": 5}, ["migrate_end"]), (MACROS, ["no_such_program"])):
         with pytest.raises((NoCompilerError, CompileError)):
-            build(macros, names, tmp_path)
+            build(SOURCE, macros, names, store=tmp_path)
 
 
 def test_fingerprints_differ_by_all_that_matters():

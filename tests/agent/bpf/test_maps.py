@@ -5,8 +5,8 @@ import os
 import pytest
 from support.bpf import no_bpf, u64
 
-from numapin_agent.counters import syscalls
-from numapin_agent.counters.maps import PerCpuHash, per_cpu_sum
+from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
 from numapin_api.cpulist import CpuSet
 
