@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from numapin_agent.counters.compiler import stderr_tail
-from numapin_agent.counters.launch import environment
+from numapin_agent.bpf.compiler import stderr_tail
+from numapin_agent.bpf.launch import environment
 from numapin_agent.traces.wire import Asked
 
 COMMAND: Final = (sys.executable, "-m", "numapin_agent.traces.child")
