@@ -192,7 +192,7 @@ def test_agent_is_not_privileged(agent):
         "readOnlyRootFilesystem": True,
         "capabilities": {
             "drop": ["ALL"],
-            "add": ["BPF", "PERFMON", "SYS_PTRACE", "SYS_NICE"],
+            "add": ["BPF", "PERFMON", "SYSLOG", "SYS_PTRACE", "SYS_NICE"],
         },
     }
 
@@ -203,6 +203,23 @@ def test_agent_without_counters_lacks_their_capabilities(helm: Helm):
     assert container["securityContext"]["capabilities"]["add"] == ["SYS_PTRACE", "SYS_NICE"]
     assert "--no-counters" in container["args"]
     assert not agent_config.parse(["--node-name=n", "--no-counters"]).counters
+
+
+@pytest.mark.parametrize(
+    ("values", "most"),
+    [({}, 1), ({"agent.traces": 3}, 3), ({"agent.traces": 0}, 0), ({"agent.counters": False}, 0)],
+)
+def test_traces_come_with_their_rights_or_not_at_all(helm: Helm, values, most: int):
+    objects = render(helm, values)
+    daemons = one(objects, "DaemonSet")
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    config = agent_config.parse(["--node-name=n", *container["args"], "--host-root=/"])
+    assert (config.traces, config.traces_namespace) == (most, NAMESPACE if most else "")
+    assert ("SYSLOG" in container["securityContext"]["capabilities"]["add"]) is bool(most)
+    roles = {o["metadata"]["name"]: o["rules"] for o in objects if o["kind"] == "ClusterRole"}
+    asked = {r for rule in roles["numapin-agent"] for r in rule["resources"]}
+    assert ({"numatraces", "numatraces/status"} <= asked) is bool(most)
+    assert ("numapin-tracer" in roles) is bool(most)
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -5,6 +5,7 @@ and an emulated node need not unpack anything more. It speaks just enough of gRP
 k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1, and is tested with the real gRPC library.
 """
 
+import contextlib
 import socket
 import struct
 import sys
@@ -69,7 +70,12 @@ class Plugin:
         """Until the process ends."""
         while True:
             stream, _ = self._server.accept()
-            threading.Thread(target=self._talk, args=(stream,), daemon=True).start()
+            threading.Thread(target=self._answer_all, args=(stream,), daemon=True).start()
+
+    def _answer_all(self, stream: socket.socket) -> None:
+        # Whoever has heard enough goes, also in the middle of our words.
+        with stream, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._talk(stream)
 
     def _talk(self, stream: socket.socket) -> None:
         link = h2.connection.H2Connection(
