@@ -25,6 +25,7 @@ REASON_AT = {
     "Note": 1,
     "Obstacle": 0,
     "Claim": 2,
+    "End": 2,
     "_refused": 2,
 }
 """Call → which argument is a reason."""
