@@ -36,6 +36,7 @@ def test_objects(objects):
     assert sorted(f"{o['kind']}/{o['metadata']['name']}" for o in objects) == [
         "ClusterRole/numapin-agent",
         "ClusterRole/numapin-operator",
+        "ClusterRole/numapin-tracer",
         "ClusterRole/numapin-uninstall",
         "ClusterRoleBinding/numapin-agent",
         "ClusterRoleBinding/numapin-operator",
@@ -44,6 +45,7 @@ def test_objects(objects):
         "CustomResourceDefinition/numanodes.numapin.io",
         "CustomResourceDefinition/numapins.numapin.io",
         "CustomResourceDefinition/numapolicies.numapin.io",
+        "CustomResourceDefinition/numatraces.numapin.io",
         "DaemonSet/numapin-agent",
         "Deployment/numapin-operator",
         "Job/numapin-uninstall",
@@ -68,7 +70,8 @@ def test_every_object_says_what_it_is_part_of(objects):
         labels = o["metadata"]["labels"]
         assert labels["app.kubernetes.io/name"] == "numapin"
         assert labels["app.kubernetes.io/instance"] == "numapin"
-        assert labels["app.kubernetes.io/component"] in ("operator", "agent", "crds", "uninstall")
+        parts = {"operator", "agent", "crds", "uninstall", "tracer"}
+        assert labels["app.kubernetes.io/component"] in parts
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])
@@ -100,7 +103,7 @@ def test_crds_can_be_left_to_somebody_else(helm: Helm):
 
 def test_crds_can_go_with_the_release(helm: Helm):
     crds = [o for o in render(helm, {"crds.keep": False}) if o["kind"].startswith("Custom")]
-    assert len(crds) == 3
+    assert len(crds) == len(KINDS)
     assert all("annotations" not in o["metadata"] for o in crds)
 
 
