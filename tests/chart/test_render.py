@@ -8,6 +8,7 @@ import yaml
 from support.chart import CHART, EVERYTHING, NAMESPACE, Helm, Object, one, render, settings
 
 from numapin_agent import config as agent_config
+from numapin_api.crd import KINDS
 from numapin_operator import __main__ as operator_main
 from numapin_operator.config import read_policy
 
