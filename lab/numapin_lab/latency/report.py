@@ -66,6 +66,7 @@ class LatencyReport(Part):
     services: Count
     """Of IPVS."""
     slow_ms: Milliseconds
+    """Half of what the culprit's slowest call took before: what it held up takes longer."""
     before: Window
     after: Window
     culprits: list[Culprit]

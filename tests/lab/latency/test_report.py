@@ -135,10 +135,10 @@ def test_windows_and_culprits_come_from_what_numapin_said():
         ],
     )
     assert [(t.function, t.max_ms) for t in slowest(timers)] == [("b", 9.0), ("a", 7e-6)]
-    found = window(BATCHES, timers, 30)
+    found = window(BATCHES, timers, 30, slow=5)
     assert (found.requests.count, found.requests.slow, found.requests.max_ms) == (3, 1, 6.0)
     with pytest.raises(LabError, match="no request"):
-        window([], timers, 30)
+        window([], timers, 30, slow=5)
     moments = [
         Moment(at_seconds=n, nanoseconds=ns, labels={"culprit": name})
         for n, (name, ns) in enumerate([("x", 7_000_000), ("y", 9_000_000), ("y", 6_000_000)])
