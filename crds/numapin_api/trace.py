@@ -43,7 +43,7 @@ KEPT_SECONDS = 600
 """How long an answer is kept unless the trace says otherwise."""
 MAX_RESULT_BYTES = 512 * 1024
 """Of the answer as it stands in the object; etcd takes 1.5 MiB for all of it."""
-_MOST_UNPACKED = 64 << 20
+_MOST_UNPACKED = 16 << 20
 
 
 class NumaTraceSpec(Wire):
@@ -148,5 +148,5 @@ def unpack(packed: str) -> Mapping[str, Any]:
         inflate = zlib.decompressobj(wbits=31)
         text = inflate.decompress(compressed, _MOST_UNPACKED)
         return dict(json.loads(text if inflate.eof else b""))
-    except (Base64Error, zlib.error, TypeError, ValueError) as error:
+    except (Base64Error, zlib.error, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"status.result is not an answer, gzip in base64: {error}") from error
