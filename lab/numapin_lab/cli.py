@@ -70,7 +70,7 @@ def up(
 @click.option(
     "--sbom",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Directory for a list of what is in each image (CycloneDX JSON).",
+    help="Directory for a list of what is in agent's and operator's image (CycloneDX JSON).",
 )
 @click.option(
     "--check", is_flag=True, help="Build agent and operator twice and compare them; no nodes."
@@ -84,9 +84,11 @@ def images(lab: Lab, sbom: Path | None, *, check: bool) -> None:
                 raise LabError(f"{first.reference} {first.digest} differs from {second.digest}")
             click.echo(f"{first.reference} twice {first.digest}")
         return
+    # The others are the lab's own, and made of nothing that is released.
+    released = {f"localhost/numapin-{component}:lab" for component in wheels.COMPONENTS}
     for image in lab.load_images():
         click.echo(f"{image.reference} {image.digest}")
-        if sbom is not None:
+        if sbom is not None and image.reference in released:
             # Only here: it brings a library that no other command needs.
             from numapin_lab import bill  # noqa: PLC0415
 
