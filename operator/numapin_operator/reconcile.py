@@ -1,9 +1,9 @@
-"""The loop: takes dirty keys, compares what should be with what is, writes the difference.
+"""Compares what should be with what is, key by key, and writes the difference.
 
 Level-triggered and idempotent: a key is only a name to look at again, so a lost, doubled or
 late event changes nothing but the time. All of it runs in the event loop, where deciding and
 taking room are one step without an await, so two pods can't be promised the same room.
-Deciding itself is in ``step``.
+Deciding itself is in ``step``; which key comes when, and again after a failure, in ``work``.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ from numapin_api.policy import NumaPolicySpec
 from numapin_operator import before, build, conditions, moves, step
 from numapin_operator.allowance import Allowance
 from numapin_operator.checks import Eyes
-from numapin_operator.dirty import DirtyKeys
 from numapin_operator.events import Restraint, event
 from numapin_operator.kube import Json
 from numapin_operator.metrics import Metrics
@@ -28,10 +27,9 @@ from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer, search
 from numapin_operator.records import NodeKey, PinRecord, PolicyKey
 from numapin_operator.store import Dirt, Store
 from numapin_operator.verdict import SILENT_AFTER, Judgement
+from numapin_operator.work import Work
 from numapin_operator.writer import Writer
 
-WORKERS: Final = 16
-"""Requests under way at a time."""
 AHEAD_SECONDS: Final = 3600.0
 """A new pod waits for no other work: a policy's change may have made 100,000 keys due."""
 FIRST_STATUS_SECONDS: Final = 5.0
@@ -46,8 +44,8 @@ WAITING_DELAY_SECONDS: Final = 0.5
 """After a pin is deleted, until those that wait for its room are looked at."""
 EVERY_NODE: Final = NodeKey("")
 """Stands for a round over all nodes; no node has an empty name."""
-IDLE_TICK_SECONDS: Final = 5.0
-"""The loop shows that it lives at least so often."""
+AnyKey = Key | PolicyKey | NodeKey
+"""A pod and its pin, a policy, a node."""
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +90,7 @@ class Reconciler:
     ) -> None:
         self._store, self._writer, self._default = store, writer, default
         self._metrics, self._now, self._clock = metrics, now, clock
-        self._dirty: DirtyKeys[Key | PolicyKey | NodeKey] = DirtyKeys()
-        self._wake = asyncio.Event()
+        self._work: Work[AnyKey] = Work(self._reconcile, metrics=metrics, clock=clock)
         self._heard: dict[Key, float] = {}
         self._fresh: dict[Key, float] = {}
         self._collected: dict[Key, float] = {}
@@ -101,25 +98,21 @@ class Reconciler:
         self._allowance: Allowance[Key] = Allowance()
         self._rebalancer = Rebalancer(store, default)
         self._moves: dict[Key, Move] = {}
-        self._dirty.mark([EVERY_NODE], now=clock(), after=LOOK_SECONDS)
-        self.last_tick = clock()
+        self._work.mark([EVERY_NODE], after=LOOK_SECONDS)
 
     # -- marking ----------------------------------------------------------------------
 
-    def mark(self, keys: Dirt | Iterable[Key | PolicyKey | NodeKey], *, after: float = 0.0) -> None:
+    def mark(self, keys: Dirt | Iterable[AnyKey], *, after: float = 0.0) -> None:
         """Have keys looked at; policies a little later, so that counts gather."""
-        now = self._clock()
         for key in keys:
             delay = max(after, POLICY_DELAY_SECONDS) if isinstance(key, PolicyKey) else after
-            self._dirty.mark([key], now=now, after=delay)
-        self._wake.set()
+            self._work.mark([key], after=delay)
 
     def heard_of_pod(self, key: Key) -> None:
         """A pod without a pin: look at it first, and note when, for the latency that users feel."""
-        now = self._clock()
         if key not in self._heard:
-            self._heard[key] = now
-            self._dirty.mark([key], now=now, after=-AHEAD_SECONDS)
+            self._heard[key] = self._clock()
+            self._work.mark([key], after=-AHEAD_SECONDS)
 
     def heard_of_end(self, key: Key) -> None:
         """A pod has ended, and not only lost its label: its pin is the garbage collector's."""
@@ -127,69 +120,26 @@ class Reconciler:
 
     # -- the loop ---------------------------------------------------------------------
 
-    async def run(self, workers: int = WORKERS) -> None:
-        """Work until cancelled, on so many keys at a time."""
-        free = asyncio.Semaphore(workers)
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await free.acquire()
-                while (key := self._take()) is None:
-                    await self._pause()
-                task = group.create_task(self._once(key))
-                task.add_done_callback(lambda _: free.release())
-
-    def _take(self) -> Key | PolicyKey | NodeKey | None:
-        self.last_tick = self._clock()
-        return self._dirty.take(self.last_tick)
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._work.run()
 
     async def work_once(self) -> bool:
         """Reconcile the key that has been due longest; False if none is due."""
-        key = self._take()
-        if key is None:
-            return False
-        await self._once(key)
-        return True
+        return await self._work.once()
 
-    async def _pause(self) -> None:
-        """Sleep until something may be due. Cleared first: a mark meanwhile wakes at once."""
-        self._wake.clear()
-        wait = self._dirty.wait(self._clock())
-        limit = IDLE_TICK_SECONDS if wait is None else min(wait, IDLE_TICK_SECONDS)
-        if wait == 0.0:
-            # Due, but somebody else works on that key; done() wakes us.
-            limit = IDLE_TICK_SECONDS
-        try:
-            async with asyncio.timeout(limit):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+    @property
+    def last_tick(self) -> float:
+        """When the loop last showed that it lives, in monotonic seconds."""
+        return self._work.last_tick
 
-    async def _once(self, key: Key | PolicyKey | NodeKey) -> None:
-        """Reconcile one key; errors are logged, counted and tried again later."""
-        with self._metrics.reconcile_seconds.time():
-            try:
-                if isinstance(key, NodeKey):
-                    await self._node(key)
-                elif isinstance(key, PolicyKey):
-                    await self._policy(key)
-                else:
-                    await self._pod(key)
-            except NumapinError as error:
-                # Expected trouble (API server away or refusing): the message says it all.
-                delay = self._dirty.failed(key, now=self._clock())
-                self._metrics.errors.labels(where=type(error).__name__).inc()
-                log.warning(
-                    "reconcile failed, will retry",
-                    extra={"key": str(key), "error": str(error), "seconds": delay},
-                )
-            except Exception:
-                # The edge of the loop: a bug in one pod's case must not stop all others.
-                delay = self._dirty.failed(key, now=self._clock())
-                self._metrics.errors.labels(where="reconcile").inc()
-                log.exception("reconcile crashed", extra={"key": str(key), "seconds": delay})
-            else:
-                self._dirty.done(key)
-        self._wake.set()
+    async def _reconcile(self, key: AnyKey) -> None:
+        if isinstance(key, NodeKey):
+            await self._node(key)
+        elif isinstance(key, PolicyKey):
+            await self._policy(key)
+        else:
+            await self._pod(key)
 
     async def _call(
         self,

@@ -84,9 +84,8 @@ def kinds(*, tmpfs: int, cache: int) -> list[NodeBytes]:
     return [far.model_copy(update={"page_cache": cache * MIB, "shared": tmpfs * MIB}), near]
 
 
-def dead(why: str) -> Eyes:
-    """What is left to see when the tracer has died."""
-    names = ("numaMigrations", "hintFaults", "taskMigrations")
+def dead(why: str, *names: str) -> Eyes:
+    """What is left to see when programs have died: as the agent reports it, levels none."""
     return Eyes(
         topology=machine(TWO),
         levels=dict.fromkeys(names, "none"),
@@ -104,491 +103,368 @@ QUIET = counters(**NO_FAULTS)
 IDLE = counters(**NO_FAULTS, cpu_nanoseconds=1_000_000)
 DRIFT = Drift(cpus="0-7", mems="0-1", count=2, time=START + timedelta(seconds=30))
 WIDE = CpusMems(cpus="0-7", mems="0-1")
+UNBOUND = CpusMems(cpus="4-7", mems="0-1")
+EYES = eyes()
+
+
+def row(
+    name: str,
+    seen: Observed | None,
+    verdict: str,
+    said: str = "",
+    *,
+    wanted: NumaPinSpec = SPEC,
+    sight: Eyes = EYES,
+):
+    """A case: what the agent reports, and what is made of it."""
+    return pytest.param(wanted, seen, sight, verdict, said, id=name)
 
 
 @pytest.mark.parametrize(
     ("wanted", "seen", "sight", "verdict", "said"),
     [
-        pytest.param(
-            SPEC, None, eyes(), "Pending", "agent of node numa-0 has not reported", id="no report"
-        ),
-        pytest.param(
-            SPEC,
-            observed(generation=0),
-            eyes(),
-            "Pending",
-            "generation 0, not yet 1",
-            id="old report",
-        ),
-        pytest.param(
-            SPEC, observed(phase="Waiting"), eyes(), "Pending", "cgroup is not there", id="waiting"
-        ),
-        pytest.param(
-            SPEC,
-            observed(phase="Baseline"),
-            eyes(),
-            "Pending",
-            "before the pod is pinned",
-            id="baseline",
-        ),
-        pytest.param(
-            SPEC, observed(phase="Moving"), eyes(), "Pending", "memory is being moved", id="moving"
-        ),
-        pytest.param(
-            SPEC,
-            observed(counters=None),
-            eyes(),
-            "Pending",
-            "window of 60 s is not over",
-            id="no window",
-        ),
-        pytest.param(
-            SPEC,
-            observed(counters=counters(seconds=30)),
-            eyes(),
-            "Pending",
-            "30 s of 60 s",
-            id="half a window",
-        ),
-        pytest.param(
-            SPEC,
-            observed(),
-            eyes(),
-            "Verified/Measured",
-            "99.0% of 1000 sampled pages",
-            id="measured",
-        ),
-        pytest.param(
-            SPEC,
-            observed(counters=counters(seconds=59.5)),
-            eyes(),
-            "Verified/Measured",
-            "",
-            id="a tick short",
-        ),
-        pytest.param(
-            SPEC, observed(threads=1), eyes(), "Verified/ByPlacement", "one thread", id="one thread"
-        ),
-        pytest.param(
-            SPEC,
+        row("no report", None, "Pending", "agent of node numa-0 has not reported"),
+        row("old report", observed(generation=0), "Pending", "generation 0, not yet 1"),
+        row("waiting", observed(phase="Waiting"), "Pending", "cgroup is not there"),
+        row("baseline", observed(phase="Baseline"), "Pending", "before the pod is pinned"),
+        row("moving", observed(phase="Moving"), "Pending", "memory is being moved"),
+        row("no window", observed(counters=None), "Pending", "window of 60 s is not over"),
+        row("half a window", observed(counters=counters(seconds=30)), "Pending", "30 s of 60 s"),
+        row("measured", observed(), "Verified/Measured", "99.0% of 1000 sampled pages"),
+        row("a tick short", observed(counters=counters(seconds=59.5)), "Verified/Measured"),
+        row("one thread", observed(threads=1), "Verified/ByPlacement", "one thread"),
+        row(
+            "one thread: remote samples are no contradiction",
             observed(
                 threads=1, counters=counters(hint_fault_pages_local=0, hint_fault_pages_remote=9999)
             ),
-            eyes(),
             "Verified/ByPlacement",
             "one thread",
-            id="one thread: remote samples are no contradiction",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "kernel skips one-node cpusets",
             observed(counters=QUIET),
-            eyes(kernel="6.16.0"),
             "Verified/ByPlacement",
             "kernel 6.16.0 does not sample",
-            id="kernel skips one-node cpusets",
+            sight=eyes(kernel="6.16.0"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "kernel says that it skipped this one, whatever its release",
             observed(counters=counters(**NO_FAULTS, scanner_skips=42)),
-            skipping(),
             "Verified/ByPlacement",
             "to one NUMA node, and passed over this one 42 times",
-            id="kernel says that it skipped this one, whatever its release",
+            sight=skipping(),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "hint faults from files have no locality",
             observed(counters=QUIET),
-            eyes(faults="cgroup"),
             "Verified/ByPlacement",
             "local and remote are not told apart: BPF is not allowed",
-            id="hint faults from files have no locality",
+            sight=eyes(faults="cgroup"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "idle scanner",
             observed(counters=QUIET),
-            eyes(),
             "Verified/ByPlacement",
             "sampled 0 pages, fewer than 500",
-            id="idle scanner",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "eBPF withheld, memory.stat quiet",
             observed(counters=QUIET),
-            eyes(migrations="cgroup", faults="none"),
             "Verified/ByPlacement",
             "direction unknown",
-            id="eBPF withheld, memory.stat quiet",
+            sight=eyes(migrations="cgroup", faults="none"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "memory.stat migrates",
             observed(counters=counters(**NO_FAULTS, migrated_pages=6000)),
-            eyes(migrations="cgroup", faults="none"),
             "Ineffective",
             "100.0 pages/s",
-            id="memory.stat migrates",
+            sight=eyes(migrations="cgroup", faults="none"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "migrations within the socket don't count",
             observed(counters=counters(migrated_pages=99999)),
-            eyes(),
             "Verified/Measured",
-            "",
-            id="migrations within the socket don't count",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "just tolerated",
             observed(counters=counters(cross_socket_migrated_pages=600)),
-            eyes(),
             "Verified/Measured",
             "10.0 pages/s",
-            id="just tolerated",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "too many migrations",
             observed(counters=counters(cross_socket_migrated_pages=606)),
-            eyes(),
             "Ineffective",
             "10.1 pages/s",
-            id="too many migrations",
         ),
-        pytest.param(
-            SPEC,
-            observed(memory=memory(N0=5, N1=95)),
-            eyes(),
-            "Verified/Measured",
-            "95.0%",
-            id="just local enough",
+        row(
+            "just local enough", observed(memory=memory(N0=5, N1=95)), "Verified/Measured", "95.0%"
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "too little local",
             observed(memory=memory(N0=6, N1=94)),
-            eyes(),
             "Ineffective",
             "94.0% of the memory (94.0 MiB of 100.0 MiB)",
-            id="too little local",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "CPUs on one socket, memory on the other, nothing migrates",
             observed(memory=memory(N0=400, N1=0), counters=QUIET),
-            eyes(kernel="6.18"),
             "Ineffective",
             "0.0% of the memory",
-            id="CPUs on one socket, memory on the other, nothing migrates",
+            sight=eyes(kernel="6.18"),
         ),
-        pytest.param(
-            spec(mems=None, memory="None"),
-            observed(
-                effective=CpusMems(cpus="4-7", mems="0-1"), memory=memory(N0=400), counters=QUIET
-            ),
-            eyes(),
+        row(
+            "CPUs only, memory elsewhere",
+            observed(effective=UNBOUND, memory=memory(N0=400), counters=QUIET),
             "Ineffective",
             "0.0% of the memory",
-            id="CPUs only, memory elsewhere",
+            wanted=spec(mems=None, memory="None"),
         ),
-        pytest.param(
-            spec(mems=None, memory="None"),
-            observed(effective=CpusMems(cpus="4-7", mems="0-1")),
-            eyes(),
+        row(
+            "CPUs only, memory followed",
+            observed(effective=UNBOUND),
             "Verified/Measured",
-            "",
-            id="CPUs only, memory followed",
+            wanted=spec(mems=None, memory="None"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "remote samples",
             observed(counters=counters(hint_fault_pages_local=94, hint_fault_pages_remote=906)),
-            eyes(),
             "Ineffective",
             "9.4% of 1000 sampled pages",
-            id="remote samples",
         ),
-        pytest.param(
-            SPEC,
-            observed(effective=WIDE),
-            eyes(),
-            "Ineffective",
-            "0-3 lie outside 4-7",
-            id="never took effect",
-        ),
-        pytest.param(
-            SPEC,
+        row("never took effect", observed(effective=WIDE), "Ineffective", "0-3 lie outside 4-7"),
+        row(
+            "seen at once, without a window",
             observed(effective=WIDE, counters=None),
-            eyes(),
             "Ineffective",
             "not 1",
-            id="seen at once, without a window",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "memory could not be bound",
             observed(
-                effective=CpusMems(cpus="4-7", mems="0-1"),
+                effective=UNBOUND,
                 problem=Problem(reason="CannotMovePages", message="no CAP_SYS_NICE"),
             ),
-            eyes(),
             "Ineffective",
             "CannotMovePages: no CAP_SYS_NICE",
-            id="memory could not be bound",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "a container outside",
             observed(containers=[ContainerEffective(name="side", cpus="0-7", mems="1")]),
-            eyes(),
             "Ineffective",
             "outside the pin: side: CPUs 0-7",
-            id="a container outside",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "drifted now",
             observed(drift=DRIFT, effective=WIDE),
-            eyes(),
             "Drifted",
             "set CPUs 0-7 and memory nodes 0-1 at 18:00:30 UTC (2 times",
-            id="drifted now",
         ),
-        pytest.param(
-            SPEC,
-            observed(drift=DRIFT),
-            eyes(),
-            "Drifted",
-            "clean window is awaited",
-            id="drifted within the window",
+        row(
+            "drifted within the window", observed(drift=DRIFT), "Drifted", "clean window is awaited"
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "drifted, no window since",
             observed(drift=DRIFT, counters=None),
-            eyes(),
             "Drifted",
             "clean window",
-            id="drifted, no window since",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "drifted before, clean since",
             observed(drift=DRIFT, counters=counters(since=START + timedelta(seconds=30))),
-            eyes(),
             "Verified/Measured",
-            "",
-            id="drifted before, clean since",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "conflict while pinned",
             observed(
                 problem=Problem(reason="Conflict", message="container x has CPUs 0-1 of its own")
             ),
-            eyes(),
             "Conflict",
             "container x",
-            id="conflict while pinned",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "conflict",
             observed(phase="Refused", problem=Problem(reason="Conflict", message="exclusive CPUs")),
-            eyes(),
             "Conflict",
             "exclusive CPUs",
-            id="conflict",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "no room for what it uses",
             observed(phase="Refused", problem=Problem(reason="NoRoom", message="5 bytes")),
-            eyes(),
             "Unplaceable",
             "NoRoom: 5 bytes",
-            id="no room for what it uses",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "refused",
             observed(phase="Refused", problem=Problem(reason="Unsupported", message="cgroup v1")),
-            eyes(),
             "Ineffective",
             "Unsupported: cgroup v1",
-            id="refused",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "agent does not see the pod yet",
             observed(phase="Refused", problem=Problem(reason="PodNotFound", message="no pod")),
-            eyes(),
             "Pending",
             "no pod",
-            id="agent does not see the pod yet",
         ),
-        pytest.param(
-            SPEC,
-            observed(counters=IDLE),
-            eyes(),
-            "NoSignal",
-            "idle: the pod used 0.0% of a CPU",
-            id="idle",
-        ),
-        pytest.param(
-            SPEC,
+        row("idle", observed(counters=IDLE), "NoSignal", "idle: the pod used 0.0% of a CPU"),
+        row(
+            "balancing off",
             observed(counters=QUIET),
-            eyes(balancing=False),
             "NoSignal",
             "numa_balancing is off",
-            id="balancing off",
+            sight=eyes(balancing=False),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "tracer dead",
             observed(counters=QUIET),
-            eyes(migrations="none", faults="none"),
             "NoSignal",
             "BPF is not allowed",
-            id="tracer dead",
+            sight=eyes(migrations="none", faults="none"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "tracer died after it had counted",
             observed(),
-            dead("the program no longer counts"),
             "NoSignal",
             "not counted: the program no longer counts",
-            id="tracer died after it had counted",
+            sight=dead(
+                "the program no longer counts", "numaMigrations", "hintFaults", "taskMigrations"
+            ),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "a dead program makes silence prove nothing, and is named",
+            observed(counters=QUIET),
+            "NoSignal",
+            "program migrate_end of numaMigrations is not attached any more",
+            sight=dead(
+                "program migrate_end of numaMigrations is not attached any more",
+                "numaMigrations",
+                "hintFaults",
+            ),
+        ),
+        row(
+            "tmpfs and page cache left behind",
             observed(memory=kinds(tmpfs=300, cache=20)),
-            eyes(),
             "Ineffective",
             "20.0% of the memory (80.0 MiB of 400.0 MiB) is on NUMA nodes 1; of the rest 20.0 MiB "
             "is page cache and 300.0 MiB is tmpfs or shared memory, which stays where it was "
             "first touched",
-            id="tmpfs and page cache left behind",
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "hardly any page cache left behind: it is not what is wrong",
             observed(memory=kinds(tmpfs=0, cache=3)),
-            eyes(),
             "Ineffective",
             "is on NUMA nodes 1",
-            id="hardly any page cache left behind: it is not what is wrong",
         ),
-        pytest.param(
-            spec(mems=None),  # onUnplaceable CpuOnly: memory Strict, and no node to bind it to
-            observed(effective=CpusMems(cpus="4-7", mems="0-1")),
-            eyes(),
+        # onUnplaceable CpuOnly: memory Strict, and no node to bind it to
+        row(
+            "CpuOnly, memory followed",
+            observed(effective=UNBOUND),
             "Verified/Measured",
             "99.7% of the memory",
-            id="CpuOnly, memory followed",
+            wanted=spec(mems=None),
         ),
-        pytest.param(
-            spec(mems=None),
-            observed(
-                effective=CpusMems(cpus="4-7", mems="0-1"), memory=memory(N0=400), counters=QUIET
-            ),
-            eyes(),
+        row(
+            "CpuOnly, memory elsewhere",
+            observed(effective=UNBOUND, memory=memory(N0=400), counters=QUIET),
             "Ineffective",
             "0.0% of the memory",
-            id="CpuOnly, memory elsewhere",
+            wanted=spec(mems=None),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "Strict was widened rather than killed",
             observed(
-                effective=CpusMems(cpus="4-7", mems="0-1"),
+                effective=UNBOUND,
                 problem=Problem(reason="RanLow", message="NUMA nodes 1 ran low"),
             ),
-            eyes(),
             "Ineffective",
             "memory may come from NUMA nodes 0-1, not 1 (RanLow: NUMA nodes 1 ran low)",
-            id="Strict was widened rather than killed",
         ),
-        pytest.param(
-            spec(memory="Preferred"),
+        row(
+            "Preferred was widened, and much went elsewhere",
             observed(
-                effective=CpusMems(cpus="4-7", mems="0-1"),
+                effective=UNBOUND,
                 memory=memory(N0=100, N1=300),
                 problem=Problem(reason="RanLow", message="NUMA nodes 1 ran low"),
             ),
-            eyes(),
             "Ineffective",
             "75.0% of the memory (300.0 MiB of 400.0 MiB) is on NUMA nodes 1 (RanLow",
-            id="Preferred was widened, and much went elsewhere",
+            wanted=spec(memory="Preferred"),
         ),
-        pytest.param(
-            spec(memory="Preferred"),
+        row(
+            "Preferred was widened, and hardly anything went elsewhere",
             observed(
-                effective=CpusMems(cpus="4-7", mems="0-1"),
+                effective=UNBOUND,
                 problem=Problem(reason="RanLow", message="NUMA nodes 1 ran low"),
             ),
-            eyes(),
             "Verified/Measured",
             "99.7% of the memory",
-            id="Preferred was widened, and hardly anything went elsewhere",
+            wanted=spec(memory="Preferred"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "no counters at all",
             observed(counters=None),
-            eyes(migrations="none", faults="none"),
             "Verified/ByPlacement",
             "99.7% of the memory (399.0 MiB of 400.0 MiB) is on NUMA nodes 1; "
             "no counters: BPF is not allowed",
-            id="no counters at all",
+            sight=eyes(migrations="none", faults="none"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "no counters, memory elsewhere",
             observed(counters=None, memory=memory(N0=100, N1=300)),
-            eyes(migrations="none", faults="none"),
             "Ineffective",
             "75.0% of the memory",
-            id="no counters, memory elsewhere",
+            sight=eyes(migrations="none", faults="none"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "no counters, no residency",
             observed(counters=None, memory=[]),
-            eyes(migrations="none", faults="none"),
             "NoSignal",
             "BPF is not allowed, and no memory figures",
-            id="no counters, no residency",
+            sight=eyes(migrations="none", faults="none"),
         ),
-        pytest.param(
-            spec(mems=None, memory="None"),
+        row(
+            "no counters, CPUs only",
             observed(counters=None),
-            eyes(migrations="none", faults="none"),
             "NoSignal",
             "BPF is not allowed, and only CPUs are pinned",
-            id="no counters, CPUs only",
+            wanted=spec(mems=None, memory="None"),
+            sight=eyes(migrations="none", faults="none"),
         ),
-        pytest.param(
-            spec(memory="Preferred"),
-            observed(counters=None, effective=CpusMems(cpus="4-7", mems="0-1")),
-            eyes(migrations="none", faults="none"),
+        row(
+            "no counters, Preferred was widened",
+            observed(counters=None, effective=UNBOUND),
             "NoSignal",
             "BPF is not allowed, and memory may come from",
-            id="no counters, Preferred was widened",
+            wanted=spec(memory="Preferred"),
+            sight=eyes(migrations="none", faults="none"),
         ),
-        pytest.param(
-            SPEC,
+        row(
+            "no counters, no container",
             observed(counters=None, containers=[]),
-            eyes(migrations="none", faults="none"),
             "NoSignal",
             "BPF is not allowed, and no container was seen",
-            id="no counters, no container",
+            sight=eyes(migrations="none", faults="none"),
         ),
-        pytest.param(
-            SPEC,
-            observed(counters=QUIET, memory=[]),
-            eyes(),
-            "NoSignal",
-            "no memory figures",
-            id="no residency",
-        ),
-        pytest.param(
-            SPEC,
+        row("no residency", observed(counters=QUIET, memory=[]), "NoSignal", "no memory figures"),
+        row(
+            "contradiction outranks idleness",
             observed(counters=IDLE, memory=memory(N0=400)),
-            eyes(),
             "Ineffective",
             "0.0%",
-            id="contradiction outranks idleness",
         ),
-        pytest.param(
-            spec(mode="Observe"),
+        row(
+            "observing",
             observed(phase="Observing", effective=WIDE),
-            eyes(),
             "Observing",
             "only observed: it would be pinned to socket 1: CPUs 4-7, memory nodes 1; 99.7% of its "
             "memory is there already, 1.0 MiB elsewhere; the most that it can gain is an end of "
             "1.0% remote of 1000 sampled pages, over 60 s",
-            id="observing",
+            wanted=spec(mode="Observe"),
         ),
-        pytest.param(
-            spec(mode="Observe"),
+        row(
+            "observing: everything to gain",
             observed(
                 phase="Observing",
                 effective=WIDE,
@@ -600,88 +476,81 @@ WIDE = CpusMems(cpus="0-7", mems="0-1")
                     hint_fault_pages_remote=660,
                 ),
             ),
-            eyes(),
             "Observing",
             "an end of 1500.0 pages/s of cross-socket migrations, 20.0 ms/s spent migrating, "
             "2.5 thread moves/s between sockets, 40.0% remote of 1650 sampled pages, over 60 s",
-            id="observing: everything to gain",
+            wanted=spec(mode="Observe"),
         ),
-        pytest.param(
-            spec(mode="Observe"),
+        row(
+            "observing: what is not valid is not promised",
             observed(
                 phase="Observing",
                 threads=1,
                 counters=counters(migrated_pages=600, hint_fault_pages_remote=9999),
             ),
-            eyes(migrations="cgroup"),
             "Observing",
             "an end of 10.0 pages/s of NUMA migrations, over 60 s",
-            id="observing: what is not valid is not promised",
+            wanted=spec(mode="Observe"),
+            sight=eyes(migrations="cgroup"),
         ),
-        pytest.param(
-            spec(mode="Observe"),
+        row(
+            "observing: nothing to gain",
             observed(phase="Observing", counters=QUIET),
-            eyes(),
             "Observing",
             "nothing to gain was seen within 60 s",
-            id="observing: nothing to gain",
+            wanted=spec(mode="Observe"),
         ),
-        pytest.param(
-            spec(mode="Observe", mems=None, memory="None"),
+        row(
+            "observing: not counted yet, CPUs only",
             observed(phase="Observing", counters=None, memory=[]),
-            eyes(),
             "Observing",
             "CPUs 4-7, memory as it is; what it can gain is not counted yet",
-            id="observing: not counted yet, CPUs only",
+            wanted=spec(mode="Observe", mems=None, memory="None"),
         ),
-        pytest.param(
-            spec(memory="Preferred"),
-            observed(effective=CpusMems(cpus="4-7", mems="0-1")),
-            eyes(),
+        row(
+            "Preferred may be widened",
+            observed(effective=UNBOUND),
             "Verified/Measured",
-            "",
-            id="Preferred may be widened",
+            wanted=spec(memory="Preferred"),
         ),
-        pytest.param(
-            spec(memory="Preferred"),
-            observed(effective=CpusMems(cpus="4-7", mems="0-1"), memory=memory(N0=50, N1=50)),
-            eyes(),
+        row(
+            "Preferred, but memory is elsewhere",
+            observed(effective=UNBOUND, memory=memory(N0=50, N1=50)),
             "Ineffective",
             "50.0%",
-            id="Preferred, but memory is elsewhere",
+            wanted=spec(memory="Preferred"),
         ),
-        pytest.param(
-            spec(cpus="4-7", mems="2-3"),
+        row(
+            "a socket of two NUMA nodes",
             observed(
                 effective=CpusMems(cpus="4-7", mems="2-3"),
                 containers=[],
                 memory=memory(N2=200, N3=200),
             ),
-            eyes(text=SNC),
             "Verified/Measured",
             "NUMA nodes 2-3",
-            id="a socket of two NUMA nodes",
+            wanted=spec(cpus="4-7", mems="2-3"),
+            sight=eyes(text=SNC),
         ),
-        pytest.param(
-            spec(mems=None),
+        row(
+            "shared NUMA node",
             observed(
                 effective=CpusMems(cpus="4-7", mems="0"),
                 containers=[],
                 memory=memory(N0=400),
                 counters=QUIET,
             ),
-            eyes(text=SHARED),
             "NoSignal",
             "no NUMA node of its own",
-            id="shared NUMA node",
+            wanted=spec(mems=None),
+            sight=eyes(text=SHARED),
         ),
-        pytest.param(
-            spec(socket=None, cpus=None, mems=None),
+        row(
+            "no socket",
             None,
-            eyes(),
             "Unplaceable",
             "condition Pinned says why",
-            id="no socket",
+            wanted=spec(socket=None, cpus=None, mems=None),
         ),
     ],
 )
@@ -809,20 +678,6 @@ def test_verified_never_comes_with_a_contradiction(seen: Observed, sight: Eyes):
     assert False not in {by_name[n] for n in ("cpus", "mems", "containers", "migrations")}
     assert by_name["cpus"] is by_name["window"] is by_name["residency"] is True
     assert (found.evidence == "Measured") is (by_name["hintFaults"] is True)
-
-
-def test_a_dead_program_makes_silence_prove_nothing_and_is_named():
-    """As the agent reports it: the levels are none because of the program, the zeros go on."""
-    why = "program migrate_end of numaMigrations is not attached any more"
-    sight = Eyes(
-        topology=machine(TWO),
-        levels={"numaMigrations": "none", "hintFaults": "none"},
-        reasons={"numaMigrations": why, "hintFaults": why},
-        kernel="6.12.1",
-    )
-    found = judge(SPEC, observed(counters=QUIET), generation=1, seen=sight)
-    assert found.verdict == "NoSignal"
-    assert why in found.message
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from numapin_api.cpulist import CpuSet, NodeSet
@@ -18,6 +19,11 @@ MADE_UP = Topology(
     ((10,),),
 )
 """Each of the first two CPUs a socket, so that a one-socket machine has something to count."""
+
+
+def one_socket(cpus: Iterable[int] = CPUS) -> Topology:
+    """The made-up machine with these CPUs as its only socket."""
+    return Topology((Socket(0, CpuSet(cpus), NodeSet([0])),), MADE_UP.nodes, ((10,),))
 
 
 def hop_in(cgroup: Path, times: int) -> None:

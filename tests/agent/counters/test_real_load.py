@@ -13,14 +13,12 @@ from pathlib import Path
 
 import pytest
 from support.bpf import no_bcc, program_exists, program_ids
-from support.two_cpus import CPUS, MADE_UP, hop_in
+from support.two_cpus import CPUS, MADE_UP, hop_in, one_socket
 from support.wait import until
 
 from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.hostpaths import HostPaths
-from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.node import SIGNALS
-from numapin_api.topology import Socket, Topology
 
 pytestmark = [
     pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or ""),
@@ -80,7 +78,7 @@ def test_task_migrations_are_counted_for_the_cgroup_of_the_task_moved(counters, 
 @pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs")
 def test_no_task_migration_is_counted_once_all_cpus_are_one_socket(counters, cgroup):
     level(counters, "taskMigrations")
-    one = Topology((Socket(0, CpuSet(CPUS), NodeSet([0])),), MADE_UP.nodes, ((10,),))
+    one = one_socket()
     counters.follow(one)
     try:
         hop_in(cgroup, 50)

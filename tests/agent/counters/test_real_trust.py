@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from support import detach as detach_from_outside
 from support.bpf import no_bcc
-from support.two_cpus import CPUS, MADE_UP, hop_in
+from support.two_cpus import CPUS, MADE_UP, hop_in, one_socket
 
 from numapin_agent.census import Census
 from numapin_agent.cgroup.ids import ids_below
@@ -23,8 +23,6 @@ from numapin_agent.counters import Counters, LoadOptions, reader
 from numapin_agent.counters.checkup import hop
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.tracing import Tracing
-from numapin_api.cpulist import CpuSet, NodeSet
-from numapin_api.topology import Socket, Topology
 
 pytestmark = [
     pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or ""),
@@ -88,7 +86,7 @@ def test_a_descriptor_that_has_become_somebody_elses_is_left_alone(doomed):
 
 def test_an_attached_program_that_sees_nothing_is_found_and_named(doomed):
     """All CPUs are one socket in its table, though not in what it was told: it is blind."""
-    one = Topology((Socket(0, CpuSet(CPUS), NodeSet([0])),), MADE_UP.nodes, ((10,),))
+    one = one_socket()
     doomed.follow(one)
     doomed._topology = MADE_UP
     (fault,) = doomed.faults()
@@ -119,7 +117,7 @@ def test_events_without_room_are_counted_as_lost(cgroup, monkeypatch):
 
 def test_events_on_a_cpu_that_has_just_come_are_counted_as_lost(doomed, cgroup):
     """As after a hotplug, until the programs are told of the CPU."""
-    known = Topology((Socket(0, CpuSet(CPUS[:1]), NodeSet([0])),), MADE_UP.nodes, ((10,),))
+    known = one_socket(CPUS[:1])
     doomed.follow(known)
     before = doomed.lost()
     hop_in(cgroup, 100)

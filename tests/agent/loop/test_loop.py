@@ -278,6 +278,11 @@ def counting(node: Node, **tracer: object) -> Tracer:
     return found
 
 
+def held_after(left: Observed) -> NumaPin:
+    """The pin as the API server has it when an agent ends that published this last."""
+    return NumaPin.read({**pin().wire(), "status": {"observed": left.wire()}})
+
+
 def test_a_pod_that_ran_already_has_a_baseline_and_then_whole_windows() -> None:
     node = Node()
     tracer = counting(node)
@@ -351,7 +356,7 @@ def test_a_restarted_agent_goes_on_with_what_its_predecessor_measured() -> None:
     assert left.counters is not None
     again = Node(on_file={POD_UID})
     counting(again, pages=tracer.pages)
-    held = NumaPin.read({**pin().wire(), "status": {"observed": left.wire()}})
+    held = held_after(left)
     again.have(held, pod()).run(30)
     assert again.published == []
     again.cgroups.one = None
@@ -369,7 +374,7 @@ def test_no_window_of_a_restarted_agent_spans_its_start() -> None:
     again.now = before.now + 20
     started = again.now + 1e9
     tracer = counting(again)
-    held = NumaPin.read({**pin().wire(), "status": {"observed": left.wire()}})
+    held = held_after(left)
     again.have(held, pod())
     for _ in range(610):  # until it is time to write again
         tracer.pages += 1
@@ -410,7 +415,7 @@ def test_after_a_gap_the_predecessors_window_does_not_come_back() -> None:
     node = Node()
     counting(node)
     node.have(pin(), pod()).run(65)
-    held = NumaPin.read({**pin().wire(), "status": {"observed": node.last.wire()}})
+    held = held_after(node.last)
     again = Node(on_file={POD_UID})
     counting(again)
     again.have(held, pod()).run(10)
@@ -533,7 +538,7 @@ def test_windows_that_agree_are_counted_and_that_outlives_the_agent() -> None:
     assert len(node.published) == 3
     again = Node(on_file={POD_UID})
     counting(again)
-    held = NumaPin.read({**pin().wire(), "status": {"observed": node.last.wire()}})
+    held = held_after(node.last)
     again.have(held, pod()).run(65)
     again.its_pins = {KEY: held}
     again.drifts = 1  # something to write for

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.machines import machine
 
 from numapin_agent.hugepages import Pool
 from numapin_agent.kubelet.resources import UNASKED, Holder, Resources
@@ -16,18 +17,14 @@ from numapin_agent.status import (
     take_over,
 )
 from numapin_agent.usage import Use
-from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CounterError
 from numapin_api.node import SIGNALS, Capabilities, NumaNodeStatus, Signal
-from numapin_api.topology import NumaNode, Socket, Topology
+from numapin_api.topology import Topology
 
 GIB = 1 << 30
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
-TWO = Topology(
-    sockets=tuple(Socket(i, CpuSet({2 * i, 2 * i + 1}), NodeSet({i})) for i in (0, 1)),
-    nodes=tuple(NumaNode(i, CpuSet({2 * i, 2 * i + 1}), 3 * GIB, i) for i in (0, 1)),
-    distances=((10, 21), (21, 10)),
-)
+TWO = machine("S0[N0 0-1 3G] S1[N1 2-3 3G]")
 CAN = Capabilities(kernel="6.12", cgroup_version=2, cgroup_driver="systemd", numa_balancing=True)
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Group
+from support.machines import machine
 
-from numapin_api.cpulist import CpuSet, NodeSet
-from numapin_api.topology import NumaNode, Socket, Topology
+from numapin_api.topology import Topology
 from numapin_cli.live.frame import Look, frame
 from numapin_cli.live.rows import SORTS, PodRow, ordered
 from numapin_cli.live.values import AgentReading, Counts, Gathered, PairCounts, PodReading
@@ -17,16 +17,7 @@ from numapin_cli.views.top import body, headline, number
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 # Two sockets of two NUMA nodes each, and memory without CPUs.
-SNC = Topology(
-    sockets=tuple(
-        Socket(s, CpuSet.parse(f"{4 * s}-{4 * s + 3}"), NodeSet([2 * s, 2 * s + 1])) for s in (0, 1)
-    ),
-    nodes=(
-        *(NumaNode(n, CpuSet.parse(f"{2 * n}-{2 * n + 1}"), 1 << 30, n // 2) for n in range(4)),
-        NumaNode(4, CpuSet(), 1 << 30, None),
-    ),
-    distances=(),
-)
+SNC = machine("S0[N0 0-1 1G, N1 2-3 1G] S1[N2 4-5 1G, N3 6-7 1G] N4 - 1G")
 REDIS, WEB = ("shop", "redis-0"), ("web", "front-0")
 
 

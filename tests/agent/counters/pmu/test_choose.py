@@ -3,20 +3,15 @@
 from pathlib import Path
 
 import pytest
+from support.machines import machine
 
 from numapin_agent.counters.pmu import choose as module
 from numapin_agent.counters.pmu.choose import NOT_ASKED, UNTOLD, choose
 from numapin_agent.counters.pmu.select import Candidate
 from numapin_agent.hostpaths import HostPaths
-from numapin_api.cpulist import CpuSet, NodeSet
-from numapin_api.topology import NumaNode, Socket, Topology
 
 MILAN = (Path(__file__).parent / "data" / "milan.cpuinfo").read_text()
-TWO = Topology(
-    tuple(Socket(i, CpuSet([i]), NodeSet([i])) for i in range(2)),
-    tuple(NumaNode(i, CpuSet([i]), 1 << 30, i) for i in range(2)),
-    (),
-)
+TWO = machine("S0[N0 0 1G] S1[N1 1 1G]")
 
 
 @pytest.fixture

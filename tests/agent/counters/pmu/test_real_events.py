@@ -16,6 +16,7 @@ import pytest
 from support import hierarchies
 from support.bpf import no_bcc, program_exists
 from support.capabilities import under, why_not
+from support.two_cpus import CPUS, MADE_UP, one_socket
 from support.wait import until
 
 from numapin_agent.counters import CgroupCounters, Counters
@@ -24,21 +25,13 @@ from numapin_agent.counters.pmu.events import Event, Pair
 from numapin_agent.counters.pmu.perf import CGROUP_SWITCHES, SOFTWARE, try_pair
 from numapin_agent.counters.pmu.select import Candidate, Pmu
 from numapin_agent.hostpaths import HostPaths
-from numapin_api.cpulist import CpuSet, NodeSet
-from numapin_api.topology import NumaNode, Socket, Topology
+from numapin_api.cpulist import CpuSet
+from numapin_api.topology import Topology
 
 pytestmark = [
     pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or ""),
     pytest.mark.timeout(180),
 ]
-
-CPUS = sorted(os.sched_getaffinity(0))
-NODE = NumaNode(0, CpuSet(CPUS), 1 << 30, None)
-
-
-def machine(*cpus: int) -> Topology:
-    return Topology((Socket(0, CpuSet(cpus), NodeSet([0])),), (NODE,), ((10,),))
-
 
 PAGE_FAULTS, MINOR_FAULTS, MAJOR_FAULTS = 2, 5, 6
 FAULTS = Pair("page-faults and minor-faults", Event(PAGE_FAULTS), Event(MINOR_FAULTS))
@@ -48,7 +41,7 @@ SOFTWARE_PMU = Pmu("software", SOFTWARE)
 @contextmanager
 def counting(pair: Pair, topology: Topology | None = None) -> Iterator[Counters]:
     dram = Candidate(pair, (SOFTWARE_PMU,), "made of software events")
-    with Counters.start(HostPaths(), topology or machine(*CPUS), dram=dram) as ours:
+    with Counters.start(HostPaths(), topology or one_socket(), dram=dram) as ours:
         found = ours.levels()[-1]
         if found.level != "perfEvent" and "cgroup-switches" in str(found.reason):
             pytest.skip(f"this kernel can't: {found.reason}")
@@ -228,12 +221,12 @@ def test_cpus_that_come_and_go_are_followed(cgroups):
     """Counting begins at nothing on a CPU that came back, and stops on one that went."""
     with counting(FAULTS) as ours, Toucher(cgroups[0], CPUS[1]) as who:
         before = ours.read()[who.id]
-        ours.follow(machine(CPUS[0]))
+        ours.follow(one_socket(CPUS[:1]))
         who.ask(2000)
         who.wait()
         assert grown(ours, before, who) == (0, 0)
-        ours.follow(machine(*CPUS))
-        ours.follow(machine(*CPUS))
+        ours.follow(one_socket())
+        ours.follow(one_socket())
         who.ask(1000)
         who.wait()
         assert about(grown(ours, before, who)[0], 1000)
@@ -294,7 +287,7 @@ def test_an_event_that_the_kernel_lacks_is_said(event, said):
         assert found.level == "none"
         assert said in str(found.reason)
         assert ours.read() is not None
-        ours.follow(machine(*CPUS))
+        ours.follow(one_socket())
 
 
 RIGHTS = """
@@ -322,23 +315,18 @@ def test_a_cpu_without_a_pmu_is_said():
     nowhere = Candidate(FAULTS, (Pmu("software", SOFTWARE, CpuSet()),))
     assert "no PMU counts on any CPU" in str(try_pair(nowhere, frozenset(CPUS)))
     some = Candidate(FAULTS, (Pmu("software", SOFTWARE, CpuSet(CPUS[:1])),))
-    with Counters.start(HostPaths(), machine(*CPUS, 1 + max(CPUS)), dram=some) as ours:
+    with Counters.start(HostPaths(), one_socket([*CPUS, 1 + max(CPUS)]), dram=some) as ours:
         assert ours.levels()[-1].level == "none" or len(CPUS) == 1
 
 
 def test_this_machine_is_asked_and_answers():
     """Here or wherever this runs: events that the kernel takes, or why there are none."""
-    two = Topology(
-        (Socket(0, CpuSet(CPUS[:1]), NodeSet([0])), Socket(1, CpuSet(CPUS[1:]), NodeSet())),
-        (NODE,),
-        ((10,),),
-    )
-    found = choose(HostPaths(), two, asked=True, one_node_per_socket=True)
+    found = choose(HostPaths(), MADE_UP, asked=True, one_node_per_socket=True)
     if isinstance(found, Candidate):
         assert try_pair(found, frozenset(CPUS)) is None
     else:
         assert found
-    unasked = choose(HostPaths(), two, asked=False, one_node_per_socket=True)
+    unasked = choose(HostPaths(), MADE_UP, asked=False, one_node_per_socket=True)
     assert str(unasked).startswith(NOT_ASKED)
 
 

@@ -1,0 +1,132 @@
+"""Memory that is short, or runs short later: what is refused, given back and widened."""
+
+import shutil
+
+import pytest
+from support.fake_cgroups import UID
+from support.pinner_bench import GIB, MIB, POD, order
+
+
+@pytest.mark.parametrize(
+    ("memory", "unchanged"), [("None", True), ("Strict", False), ("Preferred", False)]
+)
+def test_only_pins_of_memory_hang_on_free_memory(bench, memory, unchanged):
+    bench.pod(running=False)
+    bench.reconcile(order(memory=memory))
+    assert bench.pinner.unchanged(UID)
+    bench.available = {0: 3 * GIB, 1: 0}
+    assert bench.pinner.unchanged(UID) is unchanged
+
+
+def test_strict_without_room_writes_nothing_and_says_the_numbers(bench):
+    bench.pod(far=2 * GIB)
+    bench.available = {0: GIB, 1: 2 * GIB}
+    report = bench.reconcile()
+    assert (report.phase, bench.writer.calls) == ("Refused", [])
+    assert report.problem is not None
+    assert report.problem.reason == "NoRoom"
+    assert str(2 * GIB) in report.problem.message
+    assert bench.pinner.taken() == ()
+
+
+def test_room_that_vanishes_while_pages_move_gives_everything_back(bench):
+    path = bench.pod(far=GIB)
+    assert bench.reconcile().phase == "Moving"
+    bench.available = {0: 3 * GIB, 1: GIB}
+    report = bench.reconcile()
+    assert report.phase == "Refused"
+    assert (path / "cpuset.cpus.effective").read_text() == "0-3\n"
+
+
+def test_preferred_widens_and_narrows_again(bench):
+    bench.pod(running=False)
+    wanted = order(memory="Preferred")
+    bench.reconcile(wanted)
+    bench.available = {0: 3 * GIB, 1: 100 * MIB}
+    report = bench.reconcile(wanted)
+    assert str(report.effective) == "cpus 2-3 mems 0-1"
+    assert report.problem is not None
+    assert report.problem.reason == "RanLow"
+    assert report.drift is None
+    bench.restart()
+    bench.available = {0: 3 * GIB, 1: 3 * GIB}
+    report = bench.reconcile(wanted)
+    assert report.problem is not None
+    assert report.problem.reason == "RanLow"
+    bench.time += 600
+    report = bench.reconcile(wanted)
+    assert (str(report.effective), report.problem) == ("cpus 2-3 mems 1", None)
+
+
+def test_a_socket_that_fills_and_empties_all_day_does_not_make_the_pin_flap(bench):
+    bench.pod(running=False)
+    bench.reconcile()
+    bench.writer.calls.clear()
+    for minute in range(120):
+        bench.time += 60
+        bench.available = {0: 3 * GIB, 1: (minute % 2) * 3 * GIB}
+        bench.reconcile()
+    # Twice in about ten minutes: wider, and back.
+    assert 10 <= len(bench.writer.calls) <= 24
+
+
+@pytest.mark.parametrize("memory", ["Strict", "Preferred"])
+def test_the_guard_widens_by_file_and_systemd_is_told_at_the_next_look(bench, memory):
+    path = bench.pod(running=False)
+    wanted = order(memory=memory)
+    bench.reconcile(wanted)
+    (exposed,) = bench.pinner.exposed()
+    assert (exposed.uid, str(exposed.mems)) == (UID, "1")
+    assert exposed.least == 4 * GIB * (2 if memory == "Strict" else 10) // 100
+    assert bench.pinner.widen(UID)
+    assert (path / "cpuset.mems.effective").read_text() == "0-1\n"
+    assert bench.writer.calls[1:] == ["mems=0-1 in a hurry"]
+    assert bench.pinner.exposed() == ()
+    assert not bench.pinner.unchanged(UID)
+    report = bench.reconcile(wanted)
+    assert bench.writer.calls[2:] == ["cpus= mems=0-1"]
+    assert (report.phase, report.problem.reason, report.drift) == ("Pinned", "RanLow", None)
+    assert str(report.effective) == "cpus 2-3 mems 0-1"
+    for _ in range(3):
+        bench.reconcile(wanted)
+    assert len(bench.writer.calls) == 3
+    assert not bench.pinner.widen(UID)
+
+
+def test_a_pod_that_is_not_bound_is_not_exposed_and_not_widened(bench):
+    bench.pod(running=False)
+    bench.reconcile(order(memory="None", mems=None))
+    assert bench.pinner.exposed() == ()
+    assert not bench.pinner.widen(UID)
+    assert not bench.pinner.widen("somebody-else")
+
+
+def test_a_pod_that_goes_or_is_released_is_exposed_no_more(bench):
+    told = []
+    bench.pod(running=False)
+    bench.pinner._exposure_changed = lambda: told.append(len(bench.pinner.exposed()))
+    bench.reconcile()
+    bench.pinner.release(UID)
+    bench.reconcile()
+    shutil.rmtree(bench.kernel.paths.cgroup / POD)
+    bench.reconcile()
+    assert told == [1, 0, 1, 0]
+
+
+def test_the_guard_does_not_wait_for_a_pod_that_is_being_reconciled(bench):
+    bench.pod(running=False)
+    bench.reconcile()
+    with bench.pinner._lock(UID):
+        assert not bench.pinner.widen(UID)
+    assert bench.pinner.widen(UID)
+
+
+def test_page_moves_to_where_there_is_no_room_stop(bench):
+    bench.pod(far=GIB)
+    wanted = order(memory="Preferred")
+    assert bench.reconcile(wanted).phase == "Moving"
+    bench.available = {0: 3 * GIB, 1: 100 * MIB}
+    report = bench.reconcile(wanted)
+    assert (report.phase, report.problem.reason) == ("Pinned", "NoRoom")
+    bench.pinner.close()  # waits for the mover, which has been stopped
+    assert bench.mover.go.is_set() is False
