@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from numapin_agent.hostpaths import HostPaths
 from numapin_agent.trace.question import Question, Scope
 from numapin_agent.trace.result import Result
-from numapin_agent.trace.run import run
+from numapin_agent.trace.run import hierarchy, run, scope_of
 
 
 class Program:
@@ -65,3 +66,19 @@ def traced(question: Question, scope: Scope, during: Callable[[], None], **more:
         raise failed[0]
     assert result.ended == "interrupted", "it was over before what it should see"
     return result
+
+
+NODE = Scope()
+
+
+def of(cgroup: Path) -> Scope:
+    return scope_of(cgroup, hierarchy(HostPaths()), cgroup.name)
+
+
+def asked(probe: str, during, scope: Scope = NODE, **more) -> Result:
+    function = "vfs_read" if probe == "function" else None
+    return traced(Question(probe, function, **more), scope, during)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

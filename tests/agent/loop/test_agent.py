@@ -4,134 +4,21 @@ Only the kernel is made up: the process, its command line, its watches, writes a
 the real ones.
 """
 
-import itertools
 import platform
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient, CoreV1Api
-from lightkube.generic_resource import create_namespaced_resource
 from support import detach
-from support.agent_process import AgentProcess, FakeNode
+from support.agent_world import ALL, ON_ONE, World
 from support.bpf import no_bcc
 from support.kubelet_server import Kubelet, container, device, pod, serve
-from support.resources import Resources, request
 from support.wait import until
 
-from numapin_agent.kube import KubeSource, NotFoundError, connect, pods_of
-from numapin_agent.watch import VersionGoneError
-from numapin_api.errors import ApiError
-from numapin_api.names import API_VERSION, OPERATOR_MANAGER, PIN_LABEL
-from numapin_lab import ports
-from numapin_lab.controlplane import ControlPlane
+from numapin_api.names import PIN_LABEL
 
 pytestmark = pytest.mark.integration
-
-_NUMBERS = itertools.count(1)
-
-
-class World:
-    """A node with its agent, and the API server."""
-
-    def __init__(self, kube: ApiClient, namespace: str, node: FakeNode, agent: AgentProcess):
-        self.core = CoreV1Api(kube)
-        self.kube = kube
-        self.namespace = namespace
-        self.node = node
-        self.agent = agent
-        self.pins = Resources(kube, "numapins", namespace)
-        self.nodes = Resources(kube, "numanodes")
-
-    def pod(self, name: str, *, labelled: bool = True) -> str:
-        """Make a pod on this node; its UID."""
-        made = self.core.create_namespaced_pod(
-            self.namespace,
-            {
-                "metadata": {"name": name, "labels": {PIN_LABEL: "true"} if labelled else {}},
-                "spec": {
-                    "nodeName": self.agent.node_name,
-                    "containers": [{"name": "main", "image": "none"}],
-                },
-            },
-        )
-        return str(made.metadata.uid)
-
-    def pin(self, name: str, uid: str, **spec: Any) -> dict[str, Any]:
-        """Make a NumaPin to socket 1, as the operator does."""
-        wanted = {
-            "podUID": uid,
-            "nodeName": self.agent.node_name,
-            "policy": "(default)",
-            "socket": 1,
-            "cpus": "2-3",
-            "mems": "1",
-            **spec,
-        }
-        return self.pins.apply(
-            name,
-            {
-                "apiVersion": API_VERSION,
-                "kind": "NumaPin",
-                "metadata": {"name": name, "namespace": self.namespace},
-                "spec": {k: v for k, v in wanted.items() if v is not None},
-            },
-            manager=OPERATOR_MANAGER,
-        )
-
-    def unpin(self, name: str) -> None:
-        """Delete a NumaPin."""
-        request(self.kube, "DELETE", self.pins.path(name))
-
-    def observed(self, name: str) -> dict[str, Any]:
-        """What the agent published."""
-        return dict(self.pins.get(name).get("status", {}).get("observed", {}))
-
-    def await_phase(self, name: str, phase: str) -> dict[str, Any]:
-        """Wait for a phase; what was published with it."""
-        return until(
-            lambda: (seen := self.observed(name)).get("phase") == phase and seen,
-            what=f"{name} to be {phase}; it is {self.observed(name)};\n{self.agent.log()}",
-        )
-
-    def await_effective(self, uid: str, cpus: str, mems: str) -> None:
-        """Wait until the kernel has a pod on these CPUs and NUMA nodes."""
-        until(
-            lambda: self.node.effective(uid) == (cpus, mems),
-            what=f"{cpus} {mems}, not {self.node.effective(uid)};\n{self.agent.log()}",
-        )
-
-
-@pytest.fixture
-def world(
-    kube: ApiClient, apiserver: ControlPlane, namespace: str, tmp_path: Path
-) -> Iterator[World]:
-    """A node named anew for each test, its agent not started yet."""
-    name = f"numa-{next(_NUMBERS)}"
-    core = CoreV1Api(kube)
-    core.create_node({"metadata": {"name": name}})
-    core.create_namespaced_service_account(namespace, {"metadata": {"name": "default"}})
-    node = FakeNode.make(tmp_path)
-    port = ports.choose(("agent",))["agent"]
-    agent = AgentProcess(node, name, apiserver.kubeconfig, port)
-    yield World(kube, namespace, node, agent)
-    agent.end()
-
-
-@pytest.fixture
-def running(world: World) -> World:
-    """The same with its agent ready."""
-    world.agent.start()
-    world.agent.await_ready()
-    return world
-
-
-ALL, ON_ONE = ("0-3", "0-1"), ("2-3", "1")
 
 
 def test_devices(world: World) -> None:
@@ -311,100 +198,6 @@ def test_drift_is_put_right_and_published(running: World) -> None:
     assert (drift["cpus"], drift["count"]) == ("0", 1)
 
 
-def test_sigterm_ends_at_once_and_pins_stay(running: World) -> None:
-    uid = running.pod("hopper")
-    running.node.pod(uid)
-    running.pin("hopper", uid)
-    running.await_phase("hopper", "Pinned")
-    begun = time.monotonic()
-    assert running.agent.terminate() == 0
-    assert time.monotonic() - begun < 1
-    assert running.node.effective(uid) == ON_ONE
-
-
-def test_after_a_crash_pins_are_taken_up_again_and_orphans_released(running: World) -> None:
-    kept, orphan, gone = (running.pod(name) for name in ("kept", "orphan", "gone"))
-    for name, uid in (("kept", kept), ("orphan", orphan), ("gone", gone)):
-        running.node.pod(uid)
-        running.pin(name, uid)
-        running.await_phase(name, "Pinned")
-    running.agent.terminate(signal.SIGKILL)
-    before = running.observed("kept")
-    running.unpin("orphan")
-    running.node.remove(gone)
-    running.agent.start()
-    running.agent.await_ready()
-    running.await_effective(orphan, *ALL)
-    assert running.node.effective(kept) == ON_ONE
-    records = running.node.root / "run/numapin/pins"
-    until(
-        lambda: [p.name for p in records.iterdir()] == [f"{kept}.json"],
-        what=f"one record, not {list(records.iterdir())}",
-    )
-    assert running.observed("kept") == before
-
-
-def test_an_api_server_that_can_not_be_reached_costs_no_pin(running: World, tmp_path: Path) -> None:
-    uid = running.pod("hopper")
-    running.node.pod(uid)
-    running.pin("hopper", uid)
-    running.await_phase("hopper", "Pinned")
-    running.agent.terminate(signal.SIGKILL)
-    # The same agent again, but nobody listens where its API server should be.
-    away = tmp_path / "away.conf"
-    text = running.agent.kubeconfig.read_text()
-    dead = f"https://127.0.0.1:{ports.choose(('dead',))['dead']}"
-    line = next(x for x in text.splitlines() if "server:" in x)
-    away.write_text(text.replace(line, f"{line.split('server:')[0]}server: {dead}"))
-    lost = AgentProcess(running.node, running.agent.node_name, away, running.agent.port)
-    lost.start()
-    try:
-        until(lambda: "trying again" in lost.log(), what="the agent to look for its API server")
-        assert lost.get("/healthz")[0] == 200
-        status, why = lost.get("/readyz")
-        assert (status, "not been listed" in why) == (503, True)
-        assert running.node.effective(uid) == ON_ONE
-        assert lost.terminate() == 0
-    finally:
-        lost.end()
-    assert running.node.effective(uid) == ON_ONE
-
-
-def test_the_api_server_restarts_and_the_agent_goes_on(
-    running: World, apiserver: ControlPlane
-) -> None:
-    first, second = running.pod("first"), running.pod("second")
-    running.node.pod(first)
-    running.pin("first", first)
-    running.await_phase("first", "Pinned")
-    apiserver.restart("kube-apiserver")
-    assert running.node.effective(first) == ON_ONE
-    running.node.pod(second)
-    running.pin("second", second)
-    running.await_effective(second, *ON_ONE)
-    running.await_phase("second", "Pinned")
-    assert running.node.effective(first) == ON_ONE
-
-
-@pytest.mark.parametrize("memory", ["Strict", "Preferred"])
-def test_a_socket_that_runs_full_costs_no_pod_its_life(running: World, memory: str) -> None:
-    """The guard has a thread of its own and does not wait for a tick."""
-    uid = running.pod("hopper")
-    running.node.pod(uid)
-    running.pin("hopper", uid, memory=memory)
-    running.await_phase("hopper", "Pinned")
-    assert running.node.effective(uid) == ON_ONE
-    running.node.free(1, kib=16)
-    running.await_effective(uid, "2-3", "0-1")
-    seen = until(
-        lambda: (seen := running.observed("hopper")).get("problem") and seen,
-        what="the reason is published",
-    )
-    assert (seen["phase"], seen["problem"]["reason"]) == ("Pinned", "RanLow")
-    assert seen["effective"] == {"cpus": "2-3", "mems": "0-1"}
-    assert "drift" not in seen
-
-
 def test_steady_state_writes_nothing(running: World) -> None:
     uid = running.pod("hopper")
     running.node.pod(uid)
@@ -420,46 +213,6 @@ def test_steady_state_writes_nothing(running: World) -> None:
     begun = count()
     until(lambda: count() >= begun + 6, what="six more looks")
     assert running.pins.get("hopper")["metadata"]["resourceVersion"] == version
-
-
-def test_a_version_that_is_gone_and_a_kind_that_is_missing_are_told_apart(
-    world: World, apiserver: ControlPlane
-) -> None:
-    client = connect(apiserver.kubeconfig)
-    # A new watch cache knows nothing of before its own first list.
-    apiserver.restart("kube-apiserver")
-    with pytest.raises(VersionGoneError, match="410"):
-        next(pods_of(client, world.agent.node_name).watch("1"))
-    missing = create_namespaced_resource("numapin.io", "v0", "Nothing", "nothings")
-    with pytest.raises(NotFoundError, match="404"):
-        KubeSource(client, missing, {}).list()
-    version, pods = pods_of(client, world.agent.node_name).list()
-    assert (list(pods), version.isdecimal()) == ([], True)
-    client.close()
-
-
-def test_a_token_that_is_refused_is_no_crash(
-    world: World, apiserver: ControlPlane, tmp_path: Path
-) -> None:
-    wrong = tmp_path / "wrong.conf"
-    wrong.write_text(apiserver.kubeconfig.read_text().replace(apiserver.token, "no-such-token"))
-    client = connect(wrong)
-    with pytest.raises(ApiError, match="401"):
-        pods_of(client, world.agent.node_name).list()
-    with pytest.raises(ApiError, match="401"):
-        next(pods_of(client, world.agent.node_name).watch("0"))
-    client.close()
-
-
-def test_without_any_api_server_to_go_to_the_agent_says_so(world: World, tmp_path: Path) -> None:
-    empty = tmp_path / "empty.conf"
-    empty.write_text("{}")
-    agent = AgentProcess(world.node, "numa-0", empty, world.agent.port)
-    agent.start()
-    assert agent.process is not None
-    assert agent.process.wait(10) == 1
-    assert "can't start: no way to the API server" in agent.log()
-    assert "Traceback" not in agent.log()
 
 
 def test_without_counters_pods_are_pinned_and_the_numanode_says_so(world: World) -> None:

@@ -7,27 +7,22 @@ What this kernel can't answer must be refused with a reason.
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.bpf import held_ids, no_bcc, still_there
-from support.tenants import Program, traced
+from support.bpf import no_bcc
+from support.tenants import NODE, Program, asked, of, traced
 from support.wait import until
 
 import numapin_agent
 from numapin_agent.bpf.launch import INTERPRETERS, environment
-from numapin_agent.hostpaths import HostPaths
-from numapin_agent.trace import run as runner
-from numapin_agent.trace.question import PROBES, Question, Scope
-from numapin_agent.trace.result import Result, events_per_second
-from numapin_agent.trace.run import Limits, hierarchy, run, scope_of
-from numapin_api.errors import CgroupError, TraceError
+from numapin_agent.trace.question import Question
+from numapin_agent.trace.result import Result
+from numapin_agent.trace.run import run
+from numapin_api.errors import TraceError
 
 pytestmark = [
     pytest.mark.integration,
@@ -35,69 +30,10 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-NODE = Scope()
-FAULTS = r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#define N __attribute__((noinline))
-static char *fresh(void) {
-    char *p = mmap(0, 4096 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    madvise(p, 4096 * 4096, MADV_NOHUGEPAGE);
-    return p;
-}
-N void touches_three_quarters(char *p) { for (int i = 0; i < 3072; i++) p[i * 4096L] = 1; }
-N void touches_a_quarter(char *p) { for (int i = 3072; i < 4096; i++) p[i * 4096L] = 1; }
-int main(void) {
-    char line[16];
-    struct rusage before, after;
-    puts("ready"); fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) return 1;
-    getrusage(RUSAGE_SELF, &before);
-    for (int round = 0; round < 5; round++) {
-        char *p = fresh();
-        touches_three_quarters(p); touches_a_quarter(p);
-        munmap(p, 4096 * 4096);
-    }
-    getrusage(RUSAGE_SELF, &after);
-    printf("%ld\n", after.ru_minflt - before.ru_minflt); fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) return 1;
-    return 0;
-}
-"""
-
-
-@pytest.fixture
-def tenants() -> Iterator[tuple[Path, Path]]:
-    root = hierarchy(HostPaths())
-    if not os.access(root, os.W_OK) or not (root / "cgroup.controllers").exists():
-        pytest.skip("no cgroup v2 hierarchy to write to")
-    both = tuple(root / f"numapin-tenant-{os.getpid()}-{name}" for name in "ab")
-    for one in both:
-        one.mkdir()
-    yield both[0], both[1]
-    for one in both:
-        until(lambda one=one: not (one / "cgroup.procs").read_text(), what=f"{one} to be empty")
-        one.rmdir()
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
 
 def moved() -> int:
     lines = Path("/proc/vmstat").read_text().splitlines()
     return next(int(x.split()[1]) for x in lines if x.startswith("pgmigrate_success "))
-
-
-def of(cgroup: Path) -> Scope:
-    return scope_of(cgroup, hierarchy(HostPaths()), cgroup.name)
-
-
-def asked(probe: str, during, scope: Scope = NODE, **more) -> Result:
-    function = "vfs_read" if probe == "function" else None
-    return traced(Question(probe, function, **more), scope, during)
 
 
 def count(result: Result, **labels: str) -> int:
@@ -252,91 +188,6 @@ answer = delay() - before
     assert slept >= 200_000_000 - told[0]
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
-def test_page_faults_of_known_functions_have_their_shares(tenants, tmp_path):
-    source, program = tmp_path / "faults.c", tmp_path / "faulty-program"
-    source.write_text(FAULTS)
-    subprocess.run(
-        ["gcc", "-O1", "-fno-omit-frame-pointer", "-o", program, source], check=True, timeout=120
-    )
-    ours, theirs = (Program(one, [str(program)]) for one in tenants)
-    told = []
-    result = asked("page-faults", lambda: (theirs.work(), told.append(ours.work())), of(tenants[0]))
-    ours.end()
-    theirs.end()
-    weight = sum(s.weight for s in result.stacks)
-    assert weight == pytest.approx(told[0], rel=0.01)
-
-    def share(name: str) -> float:
-        return sum(s.weight for s in result.stacks if name in s.frames) / weight
-
-    assert share("touches_three_quarters") == pytest.approx(0.75, abs=0.02)
-    assert share("touches_a_quarter") == pytest.approx(0.25, abs=0.02)
-    assert {s.frames[0] for s in result.stacks} == {"faulty-program"}
-
-
-CONTAINED = r"""
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#define N __attribute__((noinline))
-typedef void (*toucher)(char *);
-N void touches_as_compiled(char *p) { for (int i = 0; i < 1000; i++) p[i * 4096L] = 1; }
-static char *fresh(void) {
-    char *p = mmap(0, 4096 * 1000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    madvise(p, 4096 * 1000, MADV_NOHUGEPAGE);
-    return p;
-}
-int main(void) {
-    char line[64];
-    int all = PROT_READ | PROT_WRITE | PROT_EXEC;
-    char *code = mmap(0, 4096, all, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    memcpy(code, (void *)touches_as_compiled, 256);
-    snprintf(line, sizeof line, "/tmp/perf-%d.map", getpid());
-    FILE *map = fopen(line, "w");
-    fprintf(map, "%lx 100 Ltalk/Cache;::touches\n", (long)code);
-    fclose(map);
-    puts("ready"); fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) return 1;
-    touches_as_compiled(fresh());
-    ((toucher)code)(fresh());
-    puts("1"); fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) return 1;
-    return 0;
-}
-"""
-
-
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
-def test_names_come_from_the_containers_own_files(tenants, tmp_path):
-    """Below a root of its own, with code made at run time, as a Java container has."""
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "c.c").write_text(CONTAINED)
-    build = [
-        "gcc",
-        "-O1",
-        "-fcf-protection=none",
-        "-static",
-        "-o",
-        tmp_path / "app",
-        tmp_path / "c.c",
-    ]
-    if subprocess.run(build, check=False, timeout=120, capture_output=True).returncode:
-        pytest.skip("no static C library")
-    program = Program(tenants[0], ["chroot", str(tmp_path), "/app"])
-    result = asked("page-faults", program.work, of(tenants[0]))
-    program.end()
-    weights = {
-        name: sum(s.weight for s in result.stacks if s.frames[-1] == name)
-        for name in ("touches_as_compiled", "Ltalk/Cache;::touches")
-    }
-    assert weights == {
-        "touches_as_compiled": pytest.approx(1000, abs=5),
-        "Ltalk/Cache;::touches": pytest.approx(1000, abs=5),
-    }
-
-
 _MESSAGES = """
 server = socket.create_server(("127.0.0.1", 0))
 a = socket.create_connection(server.getsockname())
@@ -460,76 +311,3 @@ for _ in range(5): os.readv(zero, [room])
         blamed[read.labels["culprit"]] += read.nanoseconds
     # not each of them: on a busy machine one may get the CPU for most of its time
     assert blamed.most_common(1)[0][0] == "waited for a CPU that was running other threads"
-
-
-@pytest.mark.parametrize("probe", [p for p in PROBES if p not in {"function", "netfilter"}])
-def test_nothing_is_left(probe):
-    seen: dict[str, set[int]] = {}
-
-    def during() -> None:
-        seen.update(held_ids(os.getpid()))
-
-    before = descriptors()
-    result = asked(probe, during)
-    assert seen["prog"]
-    assert seen["map"]
-    assert events_per_second(result) >= 0
-    assert descriptors() == before
-    for kind, ids in seen.items():
-        for one in ids:
-            until(
-                lambda kind=kind, one=one: not still_there(kind, one),
-                what=f"{kind} {one} of {probe} to go",
-            )
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_ends_it_and_nothing_is_left(number):
-    code = Path(numapin_agent.__file__).parents[2]
-    child = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "numapin_cli.main", "trace", "softirqs", "--local"),
-            *("--duration", "2m", "-o", "json"),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": ":".join(str(code / x) for x in ("crds", "agent", "cli"))},
-    )
-    until(lambda: held_ids(child.pid)["link"], what="programs to be attached", seconds=120)
-    seen = held_ids(child.pid)
-    child.send_signal(number)
-    output, _ = child.communicate(timeout=120)
-    if number == signal.SIGKILL:
-        assert child.returncode == -number
-    else:
-        assert child.returncode == 0
-        assert json.loads(output)["ended"] == "interrupted"
-    for kind, ids in seen.items():
-        for one in ids:
-            until(lambda kind=kind, one=one: not still_there(kind, one), what=f"{kind} {one} to go")
-
-
-def test_one_that_costs_too_much_is_ended():
-    limits = Limits(cpu_percent=0.0)
-    result = run(Question("timers"), NODE, seconds=60, limits=limits)
-    assert result.ended == "limit"
-    assert "% of a CPU, more than 0 %" in (result.why or "")
-
-
-@pytest.mark.parametrize("seconds", [0, -1, 601])
-def test_the_duration_is_bounded(seconds):
-    with pytest.raises(TraceError, match="duration"):
-        run(Question("timers"), NODE, seconds=seconds)
-
-
-def test_a_scope_that_is_no_cgroup_is_refused(tmp_path):
-    with pytest.raises(CgroupError, match="no cgroup"):
-        scope_of(tmp_path, hierarchy(HostPaths()), "x")
-    with pytest.raises(CgroupError, match="no cgroup v2"):
-        scope_of(tmp_path, tmp_path, "x")
-
-
-def test_without_bcc_it_is_said():
-    options = runner.LoadOptions(interpreters=("/bin/true-not",))
-    with pytest.raises(TraceError, match="no Python here can import bcc"):
-        run(Question("timers"), NODE, seconds=1, options=options)
