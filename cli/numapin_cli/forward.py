@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Final
 
 from numapin_api.errors import ApiError
-from numapin_cli.kube import ForbiddenError, NotFoundError, UnavailableError
+from numapin_cli.failures import ForbiddenError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from kubernetes.client import Configuration

@@ -20,6 +20,13 @@ from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_api.policy import NumaPolicy
 from numapin_api.trace import NumaTrace, NumaTraceSpec
+from numapin_cli.failures import (
+    NotFoundError,
+    UnavailableError,
+    UnreadableError,
+    refusal,
+    unreachable,
+)
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, AppsV1Api, CoreV1Api
@@ -36,22 +43,6 @@ PAGE: Final = 500
 INSTALL: Final = "numapin is not installed in this cluster: install its Helm chart, charts/numapin"
 OPERATOR_SELECTOR: Final = "app.kubernetes.io/name=numapin,app.kubernetes.io/component=operator"
 AGENT_SELECTOR: Final = "app.kubernetes.io/name=numapin,app.kubernetes.io/component=agent"
-
-
-class NotFoundError(ApiError):
-    """The API server says 404."""
-
-
-class ForbiddenError(ApiError):
-    """The API server says 403."""
-
-
-class UnavailableError(ApiError):
-    """The API server can't reach what it was to pass the request on to."""
-
-
-class UnreadableError(ApiError):
-    """An object is not what this version of the contract knows."""
 
 
 class Cluster:
@@ -361,8 +352,7 @@ class Cluster:
             "metadata": {"generateName": "trace-"},
             "spec": spec.wire(),
         }
-        ours = (names.GROUP, names.VERSION, namespace, NumaTrace.PLURAL)
-        call = partial(self._custom.create_namespaced_custom_object, *ours, body)
+        call = partial(self._custom.create_namespaced_custom_object, *_traces(namespace), body)
         return _read(NumaTrace, self._get(f"a NumaTrace in {namespace}", call))
 
     def trace(self, namespace: str, name: str) -> NumaTrace | None:
@@ -371,8 +361,8 @@ class Cluster:
         Raises:
             ApiError: it can't be had.
         """
-        ours = (names.GROUP, names.VERSION, namespace, NumaTrace.PLURAL, name)
-        call = partial(self._custom.get_namespaced_custom_object, *ours)
+        where = _traces(namespace)
+        call = partial(self._custom.get_namespaced_custom_object, *where, name)
         found = self._find(f"NumaTrace {namespace}/{name}", call)
         return None if found is None else _read(NumaTrace, found)
 
@@ -382,8 +372,8 @@ class Cluster:
         Raises:
             ApiError: it can't be deleted.
         """
-        ours = (names.GROUP, names.VERSION, namespace, NumaTrace.PLURAL, name)
-        call = partial(self._custom.delete_namespaced_custom_object, *ours)
+        where = _traces(namespace)
+        call = partial(self._custom.delete_namespaced_custom_object, *where, name)
         self._find(f"the deletion of NumaTrace {namespace}/{name}", call)
 
     @cached_property
@@ -427,11 +417,11 @@ class Cluster:
         try:
             return bytes(call(_preload_content=False).data)
         except ApiException as e:
-            raise _refusal(what, e.status, e.body) from e
+            raise refusal(what, e.status, e.body) from e
         except ReadTimeoutError as e:
             raise UnavailableError(f"no answer in time when asked for {what}: {e}") from e
         except HTTPError as e:
-            raise ApiError(_unreachable(self._host, self._described, e)) from e
+            raise ApiError(unreachable(self._host, self._described, e)) from e
 
 
 def _read(kind: type[Kind], obj: Json) -> Kind:
@@ -447,26 +437,5 @@ def _read(kind: type[Kind], obj: Json) -> Kind:
         ) from e
 
 
-def _refusal(what: str, status: int, body: str | bytes | None) -> ApiError:
-    try:
-        said = json.loads(body or "{}").get("message") or ""
-    except (ValueError, AttributeError):
-        said = ""
-    if status == 404:
-        return NotFoundError(said or f"{what} is not there")
-    if status == 403:
-        return ForbiddenError(f"not allowed: {said or what}")
-    if status == 401:
-        return ApiError("the API server does not accept these credentials: log in again")
-    kind = UnavailableError if status in {502, 503, 504} else ApiError
-    return kind(
-        f"the API server answered {status} when asked for {what}: {said or 'no reason given'}"
-    )
-
-
-def _unreachable(host: str, described: str, error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    return (
-        f"can't reach the API server {host} ({described}): {reason}; "
-        "is the cluster up, and is this the one that is meant?"
-    )
+def _traces(namespace: str) -> tuple[str, str, str, str]:
+    return names.GROUP, names.VERSION, namespace, NumaTrace.PLURAL

@@ -11,7 +11,8 @@ import click
 from numapin_api.errors import ApiError
 from numapin_cli.command import Command, cluster_options, namespace_option, output_option
 from numapin_cli.connect import Where, connect
-from numapin_cli.kube import Cluster, ForbiddenError
+from numapin_cli.failures import ForbiddenError
+from numapin_cli.kube import Cluster
 from numapin_cli.output import emit
 from numapin_cli.views.advice import next_steps
 from numapin_cli.views.explain import render

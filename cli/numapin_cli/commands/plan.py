@@ -10,7 +10,8 @@ from numapin_api.errors import ManifestError
 from numapin_api.policy import NumaPolicySpec
 from numapin_cli.command import Command, cluster_options, output_option
 from numapin_cli.connect import Where, connect
-from numapin_cli.kube import Cluster, ForbiddenError, Json
+from numapin_cli.failures import ForbiddenError
+from numapin_cli.kube import Cluster, Json
 from numapin_cli.output import emit, note
 
 if TYPE_CHECKING:

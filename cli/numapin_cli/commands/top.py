@@ -14,7 +14,8 @@ import click
 from numapin_api.topology import Topology
 from numapin_cli.command import Command, cluster_options, nodes_options, output_option
 from numapin_cli.connect import Where, connect
-from numapin_cli.kube import Cluster, ForbiddenError
+from numapin_cli.failures import ForbiddenError
+from numapin_cli.kube import Cluster
 from numapin_cli.live.rows import SORTS, Sort
 from numapin_cli.output import emit, note, width
 

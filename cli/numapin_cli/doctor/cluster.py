@@ -10,7 +10,8 @@ from numapin_api.errors import ApiError
 from numapin_cli.doctor import tools
 from numapin_cli.doctor.cluster_facts import ClusterFacts, CrdState, Workload
 from numapin_cli.doctor.kubelet import KubeletFacts
-from numapin_cli.kube import Cluster, ForbiddenError, Json, UnreadableError
+from numapin_cli.failures import ForbiddenError, UnreadableError
+from numapin_cli.kube import Cluster, Json
 
 MOST_KUBELETS: Final = 20
 """Each is asked through the API server, one after the other."""

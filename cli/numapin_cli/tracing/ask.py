@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from numapin_api.errors import ApiError
 from numapin_api.trace import NumaTrace, NumaTraceSpec
-from numapin_cli.kube import ForbiddenError, UnreadableError
+from numapin_cli.failures import ForbiddenError, UnreadableError
 from numapin_cli.tracing.place import Place
 from numapin_cli.tracing.rights import advice
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from numapin_api.errors import ApiError
-from numapin_cli.kube import ForbiddenError, NotFoundError, UnavailableError
+from numapin_cli.failures import ForbiddenError, NotFoundError, UnavailableError
 from numapin_cli.live.agents import AgentPod, Chosen, choose
 from numapin_cli.live.gather import MOST_NODES, Scope, agents, gather
 

@@ -9,7 +9,7 @@ import pytest
 
 from numapin_api.errors import ApiError
 from numapin_api.trace import NumaTrace, NumaTraceSpec, pack
-from numapin_cli.kube import ForbiddenError, UnavailableError, UnreadableError
+from numapin_cli.failures import ForbiddenError, UnavailableError, UnreadableError
 from numapin_cli.tracing.ask import Edge, GoneError, Patience, StoppedError, ask
 from numapin_cli.tracing.place import Place
 from numapin_cli.tracing.there import read, state

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from numapin_api.errors import ApiError
-from numapin_cli.kube import ForbiddenError
+from numapin_cli.failures import ForbiddenError
 from numapin_cli.tracing.place import Place, find
 from numapin_cli.tracing.spec import OfNode, OfPod
 
