@@ -54,9 +54,9 @@ from numapin_agent.remembered import Remembered
 from numapin_agent.status import Reason
 from numapin_agent.sysfs import available_memory, read_topology
 from numapin_agent.traces.runner import Limits, Traces
+from numapin_agent.traces.statuses import Statuses
 from numapin_agent.tracing import Tracing
 from numapin_api.errors import NumapinError, TopologyError, UnsupportedError
-from numapin_api.trace import NumaTrace, NumaTraceStatus
 
 log = logging.getLogger(__name__)
 
@@ -293,11 +293,6 @@ class Agent:
 
     def _make_traces(self, client: Client, api: kube.Api, cgroups: CgroupHost) -> Traces:
         config = self._config
-
-        def write(trace: NumaTrace, status: NumaTraceStatus) -> None:
-            key = f"numatrace/{trace.metadata.uid}"
-            self._publisher.submit(key, lambda: api.apply_trace(trace, status))
-
         return Traces(
             source=kube.traces_of(client, config.node_name),
             pods=self._cluster.pods,
@@ -306,7 +301,7 @@ class Agent:
             store=config.state_dir / "bpf",
             node=config.node_name,
             limits=Limits(config.traces, config.traces_namespace),
-            write=write,
+            statuses=Statuses(self._publisher, api.apply_trace),
             ended=self._meters.trace_ended,
             failed=self._failed,
             clock=time.monotonic,

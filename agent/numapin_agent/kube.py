@@ -268,24 +268,7 @@ class Api:
             NotFoundError: the NumaPin is gone.
             ApiError: any other failure; a NumaPin of the same name made anew is a conflict.
         """
-        meta = {
-            "name": pin.metadata.name,
-            "namespace": pin.metadata.namespace,
-            # The API server refuses the write if this is not that very object any more.
-            "uid": pin.metadata.uid,
-        }
-        body: dict[str, Any] = {
-            "apiVersion": names.API_VERSION,
-            "kind": NumaPin.KIND,
-            "metadata": meta,
-            "status": {"observed": observed.wire()},
-        }
-        with _errors(f"apply NumaPin {pin.metadata.namespace}/{pin.metadata.name} status"):
-            # lightkube's types take a namespaced status for a whole object.
-            status: Any = PinResource.Status(**body)
-            self._client.apply(
-                status, name=pin.metadata.name, namespace=pin.metadata.namespace, force=True
-            )
+        self._apply_status(PinResource, pin, {"observed": observed.wire()})
 
     def apply_trace(self, trace: NumaTrace, status: NumaTraceStatus) -> None:
         """Write a NumaTrace's status.
@@ -294,19 +277,20 @@ class Api:
             NotFoundError: the NumaTrace is gone.
             ApiError: any other failure; a NumaTrace of the same name made anew is a conflict.
         """
-        meta = {
-            "name": trace.metadata.name,
-            "namespace": trace.metadata.namespace,
-            "uid": trace.metadata.uid,
-        }
+        self._apply_status(TraceResource, trace, status.wire())
+
+    def _apply_status(
+        self, resource: type[Any], obj: NumaPin | NumaTrace, status: Mapping[str, Any]
+    ) -> None:
+        meta = obj.metadata
         body: dict[str, Any] = {
             "apiVersion": names.API_VERSION,
-            "kind": NumaTrace.KIND,
-            "metadata": meta,
-            "status": status.wire(),
+            "kind": obj.KIND,
+            # The API server refuses the write if this is not that very object any more.
+            "metadata": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
+            "status": dict(status),
         }
-        with _errors(f"apply NumaTrace {trace.metadata.namespace}/{trace.metadata.name} status"):
-            whole: Any = TraceResource.Status(**body)
-            self._client.apply(
-                whole, name=trace.metadata.name, namespace=trace.metadata.namespace, force=True
-            )
+        with _errors(f"apply {obj.KIND} {meta.namespace}/{meta.name} status"):
+            # lightkube's types take a namespaced status for a whole object.
+            whole: Any = resource.Status(**body)
+            self._client.apply(whole, name=meta.name, namespace=meta.namespace, force=True)

@@ -29,6 +29,7 @@ from typing import Final
 
 import numapin_agent
 from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.attach import make_maps
 from numapin_agent.bpf.btf import Btf
 from numapin_agent.bpf.compiler import HEADERS
 from numapin_agent.bpf.launch import INTERPRETERS
@@ -200,16 +201,7 @@ class Programs:
     def __init__(self, planned: Plan, made: Object, *, nodes: int, cpus: int) -> None:
         self.macros = planned.macros
         self.cpus = cpus
-        self.maps = {
-            m.name: syscalls.map_create(
-                m.kind,
-                key_size=m.key_size,
-                value_size=m.value_size,
-                max_entries=m.max_entries,
-                name=m.name,
-            )
-            for m in made.maps
-        }
+        self.maps = make_maps(made)
         self.fds = {}
         for name in made.programs:
             kind = syscalls.PROG_PERF_EVENT if name == "dram_switch" else None

@@ -80,7 +80,7 @@ class KubeCluster:
     def pages(self, kind: Kind) -> Iterator[list[Json]]:
         """Everything of a kind, page by page, so that never all of it is in memory."""
         for page in self._pages(kind, "application/json"):
-            yield [self._whole(page, item) for item in page.get("items") or ()]
+            yield self._whole(page)
 
     def versions(self, kind: Kind) -> Iterator[list[Version]]:
         """The uid and resourceVersion of everything of a kind, from metadata alone."""
@@ -90,22 +90,36 @@ class KubeCluster:
                 for item in page.get("items") or ()
             ]
 
+    def objects(self, path: str, *, limit: int = PAGE) -> Iterator[list[Json]]:
+        """Everything of a collection that is not one of the watched kinds, page by page.
+
+        Args:
+            path: of the collection.
+            limit: objects in a page.
+        """
+        for page in self._paged(path, {"limit": str(limit)}, "application/json"):
+            yield self._whole(page)
+
     @staticmethod
-    def _whole(page: Json, item: Json) -> Json:
+    def _whole(page: Json) -> list[Json]:
         """Put back what items of a list lack: their kind and apiVersion."""
-        item.setdefault("apiVersion", page["apiVersion"])
-        item.setdefault("kind", str(page["kind"]).removesuffix("List"))
-        return item
+        found = page.get("items") or []
+        for item in found:
+            item.setdefault("apiVersion", page["apiVersion"])
+            item.setdefault("kind", str(page["kind"]).removesuffix("List"))
+        return found
 
     def _pages(self, kind: Kind, accept: str) -> Iterator[Json]:
+        query = {"limit": str(PAGE)}
+        if kind in SELECTORS:
+            query["labelSelector"] = SELECTORS[kind]
+        return self._paged(PATHS[kind], query, accept)
+
+    def _paged(self, path: str, query: Mapping[str, str], accept: str) -> Iterator[Json]:
         token = ""
         while True:
-            query = {"limit": str(PAGE)}
-            if kind in SELECTORS:
-                query["labelSelector"] = SELECTORS[kind]
-            if token:
-                query["continue"] = token
-            page = self.call("GET", f"{PATHS[kind]}?{urlencode(query)}", accept=accept)
+            more = {"continue": token} if token else {}
+            page = self.call("GET", f"{path}?{urlencode({**query, **more})}", accept=accept)
             yield page
             token = (page.get("metadata") or {}).get("continue") or ""
             if not token:

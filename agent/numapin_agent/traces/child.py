@@ -8,7 +8,6 @@ too: when its standard input is closed.
 import json
 import os
 import resource
-import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -44,12 +43,11 @@ def confine(seconds: float) -> None:
     Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_BE_KILLED)
 
 
-def answer(asked: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:
+def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Ask the kernel.
 
     Args:
         asked: fields of ``Asked``.
-        stop: when set, gives what there is.
 
     Returns:
         ``result`` with ``message``, or ``refused``.
@@ -67,11 +65,10 @@ def answer(asked: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:
             paths=paths,
             options=replace(TRACE_OPTIONS, store=Path(asked["store"])),
             directory=directory,
-            stop=stop,
         )
+        return {"result": fitted(result), "message": result.why}
     except (TraceError, CgroupError) as error:
         return {"refused": str(error)}
-    return {"result": fitted(result), "message": result.why}
 
 
 def _end_with_the_agent() -> None:
@@ -82,11 +79,9 @@ def _end_with_the_agent() -> None:
 def main() -> None:
     """Read one question, print one answer."""
     asked = json.loads(sys.stdin.readline())
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_end_with_the_agent, daemon=True).start()
     confine(asked["seconds"])
-    print(json.dumps(answer(asked, stop)), flush=True)
+    print(json.dumps(answer(asked)), flush=True)
     # The thread that waits for the agent's end holds standard input: an ordinary exit might
     # wait for it.
     os._exit(0)

@@ -13,9 +13,12 @@ from typing import Final
 from numapin_agent.bpf.compiler import stderr_tail
 from numapin_agent.bpf.launch import environment
 from numapin_agent.traces.wire import Asked
+from numapin_api.trace import TracePhase
 
 COMMAND: Final = (sys.executable, "-m", "numapin_agent.traces.child")
 _MOST: Final = 1 << 20
+_LONGEST: Final = 4000
+"""Of a message, which ``status.message`` has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,13 @@ class Answer:
     """How a trace ended.
 
     Attributes:
+        phase: of the trace from now on.
         result: as ``status.result`` holds it; None when there is no answer.
         reason: one CamelCase word; None when all is well.
         message: for people.
     """
 
+    phase: TracePhase
     result: str | None = None
     reason: str | None = None
     message: str | None = None
@@ -77,10 +82,12 @@ class Job:
             told = json.loads(said)
         except ValueError:
             how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-            return Answer(reason="Crashed", message=f"the trace's process: {how}: {tail}"[:4000])
+            message = f"the trace's process: {how}: {tail}"[:_LONGEST]
+            return Answer("Failed", reason="Crashed", message=message)
         if "refused" in told:
-            return Answer(reason="TraceRefused", message=str(told["refused"])[:4000])
-        return Answer(result=told["result"], message=told["message"])
+            message = str(told["refused"])[:_LONGEST]
+            return Answer("Refused", reason="TraceRefused", message=message)
+        return Answer("Done", result=told["result"], message=told["message"])
 
     def kill(self) -> None:
         """End it and all that it has started; what it had attached goes with it."""

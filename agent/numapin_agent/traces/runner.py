@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.pods import PodView
@@ -18,6 +18,7 @@ from numapin_agent.ports import Key
 from numapin_agent.traces.decide import Begin, End, Here, decide
 from numapin_agent.traces.launch import Answer, Job
 from numapin_agent.traces.source import Known, TraceSource
+from numapin_agent.traces.statuses import Statuses
 from numapin_agent.traces.wire import Asked, question
 from numapin_agent.watch import Mirror, Source
 from numapin_api.errors import CgroupError
@@ -29,13 +30,6 @@ LOOK_SECONDS: Final = 0.2
 """Between two looks at traces that run."""
 WAIT_SECONDS: Final = 2.0
 """Between two looks at traces that wait for a pod to be seen."""
-
-
-class Write(Protocol):
-    """Writes a trace's status, by and by; ``Publisher.submit`` with ``Api.apply_trace`` is one."""
-
-    def __call__(self, trace: NumaTrace, status: NumaTraceStatus) -> None:
-        """Replaces what is still to be written of the same trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +63,7 @@ class Traces:
         store: directory of kept objects.
         node: name of the Kubernetes node.
         limits: see ``Limits``.
-        write: see ``Write``.
+        statuses: has them written.
         ended: told how each trace ended.
         failed: told of each error.
         clock: monotonic seconds.
@@ -85,7 +79,7 @@ class Traces:
         store: Path,
         node: str,
         limits: Limits,
-        write: Write,
+        statuses: Statuses,
         ended: Callable[[TracePhase], None],
         failed: Callable[[Exception], None],
         clock: Callable[[], float],
@@ -96,7 +90,7 @@ class Traces:
         self._store = store
         self._node = node
         self._limits = limits
-        self._write = write
+        self._statuses = statuses
         self._ended = ended
         self._failed = failed
         self._clock = clock
@@ -150,6 +144,8 @@ class Traces:
         found = (trace for _, trace in self._mirror.objects().values() if trace is not None)
         traces = {trace.metadata.uid or "": trace for trace in found}
         now = self._clock()
+        for uid in self._known.keys() - traces.keys():
+            self._statuses.forget(uid)
         self._known = {uid: self._known.get(uid, now) for uid in traces}
         self._told &= traces.keys()
         for uid, run in list(self._running.items()):
@@ -160,7 +156,7 @@ class Traces:
                 run.job.kill()
             elif (answer := run.job.poll()) is not None:
                 del self._running[uid]
-                self._finish(run, answer)
+                self._tell(run.trace, answer, began=run.began)
         here = Here(self._node, self._limits.namespace, self._pods(), self._limits.most)
         for action in decide(
             traces.values(),
@@ -170,7 +166,8 @@ class Traces:
             known={uid: now - since for uid, since in self._known.items()},
         ):
             if isinstance(action, End):
-                self._tell(action)
+                reason, message = action.reason, action.message
+                self._tell(action.trace, Answer(action.phase, reason=reason, message=message))
             else:
                 self._begin(action)
         return any(uid not in self._told and not t.finished for uid, t in traces.items())
@@ -181,15 +178,15 @@ class Traces:
             asked = self._asked(trace, pod)
             job = Job(asked)
         except CgroupError as error:
-            self._tell(End(trace, "Refused", error.reason, str(error)))
+            self._tell(trace, Answer("Refused", reason=error.reason, message=str(error)))
             return
         except (OSError, ValueError) as error:
-            self._tell(End(trace, "Failed", "NotStarted", str(error)))
+            self._tell(trace, Answer("Failed", reason="NotStarted", message=str(error)))
             return
         began = datetime.now(UTC)
         self._running[trace.metadata.uid or ""] = _Run(trace, job, began)
         log.info("trace %s: %s of %s", _name(trace), trace.spec.probe, asked.scope)
-        self._write(trace, NumaTraceStatus(phase="Running", started_at=began))
+        self._statuses.write(trace, NumaTraceStatus(phase="Running", started_at=began))
 
     def _asked(self, trace: NumaTrace, pod: PodView | None) -> Asked:
         cgroup = None
@@ -215,34 +212,20 @@ class Traces:
             store=str(self._store),
         )
 
-    def _finish(self, run: _Run, answer: Answer) -> None:
-        phase: TracePhase = "Done" if answer.result is not None else "Failed"
-        if answer.reason == "TraceRefused":
-            phase = "Refused"
-        log.info("trace %s: %s %s", _name(run.trace), phase, answer.message or "")
+    def _tell(self, trace: NumaTrace, answer: Answer, *, began: datetime | None = None) -> None:
+        """A trace is over."""
+        log.info("trace %s: %s %s", _name(trace), answer.phase, answer.message or "")
         status = NumaTraceStatus(
-            phase=phase,
+            phase=answer.phase,
             reason=answer.reason,
             message=answer.message,
-            started_at=run.began,
+            started_at=began,
             finished_at=datetime.now(UTC),
             result=answer.result,
         )
-        self._told.add(run.trace.metadata.uid or "")
-        self._ended(phase)
-        self._write(run.trace, status)
-
-    def _tell(self, end: End) -> None:
-        log.info("trace %s: %s, %s", _name(end.trace), end.reason, end.message)
-        self._told.add(end.trace.metadata.uid or "")
-        self._ended(end.phase)
-        status = NumaTraceStatus(
-            phase=end.phase,
-            reason=end.reason,
-            message=end.message,
-            finished_at=datetime.now(UTC),
-        )
-        self._write(end.trace, status)
+        self._told.add(trace.metadata.uid or "")
+        self._ended(answer.phase)
+        self._statuses.write(trace, status)
 
 
 def _name(trace: NumaTrace) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from numapin_agent.trace.question import DEFAULT_THRESHOLD, Question
 from numapin_agent.trace.result import Result
+from numapin_api.errors import TraceError
 from numapin_api.trace import MAX_RESULT_BYTES, NumaTraceSpec, pack
 
 
@@ -51,9 +52,6 @@ def question(spec: NumaTraceSpec) -> dict[str, Any]:
     return asdict(asked)
 
 
-_HALVES: Final = 24
-
-
 def fitted(result: Result, *, most: int = MAX_RESULT_BYTES) -> str:
     """An answer as the object holds it; what there is no room for is left out, and said.
 
@@ -62,22 +60,28 @@ def fitted(result: Result, *, most: int = MAX_RESULT_BYTES) -> str:
     Args:
         result: the answer.
         most: characters.
+
+    Raises:
+        TraceError: there is no room for what is left, either.
     """
     text = pack(result.wire())
-    for part in ("stacks", "moments", "rows"):
-        whole = len(getattr(result, part))
-        for halves in range(1, _HALVES):
-            if len(text) <= most:
-                return text
-            kept = whole >> halves
-            text = pack(_cut(result, part, kept).wire())
-            if not kept:
-                result = _cut(result, part, 0)
-                break
+    for part in _NAMES:
+        cut, kept = result, len(getattr(result, part))
+        while kept and len(text) > most:
+            kept //= 2
+            cut = _cut(result, part, kept)
+            text = pack(cut.wire())
+        result = cut
+    if len(text) > most:
+        raise TraceError(f"the answer has {len(text):,} characters and there is room for {most:,}")
     return text
 
 
-_NAMES: Final = {"stacks": "call paths", "moments": "single events", "rows": "rows"}
+_NAMES: Final[Mapping[str, str]] = {
+    "stacks": "call paths",
+    "moments": "single events",
+    "rows": "rows",
+}
 
 
 def _cut(result: Result, part: str, kept: int) -> Result:

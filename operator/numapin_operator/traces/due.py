@@ -22,5 +22,5 @@ def due(trace: NumaTrace, *, now: datetime) -> bool:
     made = trace.metadata.creation_timestamp
     if made is None:
         return False
-    begun = status.started_at if status is not None and status.started_at is not None else made
-    return now >= max(made, begun) + timedelta(seconds=spec.duration_seconds) + LOST
+    begun = status.started_at if status is not None else None
+    return now >= max(made, begun or made) + timedelta(seconds=spec.duration_seconds) + LOST

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ from numapin_operator.traces.due import due
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS: Final = 30.0
+_ALL: Final = f"/apis/{API_VERSION}/{NumaTrace.PLURAL}"
 _PAGE: Final = 20
 """Each may hold an answer of half a megabyte."""
 _NOT_FOUND, _CONFLICT = 404, 409
@@ -80,22 +81,12 @@ class KubeTraces:
 
     def all(self) -> Iterator[NumaTrace]:
         """All NumaTraces that can be read, a page at a time; none where there is no such kind."""
-        token = ""
-        while True:
-            query = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
-            try:
-                path = f"/apis/{API_VERSION}/{NumaTrace.PLURAL}?{urlencode(query)}"
-                page = self._cluster.call("GET", path)
-            except RefusedError as refused:
-                if refused.status == _NOT_FOUND:
-                    return
+        try:
+            for page in self._cluster.objects(_ALL, limit=_PAGE):
+                yield from filter(None, map(_read, page))
+        except RefusedError as refused:
+            if refused.status != _NOT_FOUND:
                 raise
-            for item in page.get("items") or ():
-                if (trace := _read(item)) is not None:
-                    yield trace
-            token = (page.get("metadata") or {}).get("continue") or ""
-            if not token:
-                return
 
     def delete(self, trace: NumaTrace) -> None:
         """Delete that very one."""
@@ -113,9 +104,8 @@ class KubeTraces:
 
 
 def _read(item: dict[str, Any]) -> NumaTrace | None:
-    whole = {"apiVersion": API_VERSION, "kind": NumaTrace.KIND, **item}
     try:
-        return NumaTrace.read(whole)
+        return NumaTrace.read(item)
     except ValidationError as error:
         # Made by a later version: what it means is not for this one to say.
         name = (item.get("metadata") or {}).get("name")

@@ -16,6 +16,7 @@ from support import hierarchies
 from support.bpf import compiled, no_bcc, run_once
 
 from numapin_agent.bpf import syscalls
+from numapin_agent.bpf.attach import make_maps
 from numapin_agent.bpf.btf import Btf
 from numapin_agent.bpf.objects import Object
 from numapin_agent.counters import pairs
@@ -59,16 +60,7 @@ class Machine:
     """
 
     def __init__(self, planned: Plan, made: Object, sockets: tuple[int, ...]) -> None:
-        self._maps = {
-            one.name: syscalls.map_create(
-                one.kind,
-                key_size=one.key_size,
-                value_size=one.value_size,
-                max_entries=one.max_entries,
-                name=one.name,
-            )
-            for one in made.maps
-        }
+        self._maps = make_maps(made)
         self._reason = planned.macros["MIGRATE_END_REASON_ARG"]
         fds = list(self._maps.values())
         self._programs = {

@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from support import detach as detach_from_outside
 from support.bpf import no_bcc
+from support.counted import QuietCgroup
 from support.two_cpus import CPUS, MADE_UP, hop_in, one_socket
 
 from numapin_agent.census import Census
@@ -165,29 +164,6 @@ def test_an_agent_that_stands_still_misses_nothing(cgroup):
     assert lost == 0
 
 
-@dataclass
-class Pod:
-    """A pod of one cgroup."""
-
-    path: Path
-    uid: str = "a"
-
-    def cgroup_ids(self) -> frozenset[int]:
-        return ids_below(self.path)
-
-    def cpu_nanoseconds(self) -> int:
-        return 0
-
-    def numa_pages_migrated(self) -> int | None:
-        return None
-
-    def page_cache_refaults(self) -> int | None:
-        return None
-
-    def residency(self) -> dict[int, int]:
-        return {}
-
-
 class Reports:
     """Keeps what was last reported."""
 
@@ -225,7 +201,7 @@ def test_programs_that_were_detached_are_loaded_anew_and_go_on_counting(cgroup, 
     assert tracing.start()
     try:
         level(loaded[0], "taskMigrations")
-        census.replace([Pod(cgroup)])
+        census.replace([QuietCgroup("a", ids_below(cgroup))])
         hop_in(cgroup, 50)
 
         def counted() -> int:

@@ -62,11 +62,6 @@ def test_what_gets_no_answer(given, phase, reason, said):
     assert said in end.message
 
 
-def test_no_namespace_may_ask_about_the_node_unless_one_is_named():
-    (end,) = decided(trace(namespace="", pod=None), here=Here("numa-0", "-", {}, 1))
-    assert isinstance(end, End)
-
-
 def test_a_pod_may_be_seen_a_little_after_its_trace():
     assert decided(trace(pod="web"), seconds=UNSEEN_SECONDS - 1) == []
 

@@ -26,19 +26,19 @@ def ended(text: str) -> Answer:
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ('print(\'{"result": "x", "message": null}\')', Answer("x")),
-        ('print(\'{"result": "x", "message": "why"}\')', Answer("x", message="why")),
+        ('print(\'{"result": "x", "message": null}\')', Answer("Done", "x")),
+        ('print(\'{"result": "x", "message": "why"}\')', Answer("Done", "x", message="why")),
         (
             'print(\'{"refused": "no such probe"}\')',
-            Answer(reason="TraceRefused", message="no such probe"),
+            Answer("Refused", reason="TraceRefused", message="no such probe"),
         ),
         (
             "os.kill(os.getpid(), 9)",
-            Answer(None, "Crashed", "the trace's process: ended by SIGKILL: "),
+            Answer("Failed", None, "Crashed", "the trace's process: ended by SIGKILL: "),
         ),
         (
             'sys.exit("MemoryError: no")',
-            Answer(None, "Crashed", "the trace's process: status 1: MemoryError: no"),
+            Answer("Failed", None, "Crashed", "the trace's process: status 1: MemoryError: no"),
         ),
     ],
 )
@@ -51,7 +51,7 @@ def test_it_is_asked_by_its_standard_input():
         "import json\nasked = json.loads(sys.stdin.readline())\n"
         'print(json.dumps({"result": asked["scope"], "message": None}))'
     )
-    assert ended(echo) == Answer("node n")
+    assert ended(echo) == Answer("Done", "node n")
 
 
 def descriptors() -> set[str]:

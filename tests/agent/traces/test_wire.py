@@ -11,6 +11,7 @@ from numapin_agent.trace.question import PROBES, Question, QuestionError
 from numapin_agent.trace.result import Moment, Result, Row, Stack
 from numapin_agent.traces.wire import Asked, fitted, question
 from numapin_api import trace as contract
+from numapin_api.errors import TraceError
 from numapin_api.trace import NumaTraceSpec, unpack
 
 
@@ -81,9 +82,16 @@ def test_the_lightest_call_paths_go_first():
     assert f"{4000 - len(weights):,} of 4,000 call paths" in found.notes[1]
 
 
-@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(400, 4000))
-def test_every_answer_fits_or_has_nothing_left_to_leave_out(stacks, moments, rows, most):
-    text = fitted(big(stacks, moments, rows), most=most)
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(1200, 4000))
+def test_every_answer_fits_and_says_what_it_lacks(stacks, moments, rows, most):
+    whole = big(stacks, moments, rows)
+    text = fitted(whole, most=most)
+    assert len(text) <= most
     found = Result.model_validate(unpack(text))
-    bare = not (found.stacks or found.moments or found.rows)
-    assert len(text) <= most or bare
+    short = [p for p in ("stacks", "moments", "rows") if getattr(found, p) != getattr(whole, p)]
+    assert len(found.notes) == 1 + len(short)
+
+
+def test_what_has_no_room_at_all_is_refused():
+    with pytest.raises(TraceError, match="room for 100"):
+        fitted(big(1, 1, 1), most=100)

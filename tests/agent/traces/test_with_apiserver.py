@@ -23,6 +23,8 @@ from numapin_agent.publisher import Publisher
 from numapin_agent.trace.result import Result
 from numapin_agent.trace.run import hierarchy
 from numapin_agent.traces.runner import Limits, Traces
+from numapin_agent.traces.statuses import Statuses
+from numapin_api.errors import ApiError
 from numapin_api.names import API_VERSION
 from numapin_api.trace import unpack
 from numapin_lab.controlplane import ControlPlane
@@ -65,9 +67,7 @@ class World:
             store=self.store,
             node=self.node,
             limits=Limits(most, self.namespace),
-            write=lambda trace, status: self.publisher.submit(
-                f"numatrace/{trace.metadata.uid}", lambda: api.apply_trace(trace, status)
-            ),
+            statuses=Statuses(self.publisher, api.apply_trace),
             ended=self.ended.append,
             failed=self.errors.append,
             clock=time.monotonic,
@@ -195,6 +195,23 @@ def test_deleted_it_is_detached_at_once(world: World):
     until(lambda: not world.children(), what="its process to be gone")
     until(lambda: not any(still_there("prog", p) for p in programs), what="its programs to be gone")
     assert not world.ended
+
+
+def test_what_is_still_to_be_written_of_one_that_is_gone_is_forgotten(world: World):
+    """Else it would be tried for ever: the API server knows the trace no more."""
+
+    def refused() -> None:
+        raise ApiError("not found")
+
+    world.ask("one", durationSeconds=600)
+    world.await_phase("one", "Running")
+    uid = world.objects.get("one")["metadata"]["uid"]
+    until(lambda: world.publisher.pending() == 0, what="all to be written")
+    world.publisher.submit(f"numatrace/{uid}", refused)
+    until(lambda: world.errors, what="the write to fail")
+    assert world.publisher.pending() == 1
+    request(world.kube, "DELETE", world.objects.path("one"))
+    until(lambda: world.publisher.pending() == 0, what="the write to be forgotten")
 
 
 def test_one_at_a_time_in_the_order_of_their_making(world: World):
