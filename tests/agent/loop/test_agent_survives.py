@@ -68,7 +68,7 @@ def test_an_api_server_that_can_not_be_reached_costs_no_pin(running: World, tmp_
     lost.start()
     try:
         until(lambda: "trying again" in lost.log(), what="the agent to look for its API server")
-        assert lost.get("/healthz")[0] == 200
+        until(lambda: lost.get("/healthz")[0] == 200, what="it to be healthy")
         status, why = lost.get("/readyz")
         assert (status, "not been listed" in why) == (503, True)
         assert running.node.effective(uid) == ON_ONE
