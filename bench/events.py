@@ -35,14 +35,14 @@ def measure(bed: Bed) -> Iterable[Row]:
 
 
 def _native() -> Mapping[str, Any]:
-    with _statistics():
+    with statistics():
         command = [sys.executable, str(_SCRIPT), str(_NATIVELY)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 
 
 @contextlib.contextmanager
-def _statistics() -> Iterator[None]:
+def statistics() -> Iterator[None]:
     """The kernel's BPF statistics, on meanwhile if that is in our hands."""
     if not os.access(_STATISTICS, os.W_OK):
         yield

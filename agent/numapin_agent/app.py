@@ -43,6 +43,7 @@ from numapin_agent.guard.watch import Guard
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.kubelet.asker import Asker
+from numapin_agent.latency.held import Latency
 from numapin_agent.loop import Loop
 from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
 from numapin_agent.node import NodeReporter
@@ -192,6 +193,7 @@ class Agent:
             wall=time.time,
         )
         self._traces = self._make_traces(client, api, cgroups) if config.traces else None
+        self._latency = self._make_latency() if config.latency else None
         self._watch = _watch(cgroups)
         self._registry.register(Figures(pods=self._pods, node=self._node_figures))
         self._http = HealthServer(
@@ -221,6 +223,8 @@ class Agent:
         if self._traces is not None:
             self._traces.start()
         threading.Thread(target=self._tracing.run, name="counters", daemon=True).start()
+        if self._latency is not None:
+            self._latency.start()
         log.info("node %s: agent runs, metrics on port %d", self._config.node_name, self.port)
 
     def stop(self) -> None:
@@ -232,6 +236,8 @@ class Agent:
         self._loop.stop()
         if self._traces is not None:
             self._traces.stop()
+        if self._latency is not None:
+            self._latency.stop()
         self._tracing.stop()
         self._publisher.stop()
         self._cluster.stop()
@@ -306,6 +312,17 @@ class Agent:
             failed=self._failed,
             clock=time.monotonic,
         )
+
+    def _make_latency(self) -> Latency:
+        made = Latency(
+            self._config.latency,
+            paths=self._config.paths,
+            options=LoadOptions(store=self._config.state_dir / "bpf"),
+            after=self._tracing.settled,
+            failed=self._failed,
+        )
+        self._registry.register(made)
+        return made
 
     def _load(self) -> Counters:
         options = LoadOptions(

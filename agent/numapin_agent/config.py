@@ -14,6 +14,7 @@ from typing import Literal, cast
 import click
 
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.latency.series import PROBES
 
 LogFormat = Literal["json", "text"]
 LOG_FORMATS = ("json", "text")
@@ -45,6 +46,7 @@ class AgentConfig:
             switch between cgroups to read them.
         traces: how many NumaTraces run at once; 0 answers none.
         traces_namespace: whose traces may ask about the whole node; empty is none.
+        latency: what the kernel does that is counted always, of ``latency.series.PROBES``.
         kubeconfig: where the API server is; None means the service account, else
             ``$KUBECONFIG``.
     """
@@ -62,6 +64,7 @@ class AgentConfig:
     dram_counters: bool
     traces: int
     traces_namespace: str
+    latency: tuple[str, ...]
     kubeconfig: Path | None
 
 
@@ -253,6 +256,16 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
     help="Whose NumaTraces may ask about the whole node.  [default: none's]",
 )
 @click.option(
+    "--latency-metrics",
+    "latency",
+    envvar="NUMAPIN_LATENCY_METRICS",
+    multiple=True,
+    show_envvar=True,
+    type=click.Choice(PROBES),
+    help="Count this always, as histograms in /metrics; may be repeated, in the environment with "
+    "spaces between. Needs kernel programs (--counters).",
+)
+@click.option(
     "--kubeconfig",
     envvar="NUMAPIN_KUBECONFIG",
     show_envvar=True,
@@ -274,6 +287,7 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
     dram_counters: bool,
     traces: int,
     traces_namespace: str,
+    latency: tuple[str, ...],
     kubeconfig: Path | None,
 ) -> AgentConfig:
     """Keep pods on the socket that their NumaPin names, and count what they do."""
@@ -292,6 +306,7 @@ def _parse(  # noqa: PLR0913 -- click hands over one argument per flag
         dram_counters=dram_counters,
         traces=traces if counters else 0,
         traces_namespace=traces_namespace,
+        latency=tuple(dict.fromkeys(latency)) if counters else (),
         kubeconfig=kubeconfig,
     )
 

@@ -85,6 +85,7 @@ class Tracing:
         self._tracer: Loaded | None = None
         self._trust = Trust()
         self._stopped = threading.Event()
+        self._settled = threading.Event()
         self._lost_before = self._lost_pairs_before = 0
         self._next_check = self._next_sweep = float("-inf")
         self.since: float | None = None
@@ -121,11 +122,18 @@ class Tracing:
 
     def run(self) -> None:
         """Load, then watch until stopped; the body of the thread."""
-        self.start()
+        try:
+            self.start()
+        finally:
+            self._settled.set()
         due = self._clock() + BEAT_SECONDS
         while not self._stopped.wait(max(0.0, due - self._clock())):
             self.beat(late=self._clock() - due)
             due = self._clock() + BEAT_SECONDS
+
+    def settled(self, seconds: float) -> bool:
+        """Whether the first loading is over, for better or worse; waits for it that long."""
+        return self._settled.wait(seconds)
 
     def stop(self) -> None:
         """End the watch; the programs go on until the process ends."""

@@ -8,6 +8,7 @@ say of it (a window of 10s to 60m) the chart's templates do.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from numapin_agent.latency.series import PROBES
 from numapin_api import crd
 
 Schema = dict[str, Any]
@@ -85,6 +86,7 @@ def _strict(schema: Mapping[str, Any]) -> Schema:
 
 SHAPES: Final[Mapping[str, Schema]] = {
     "affinity": closed(nodeAffinity=_FREE, podAffinity=_FREE, podAntiAffinity=_FREE),
+    "latencyProbes": _list({"type": "string", "enum": list(PROBES)}) | {"uniqueItems": True},
     "path": {"type": "string", "pattern": "^/[^:]*$"},
     "peers": _list(_PEER),
     "policy": policy(),

@@ -16,6 +16,7 @@ from typing import Final
 
 import click
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
@@ -24,7 +25,10 @@ from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.families import NumaMoves
 from numapin_agent.glance import Glance
+from numapin_agent.latency.series import SLOW_BITS, Counts, Names, families, probe_up
 from numapin_agent.metrics import Figures, MemoryFigures, Meters, NodeFigures, PodFigures
+from numapin_agent.trace import histogram, records
+from numapin_agent.trace.records import Key
 from numapin_api.node import Signal
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.store import Store
@@ -120,10 +124,23 @@ def _counted(holder: object) -> list[Described]:
     return [d for wrapper in wrappers for d in _described(wrapper)]
 
 
+class _Latency(Collector):
+    """What the agent tells with agent.latencyMetrics, of one key of each kind."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Every family with one series."""
+        one = histogram.of([1 << SLOW_BITS])
+        keys = (records.SOFTIRQ, records.HARDIRQ, records.TIMER, records.NETFILTER)
+        counts = {"timers": Counts({Key(0, kind, 0): one for kind in keys})}
+        yield from families(counts, Names(), Names())
+        yield probe_up(("timers",), counts)
+
+
 def agent() -> list[Described]:
     """The agent's own metrics."""
     figures = Figures(pods=lambda: [_POD], node=lambda: _NODE)
-    return [*_described(figures), *_counted(Meters(CollectorRegistry()))]
+    latency = _Latency()
+    return [*_described(figures), *_described(latency), *_counted(Meters(CollectorRegistry()))]
 
 
 def operator() -> list[Described]:

@@ -54,6 +54,20 @@ POD = 'namespace="shop",pod="redis-0"'
 OF_POD = {"namespace": "shop", "pod": "redis-0"}
 CASES = [
     Case(
+        "NumapinSlowTimer",
+        {
+            # Once in two seconds from the twelfth minute on; and one that is slow now and then.
+            f'numapin_node_slow_timer_runs_total{{{AGENT},function="estimation_timer"}}': (
+                "0x11 30+30x40"
+            ),
+            f'numapin_node_slow_timer_runs_total{{{AGENT},function="tick_nohz_handler"}}': "0+1x60",
+        },
+        fires=30,
+        quiet=(11, 15),
+        labels={**AT, "function": "estimation_timer"},
+        summary="Kernel timer estimation_timer holds up CPUs of 10.0.0.1:9465",
+    ),
+    Case(
         "NumapinPinsIneffective",
         {'numapin_operator_pins{verdict="Ineffective"}': "0x9 2x20"},
         fires=26,

@@ -226,6 +226,27 @@ def test_traces_come_with_their_rights_or_not_at_all(helm: Helm, values, most: i
     assert ("numapin-tracer" in roles) is bool(most)
 
 
+@pytest.mark.parametrize(
+    ("values", "probes", "syslog"),
+    [
+        ({}, (), True),
+        ({"agent.traces": 0}, (), False),
+        (
+            {"agent.traces": 0, "agent.latencyMetrics": ["timers", "netfilter"]},
+            ("timers", "netfilter"),
+            True,
+        ),
+        ({"agent.counters": False, "agent.latencyMetrics": ["timers"]}, (), False),
+    ],
+)
+def test_latencies_are_counted_always_only_when_asked(helm: Helm, values, probes, syslog: bool):
+    daemons = one(render(helm, values), "DaemonSet")
+    (container,) = daemons["spec"]["template"]["spec"]["containers"]
+    config = agent_config.parse(["--node-name=n", *container["args"], "--host-root=/"])
+    assert config.latency == probes
+    assert ("SYSLOG" in container["securityContext"]["capabilities"]["add"]) is syslog
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_agent_answers_by_names_of_old_only_when_told_to(helm: Helm, wanted: bool):
     daemons = one(render(helm, {"agent.compatibilityMetrics": wanted}), "DaemonSet")
@@ -390,6 +411,8 @@ def test_two_ways_to_be_scraped_at_once_are_refused(helm: Helm):
         ("agent.interval", "61s"),
         ("agent.counters", "no"),
         ("agent.dramCounters", "yes"),
+        ("agent.latencyMetrics", ["spike"]),
+        ("agent.latencyMetrics", ["timers", "timers"]),
         ("agent.seccompProfile", {"type": "Default"}),
         ("agent.seccompProfile", {"type": "Localhost"}),
         ("agent.seccompProfile.localhostProfile", "profiles/agent.json"),

@@ -104,7 +104,10 @@ def render(
     )
     assert done.returncode == 0, done.stderr
     # libyaml's loader: the CRDs alone are 1,200 lines, and tests render dozens of times.
-    return [o for o in yaml.load_all(done.stdout, yaml.CSafeLoader) if o]
+    objects = [o for o in yaml.load_all(done.stdout, yaml.CSafeLoader) if o]
+    strange = [o for o in objects if "kind" not in o]
+    assert not strange, f"{strange} of {done.stdout}"
+    return objects
 
 
 def one(objects: list[Object], kind: str, name: str | None = None) -> Object:

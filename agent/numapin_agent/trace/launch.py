@@ -6,14 +6,19 @@ ends with it.
 """
 
 import os
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from numapin_agent.bpf.launch import AbsentError, Child, LoadOptions, started
 from numapin_agent.bpf.wire import send
-from numapin_agent.trace.question import Task
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.sysfs import or_own
+from numapin_agent.trace.question import Question, Scope, Task
+from numapin_api.cpulist import CpuSet
 from numapin_api.errors import TraceError
 
 LOADER: Final = "numapin_agent.trace.loader"
@@ -71,6 +76,39 @@ class Held:
         for fds in (self.programs, self.maps):
             while fds:
                 os.close(fds.popitem()[1])
+
+
+def task_of(  # noqa: PLR0913 -- most by keyword
+    question: Question,
+    scope: Scope,
+    *,
+    paths: HostPaths,
+    store: Path | None,
+    map_bytes: int,
+    macros: Mapping[str, int],
+) -> Task:
+    """A question with all that the loader must know of this host.
+
+    Args:
+        question: what.
+        scope: of whom.
+        paths: of the host.
+        store: directory of kept objects.
+        map_bytes: most memory for histograms and stacks.
+        macros: override what the plan makes of the kernel's types and of ``map_bytes``.
+    """
+    return Task(
+        question=question,
+        scope=scope,
+        btf=str(or_own(paths.btf, HostPaths().btf)),
+        kprobe_pmu=str(or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
+        machine=platform.machine(),
+        cpus=len(CpuSet.parse((paths.cpu_dir / "possible").read_text())),
+        online=tuple(CpuSet.parse((paths.cpu_dir / "online").read_text())),
+        map_bytes=map_bytes,
+        store=str(store) if store is not None else None,
+        macros=dict(macros),
+    )
 
 
 def hold(task: Task, options: LoadOptions, stopped: Callable[[], bool]) -> Held:

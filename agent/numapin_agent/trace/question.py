@@ -101,7 +101,8 @@ class Task:
         online: CPU numbers, for events that are opened on each.
         map_bytes: most memory for histograms and stacks; all else takes a few MiB.
         store: directory of kept objects, or None.
-        macros: override those of BTF; for tests that need events of another kind.
+        macros: override those of BTF and of the plan: ALL_CPUS adds up CPUs in the kernel; tests
+            count events of another kind.
     """
 
     question: Question

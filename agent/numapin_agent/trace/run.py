@@ -6,7 +6,6 @@ happens. Knows nothing of Kubernetes: a scope is a directory of cgroups.
 """
 
 import os
-import platform
 import struct
 import threading
 import time
@@ -19,13 +18,13 @@ from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.launch import LoadOptions
 from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
-from numapin_agent.sysfs import or_own
-from numapin_agent.trace import histogram, kernel, memory, records
+from numapin_agent.trace import kernel, memory, records
 from numapin_agent.trace.answers import Counted, answer
 from numapin_agent.trace.causes import of_threads
-from numapin_agent.trace.launch import Held, hold
+from numapin_agent.trace.launch import Held, hold, task_of
 from numapin_agent.trace.machine import Machine
 from numapin_agent.trace.question import Question, Scope, Task
+from numapin_agent.trace.read import histograms
 from numapin_agent.trace.records import Event, Key, Weight
 from numapin_agent.trace.result import Cause, Cost, Ended, Figure, ProgramCost, Result
 from numapin_agent.trace.symbols import like
@@ -154,19 +153,12 @@ class _Running:
 
     def counted(self, began: int, seconds: float) -> Counted:
         """Read all maps."""
-        histograms: dict[Key, histogram.Histogram] = {}
-        if "hists" in self.held.maps:
-            size = (histogram.VALUE_SIZE + 7) // 8 * 8
-            table = PerCpuHash(self.held.maps["hists"], records.KEY_SIZE, size * self.cpus)
-            keys, values = table.entries()
-            for key, value in records.pairs(keys, values, records.KEY_SIZE, size * self.cpus):
-                each = histogram.decode(value)
-                if each.count:
-                    histograms[Key.decode(key)] = each
+        table = self.held.maps.get("hists")
+        found = histograms(table, cpus=self.cpus) if table is not None else {}
         paths: dict[records.Path, Weight] = {}
         if "paths" in self.held.maps:
-            table = PerCpuHash(self.held.maps["paths"], records.PATH_SIZE, records.WEIGHT_SIZE)
-            keys, values = table.entries()
+            weights = PerCpuHash(self.held.maps["paths"], records.PATH_SIZE, records.WEIGHT_SIZE)
+            keys, values = weights.entries()
             for key, value in records.pairs(keys, values, records.PATH_SIZE, records.WEIGHT_SIZE):
                 paths[records.Path.decode(key)] = Weight.decode(value)
         user = self._stacks("user_stacks", {path.user for path in paths})
@@ -174,7 +166,7 @@ class _Running:
         return Counted(
             began=began,
             seconds=seconds,
-            histograms=histograms,
+            histograms=found,
             events=self.events,
             texts=self.texts,
             paths=paths,
@@ -249,24 +241,22 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         raise TraceError(f"duration {seconds:g} s: must be above 0 and at most {LONGEST:g} s")
     ended = stop or threading.Event()
     machine = Machine(paths.proc)
-    possible = CpuSet.parse((paths.cpu_dir / "possible").read_text())
-    online = CpuSet.parse((paths.cpu_dir / "online").read_text())
-    task = Task(
-        question=question,
-        scope=scope,
-        btf=str(or_own(paths.btf, HostPaths().btf)),
-        kprobe_pmu=str(or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
-        machine=platform.machine(),
-        cpus=len(possible),
-        online=tuple(online),
+    task = task_of(
+        question,
+        scope,
+        paths=paths,
+        store=options.store,
         map_bytes=limits.map_bytes,
-        store=str(options.store) if options.store is not None else None,
-        macros=dict(macros or {}),
+        macros=macros or {},
     )
     # Before the programs run, so that afterwards no process ends while we read a big file.
     machine.load_kernel()
     statistics = kernel.enable_statistics()
-    watch = memory.Watch(paths, directory, online) if question.probe == "memory-wait" else None
+    watch = (
+        memory.Watch(paths, directory, CpuSet(task.online))
+        if question.probe == "memory-wait"
+        else None
+    )
     held = None
     try:
         held = _hold(task, options, ended, machine)
@@ -274,7 +264,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
             held,
             machine,
             limits,
-            len(possible),
+            task.cpus,
             statistics is not None,
             question.probe in {"run-queue", "off-cpu"},
         )

@@ -60,3 +60,8 @@ true
 {{- define "numapin.traces" -}}
 {{- if and .Values.agent.counters (gt (int .Values.agent.traces) 0) }}true{{ end }}
 {{- end }}
+
+{{/* Whether agents count latencies always. */}}
+{{- define "numapin.latency" -}}
+{{- if and .Values.agent.counters .Values.agent.latencyMetrics }}true{{ end }}
+{{- end }}

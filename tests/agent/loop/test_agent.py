@@ -272,6 +272,23 @@ def test_a_pod_that_claims_anothers_cgroup_gets_nothing(running: World) -> None:
 
 
 @pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or "")
+@pytest.mark.timeout(180)
+def test_latencies_are_counted_once_the_pins_counters_are_loaded(world: World) -> None:
+    world.agent.arguments = ("--latency-metrics=softirqs",)
+    world.agent.start()
+    world.agent.await_ready()
+
+    def up() -> bool:
+        lines = world.agent.get("/metrics")[1].splitlines()
+        return 'numapin_agent_latency_probe_up{probe="softirqs"} 1.0' in lines
+
+    until(up, what=f"softirqs to be counted;\n{world.agent.log()}", seconds=120)
+    log = world.agent.log()
+    assert log.index("signal numaMigrations") < log.index("latency histograms of softirqs")
+    assert world.agent.terminate() == 0
+
+
+@pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or "")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="knows x86-64's registers only")
 @pytest.mark.timeout(180)
 def test_a_program_detached_from_outside_is_named_and_loaded_anew(running: World) -> None:

@@ -20,6 +20,24 @@ def test_defaults() -> None:
     assert config.counters
     assert not config.compatibility_metrics
     assert not config.dram_counters
+    assert config.latency == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "probes"),
+    [
+        (["--latency-metrics=timers", "--latency-metrics=softirqs"], ("timers", "softirqs")),
+        (["--latency-metrics=timers", "--latency-metrics=timers"], ("timers",)),
+        (["--latency-metrics=timers", "--no-counters"], ()),
+    ],
+)
+def test_what_is_counted_always(arguments: list[str], probes: tuple[str, ...]) -> None:
+    assert parse(["--node-name=n", *arguments]).latency == probes
+
+
+def test_what_is_counted_always_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMAPIN_LATENCY_METRICS", "timers netfilter")
+    assert parse(["--node-name=n"]).latency == ("timers", "netfilter")
 
 
 def test_the_state_lies_below_the_host_root(tmp_path: Path) -> None:
@@ -40,6 +58,7 @@ def test_the_state_lies_below_the_host_root(tmp_path: Path) -> None:
         (["--metrics-port", "-1"], "'-1' is no port; allowed: 0 to 65535"),
         (["--metrics-address", "localhost"], "'localhost' is no IPv4 address like 0.0.0.0"),
         (["--log-level", "loud"], "'loud' is not one of"),
+        (["--latency-metrics", "spike"], "'spike' is not one of 'softirqs', 'hardirqs', 'timers'"),
         (["--log-format", "xml"], "'xml' is not one of"),
         (["--host-root", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--pin-everything"], "--pin-everything"),

@@ -125,9 +125,16 @@ static inline u32 bits(u64 value)
 	return found + (value != 0);
 }
 
+/* A histogram for each CPU, or with ALL_CPUS one for all: the table is per CPU as it is. */
+#ifdef ALL_CPUS
+#define OF_CPU(cpu) 0
+#else
+#define OF_CPU(cpu) (cpu)
+#endif
+
 static inline void record(u64 id, u32 kind, u32 cpu, u64 length)
 {
-	struct key key = { .id = id, .kind = kind, .cpu = cpu };
+	struct key key = { .id = id, .kind = kind, .cpu = OF_CPU(cpu) };
 	struct hist zero = {}, *hist = hists.lookup_or_try_init(&key, &zero);
 	u32 slot = bits(length);
 	if (!hist) {
