@@ -136,7 +136,7 @@ class AgentProcess:
         until(
             lambda: self.get("/readyz")[0] == 200,
             what=f"the agent to be ready; its log:\n{self.log()}",
-            seconds=20,
+            seconds=60,
         )
 
     def terminate(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 10) -> int:
