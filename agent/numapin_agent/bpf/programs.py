@@ -48,6 +48,16 @@ def offsets(btf: Btf, places: Mapping[str, tuple[tuple[str, str], ...]]) -> dict
     return found
 
 
+def nodes_shift(btf: Btf) -> int | None:
+    """log2 of the most NUMA nodes that the kernel was built for: that many bits of page.flags.
+
+    Args:
+        btf: parsed with ``hstate`` and ``kmem_cache``, which have an element for each.
+    """
+    nodes = btf.elements("hstate", "nr_huge_pages_node") or btf.elements("kmem_cache", "node")
+    return nodes.bit_length() - 1 if nodes and nodes & (nodes - 1) == 0 else None
+
+
 def argument_offsets(btf: Btf, machine: str, count: int) -> dict[int, int]:
     """Where in ``pt_regs`` a kprobe finds a function's first arguments, by their position.
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from numapin_agent.bpf.btf import Btf, Parameter
-from numapin_agent.bpf.programs import Kind, Program, argument_offsets, offsets
+from numapin_agent.bpf.programs import Kind, Program, argument_offsets, nodes_shift, offsets
 from numapin_agent.counters.signals import CgroupVersion
 
 OFFSETS: Final = {
@@ -165,12 +165,11 @@ def facts(btf: Btf, machine: str) -> KernelFacts:
     if controllers is not None and memory is not None:
         macros["OFF_CSS_SET_MEMORY"] = controllers + _POINTER * memory
     macros |= {f"OFF_ARG{i}": at for i, at in argument_offsets(btf, machine, 4).items()}
-    nodes = btf.elements("hstate", "nr_huge_pages_node") or btf.elements("kmem_cache", "node")
     return KernelFacts(
         macros=macros,
         functions={n: Function(*f) for n in _FUNCTIONS if (f := btf.function(n)) is not None},
         tracepoints={n: p for n in _TRACEPOINTS if (p := btf.tracepoint(n)) is not None},
-        nodes_shift=nodes.bit_length() - 1 if nodes and nodes & (nodes - 1) == 0 else None,
+        nodes_shift=nodes_shift(btf),
     )
 
 

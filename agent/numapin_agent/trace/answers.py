@@ -34,7 +34,12 @@ _STAGES: Final = (
     "driver → stack",
     "stack → TCP",
     "stack → read by the process",
+    "stack → IP",
+    "IP → TCP",
 )
+"""By number, see ``bpf/receive.c``."""
+_ORDER: Final = (0, 1, 4, 5, 2, 3)
+"""Of stages, as a packet goes through them."""
 KEPT_MOMENTS: Final = 50
 KEPT_ROWS: Final = 500
 KEPT_STACKS: Final = 5000
@@ -63,6 +68,9 @@ class Names(Protocol):
 
     def interrupts(self) -> Mapping[int, str]:
         """Devices by interrupt number."""
+
+    def numa_node(self, node: int) -> str:
+        """A NUMA node and its socket."""
 
     def kernel_name(self, address: int) -> str:
         """A kernel function."""
@@ -144,7 +152,11 @@ def labels(  # noqa: PLR0911 — one for each kind
     if kind == records.RECEIVE:
         return {"stage": _STAGES[key.id]}
     if kind == records.MIGRATION:
-        return {"to": f"NUMA node {key.id}"}
+        source = key.id >> 32
+        return {
+            "from": names.numa_node(source - 1) if source else "unknown",
+            "to": names.numa_node(key.id & 0xFFFFFFFF),
+        }
     return {"function": question.function or ""}
 
 
@@ -156,7 +168,8 @@ def rows(counted: Counted, names: Names, question: Question) -> list[Row]:
         joined[found] = joined.get(found, Histogram()) + histogram
     made = [Row(labels=dict(found), histogram=each) for found, each in joined.items()]
     if question.probe == "net-rx":
-        return sorted(made, key=lambda row: _STAGES.index(row.labels["stage"]))
+        order = [_STAGES[i] for i in _ORDER]
+        return sorted(made, key=lambda row: order.index(row.labels["stage"]))
     if question.probe == "timers":
         made.sort(key=lambda row: -row.histogram.maximum)
     elif question.probe == "syscalls":

@@ -18,7 +18,7 @@ from numapin_agent.bpf.wire import send
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.sysfs import or_own
 from numapin_agent.trace.question import Question, Scope, Task
-from numapin_api.cpulist import CpuSet
+from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import TraceError
 
 LOADER: Final = "numapin_agent.trace.loader"
@@ -107,8 +107,16 @@ def task_of(  # noqa: PLR0913 -- most by keyword
         online=tuple(CpuSet.parse((paths.cpu_dir / "online").read_text())),
         map_bytes=map_bytes,
         store=str(store) if store is not None else None,
+        numa_nodes=_with_memory(paths),
         macros=dict(macros),
     )
+
+
+def _with_memory(paths: HostPaths) -> tuple[int, ...]:
+    try:
+        return tuple(NodeSet.parse((paths.node_dir / "has_memory").read_text()))
+    except OSError:  # a kernel without CONFIG_NUMA
+        return (0,)
 
 
 def hold(task: Task, options: LoadOptions, stopped: Callable[[], bool]) -> Held:

@@ -82,6 +82,7 @@ def prepare(task: Task) -> tuple[Plan, Object, dict[str, int]]:
         scoped=task.scope.cgroup != 0,
         cpus=task.cpus,
         map_bytes=task.map_bytes,
+        numa_nodes=len(task.numa_nodes),
     )
     if not made.parts:
         return made, Object((), {}), {}
@@ -99,7 +100,8 @@ def prepare(task: Task) -> tuple[Plan, Object, dict[str, int]]:
 
 def _fill(maps: Mapping[str, int], task: Task) -> None:
     chosen = task.question.threshold
-    settings = (task.scope.cgroup, task.scope.level, chosen, max(1, chosen // 10))
+    two = 1 + sum(task.numa_nodes) if len(task.numa_nodes) == 2 else 0
+    settings = (task.scope.cgroup, task.scope.level, chosen, max(1, chosen // 10), two)
     for i, value in enumerate(settings if "settings" in maps else ()):
         syscalls.map_update(maps["settings"], struct.pack("=I", i), struct.pack("=Q", value))
     if "about" in maps:

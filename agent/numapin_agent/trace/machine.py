@@ -8,9 +8,10 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from numapin_agent.trace import kernel
@@ -37,10 +38,14 @@ class Machine:
 
     Args:
         proc: the host's procfs.
+        sockets: of NUMA nodes, as far as they are known.
     """
 
-    def __init__(self, proc: Path) -> None:
+    def __init__(
+        self, proc: Path, sockets: Mapping[int, int | None] = MappingProxyType({})
+    ) -> None:
         self._proc = proc
+        self._sockets = sockets
         self._names: dict[int, str] = {}
         self._regions: dict[int, list[Region]] = {}
         self._elves: dict[tuple[int, int], Elf] = {}
@@ -106,6 +111,11 @@ class Machine:
             if number.strip().isdigit():
                 found[int(number)] = " ".join(rest.split()[cpus:][-1:])
         return found
+
+    def numa_node(self, node: int) -> str:
+        """A NUMA node and its socket."""
+        socket = self._sockets.get(node)
+        return f"NUMA node {node}" + (f" (socket {socket})" if socket is not None else "")
 
     def ipvs_threads(self) -> dict[int, int]:
         """Nanoseconds of CPU time of each kernel thread that keeps IPVS' statistics."""

@@ -5,11 +5,11 @@ BTF, never from its version. Alternatives are tried in order: fentry, kprobe, no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from numapin_agent.bpf.btf import Btf, Parameter
-from numapin_agent.bpf.programs import Program, argument_offsets, offsets
+from numapin_agent.bpf.programs import Program, argument_offsets, nodes_shift, offsets
 from numapin_agent.trace.histogram import VALUE_SIZE
 from numapin_agent.trace.question import Question
 
@@ -29,6 +29,7 @@ OFFSETS: Final = {
     "OFF_SKB_HEAD": (("sk_buff", "head"),),
     "OFF_SKB_NETWORK": (("sk_buff", "network_header"),),
     "OFF_SKB_PROTOCOL": (("sk_buff", "protocol"),),
+    "OFF_PAGE_FLAGS": (("folio", "flags"), ("page", "flags")),
     "OFF_NF_HOOK": (("nf_hook_state", "hook"),),
     "OFF_NF_FAMILY": (("nf_hook_state", "pf"),),
 }
@@ -69,17 +70,25 @@ VECTORS: Final = (
 )
 """x86 interrupts without a device (arch/x86/include/asm/trace/irq_vectors.h), and their names."""
 
+_MISPLACED: Final = ("migrate_misplaced_folio", "migrate_misplaced_page")
+"""Take a page that NUMA balancing is about to move; the latter up to 6.6."""
+
 NAMES: Final = (
     *{struct for places in OFFSETS.values() for struct, _ in places},
     "pt_regs",
     "migrate_reason",
     "nf_hook_slow",
     "tcp_v4_rcv",
+    "ip_local_deliver",
+    "hstate",
+    "kmem_cache",
+    *_MISPLACED,
     *(f"btf_trace_{name}" for name in _TRACEPOINTS),
     *(f"btf_trace_{name}_{end}" for name, _ in VECTORS for end in ("entry", "exit")),
 )
 """What ``Btf`` must keep for ``facts``; a question about a function needs that one, too."""
 
+_UNTOLD: Final = "from which NUMA node pages come"
 MOMENTS: Final = 8192
 _STACK_BYTES: Final = 1280
 """Of one user stack and a quarter of a kernel stack, with what the kernel adds to each."""
@@ -129,12 +138,14 @@ class Facts:
         tracepoints: what each passes.
         functions: BTF id and parameters by name.
         numa_reason: enumerator MR_NUMA_MISPLACED, None without NUMA balancing.
+        nodes_shift: log2 of the most NUMA nodes the kernel was built for.
     """
 
     macros: Mapping[str, int] = field(default_factory=dict)
     tracepoints: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
     functions: Mapping[str, tuple[int, tuple[Parameter, ...]]] = field(default_factory=dict)
     numa_reason: int | None = None
+    nodes_shift: int | None = None
 
 
 class RefusedError(Exception):
@@ -155,19 +166,23 @@ def facts(btf: Btf, question: Question, machine: str) -> Facts:
         machine: as ``uname -m`` says.
     """
     macros = offsets(btf, OFFSETS)
-    for i, at in argument_offsets(btf, machine, 2).items():
+    for i, at in argument_offsets(btf, machine, 3).items():
         macros |= {f"OFF_ARG{i}": at, f"OFF_SYSARG{i}": at}
     tracepoints = [*_TRACEPOINTS, *(f"{v}_{end}" for v, _ in VECTORS for end in ("entry", "exit"))]
-    functions = {"nf_hook_slow", "tcp_v4_rcv", question.function or "nf_hook_slow"}
+    wanted = {"nf_hook_slow", "ip_local_deliver", "tcp_v4_rcv", *_MISPLACED}
+    functions = wanted | ({question.function} if question.function else set())
     return Facts(
         macros,
         {n: p for n in tracepoints if (p := btf.tracepoint(n)) is not None},
         {n: f for n in functions if (f := btf.function(n)) is not None},
         btf.enumerator("migrate_reason", "MR_NUMA_MISPLACED"),
+        nodes_shift(btf),
     )
 
 
-def plan(question: Question, kernel: Facts, *, scoped: bool, cpus: int, map_bytes: int) -> Plan:
+def plan(  # noqa: PLR0913 -- all but two by keyword
+    question: Question, kernel: Facts, *, scoped: bool, cpus: int, map_bytes: int, numa_nodes: int
+) -> Plan:
     """What to compile and attach.
 
     Args:
@@ -176,6 +191,7 @@ def plan(question: Question, kernel: Facts, *, scoped: bool, cpus: int, map_byte
         scoped: whether only one cgroup's events count.
         cpus: number of possible CPUs.
         map_bytes: most memory for histograms and stacks; all else takes a few MiB.
+        numa_nodes: how many have memory: of two, where a page goes tells where it came from.
 
     Raises:
         RefusedError: this kernel lacks something that the question needs.
@@ -183,6 +199,8 @@ def plan(question: Question, kernel: Facts, *, scoped: bool, cpus: int, map_byte
     if scoped:
         _need_scope(kernel)
     made = _PLANS[question.probe](kernel, question)
+    if "moves" in made.sources and numa_nodes > 2:
+        made = _with_source(made, kernel)
     sizes = {
         "MAX_KEYS": max(64, min(4096, map_bytes // 2 // (VALUE_SIZE * max(1, cpus)))),
         "MAX_MOMENTS": MOMENTS,
@@ -299,6 +317,25 @@ def _moves(kernel: Facts, _: Question) -> Plan:
     return Plan(("moves",), macros, (Part((programs,)),))
 
 
+def _with_source(made: Plan, kernel: Facts) -> Plan:
+    """The same with a look at each page before it is moved, where that can be had."""
+    for target in _MISPLACED:
+        if (function := kernel.functions.get(target)) is None or kernel.nodes_shift is None:
+            continue
+        names = [p.name for p in function[1]]
+        at = names.index("node") if "node" in names[1:3] else None
+        if at is None or "OFF_PAGE_FLAGS" not in kernel.macros:
+            continue
+        macros = {"NODES_PGSHIFT": 64 - kernel.nodes_shift, "MISPLACED_NODE_ARG": at}
+        attempts = [(Program("misplaced_fentry", "fentry", target, function[0]),)]
+        if "OFF_ARG0" in kernel.macros and f"OFF_ARG{at}" in kernel.macros:
+            macros["OFF_MISPLACED_NODE"] = kernel.macros[f"OFF_ARG{at}"]
+            attempts.append((Program("misplaced_kprobe", "kprobe", target),))
+        part = Part(tuple(attempts), _UNTOLD)
+        return replace(made, macros={**made.macros, **macros}, parts=(*made.parts, part))
+    return replace(made, notes=(*made.notes, f"this kernel does not tell {_UNTOLD}"))
+
+
 def _faults(kernel: Facts, _: Question) -> Plan:
     event = (Program("fault_event", "perfEvent", "page-faults"),)
     try:
@@ -334,13 +371,15 @@ def _receive(kernel: Facts, _: Question) -> Plan:
             parts.append(Part(((_raw(kernel, name, target),),), f"packets that pass {target}"))
         except RefusedError as refused:
             notes.append(f"driver to stack is not timed everywhere: {refused}")
-    function = kernel.functions.get("tcp_v4_rcv")
-    attempts = (
-        [(Program("rx_tcp_fentry", "fentry", "tcp_v4_rcv", function[0]),)] if function else []
-    )
-    if "OFF_ARG0" in kernel.macros:
-        attempts.append((Program("rx_tcp_kprobe", "kprobe", "tcp_v4_rcv"),))
-    parts.append(Part(tuple(attempts), "the stage stack → TCP"))
+    for name, target, lacks in (
+        ("rx_ip", "ip_local_deliver", "the stage IP, which is part of the one to TCP then"),
+        ("rx_tcp", "tcp_v4_rcv", "the stage to TCP"),
+    ):
+        function = kernel.functions.get(target)
+        attempts = [(Program(f"{name}_fentry", "fentry", target, function[0]),)] if function else []
+        if "OFF_ARG0" in kernel.macros:
+            attempts.append((Program(f"{name}_kprobe", "kprobe", target),))
+        parts.append(Part(tuple(attempts), lacks))
     return Plan(("receive",), {}, tuple(parts), tuple(notes))
 
 

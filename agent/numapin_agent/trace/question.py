@@ -101,6 +101,7 @@ class Task:
         online: CPU numbers, for events that are opened on each.
         map_bytes: most memory for histograms and stacks; all else takes a few MiB.
         store: directory of kept objects, or None.
+        numa_nodes: ids of those with memory.
         macros: override those of BTF and of the plan: ALL_CPUS adds up CPUs in the kernel; tests
             count events of another kind.
     """
@@ -114,6 +115,7 @@ class Task:
     online: tuple[int, ...]
     map_bytes: int
     store: str | None
+    numa_nodes: tuple[int, ...]
     macros: Mapping[str, int]
 
     def encode(self) -> dict[str, Any]:
@@ -129,5 +131,6 @@ class Task:
                 "question": Question(**message["question"]),
                 "scope": Scope(**message["scope"]),
                 "online": tuple(message["online"]),
+                "numa_nodes": tuple(message["numa_nodes"]),
             }
         )

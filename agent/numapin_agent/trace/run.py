@@ -18,6 +18,7 @@ from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.launch import LoadOptions
 from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
+from numapin_agent.sysfs import read_topology
 from numapin_agent.trace import kernel, memory, records
 from numapin_agent.trace.answers import Counted, answer
 from numapin_agent.trace.causes import of_threads
@@ -30,7 +31,7 @@ from numapin_agent.trace.result import Cause, Cost, Ended, Figure, ProgramCost, 
 from numapin_agent.trace.symbols import like
 from numapin_agent.trace.systemcalls import DESCRIPTOR, about
 from numapin_api.cpulist import CpuSet
-from numapin_api.errors import CgroupError, TraceError
+from numapin_api.errors import CgroupError, TopologyError, TraceError
 
 LONGEST: Final = 600.0
 """Seconds that a probe may run."""
@@ -240,7 +241,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     if not 0 < seconds <= LONGEST:
         raise TraceError(f"duration {seconds:g} s: must be above 0 and at most {LONGEST:g} s")
     ended = stop or threading.Event()
-    machine = Machine(paths.proc)
+    machine = Machine(paths.proc, _sockets(paths))
     task = task_of(
         question,
         scope,
@@ -305,6 +306,13 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
             watch.close()
         if statistics is not None:
             os.close(statistics)
+
+
+def _sockets(paths: HostPaths) -> dict[int, int | None]:
+    try:
+        return {node.id: node.socket for node in read_topology(paths).nodes}
+    except TopologyError:
+        return {}
 
 
 _HIDDEN: Final = (

@@ -34,6 +34,7 @@ def main() -> None:
         online=(0,),
         map_bytes=16 << 20,
         store=None,
+        numa_nodes=(0, 1, 2, 3),
         macros={},
     )
     made, compiled, maps = prepare(task)

@@ -25,6 +25,9 @@ class Names:
     def interrupts(self) -> dict[int, str]:
         return {36: "virtio1-req.0"}
 
+    def numa_node(self, node: int) -> str:
+        return f"NUMA node {node}"
+
     def kernel_name(self, address: int) -> str:
         return KERNEL.get(address, "[unknown]")
 
@@ -52,7 +55,12 @@ H = histogram.of([10, 20 * MS])
         ("run-queue", Key(8, records.QUEUED, 0), {"process": "evil?[2J"}),
         ("syscalls", Key(500, records.SYSCALL, 0), {"syscall": "500"}),
         ("net-rx", Key(3, records.RECEIVE, 0), {"stage": "stack → read by the process"}),
-        ("numa-moves", Key(1, records.MIGRATION, 0), {"to": "NUMA node 1"}),
+        (
+            "numa-moves",
+            Key(1 << 32 | 1, records.MIGRATION, 0),
+            {"from": "NUMA node 0", "to": "NUMA node 1"},
+        ),
+        ("numa-moves", Key(3, records.MIGRATION, 0), {"from": "unknown", "to": "NUMA node 3"}),
     ],
 )
 def test_what_a_row_is_of(probe, key, labels):
@@ -166,3 +174,16 @@ def test_results_cross_the_wire():
 
 def test_plain_text_stays():
     assert plain("kube-apiserver → µ") == "kube-apiserver → µ"
+
+
+def test_stages_of_the_receive_path_are_in_the_order_of_the_packet():
+    keys = {Key(number, records.RECEIVE, 0): H for number in range(6)}
+    stages = [row.labels["stage"] for row in told("net-rx", histograms=keys).rows]
+    assert stages == [
+        "interrupt → NET_RX softirq",
+        "driver → stack",
+        "stack → IP",
+        "IP → TCP",
+        "stack → TCP",
+        "stack → read by the process",
+    ]

@@ -25,7 +25,7 @@ def parameters(*types: str) -> tuple[Parameter, ...]:
 FULL = Facts(
     macros={
         **{name: 8 * i for i, name in enumerate(OFFSETS)},
-        **{f"OFF_{kind}{i}": 8 * i for kind in ("ARG", "SYSARG") for i in range(2)},
+        **{f"OFF_{kind}{i}": 8 * i for kind in ("ARG", "SYSARG") for i in range(3)},
     },
     tracepoints={
         **{name: parameters(*types) for name, types in _TRACEPOINTS.items()},
@@ -36,8 +36,11 @@ FULL = Facts(
         "nf_hook_slow": (7, (Parameter("skb", "sk_buff"), Parameter("state", "nf_hook_state"))),
         "vfs_read": (8, ()),
         "tcp_v4_rcv": (9, ()),
+        "ip_local_deliver": (11, ()),
+        "migrate_misplaced_folio": (10, (Parameter("folio", "folio"), Parameter("node", "int"))),
     },
     numa_reason=5,
+    nodes_shift=10,
 )
 
 
@@ -45,8 +48,15 @@ def asked(probe: str) -> Question:
     return Question(probe, "vfs_read" if probe == "function" else None)
 
 
-def planned(probe, kernel=FULL, *, scoped=False, cpus=2, map_bytes=32 << 20):
-    return plan(asked(probe), kernel, scoped=scoped, cpus=cpus, map_bytes=map_bytes)
+def planned(probe, kernel=FULL, *, scoped=False, cpus=2, map_bytes=32 << 20, numa_nodes=2):
+    return plan(
+        asked(probe),
+        kernel,
+        scoped=scoped,
+        cpus=cpus,
+        map_bytes=map_bytes,
+        numa_nodes=numa_nodes,
+    )
 
 
 def without(*names: str) -> Facts:
@@ -146,3 +156,18 @@ def test_page_faults_are_an_event_where_there_are_no_tracepoints():
     assert names == [["fault_event"], ["fault_user", "fault_kernel"]]
     bare = planned("page-faults", without("page_fault_user"))
     assert [[p.name for p in a] for a in bare.parts[0].attempts] == [["fault_event"]]
+
+
+@pytest.mark.parametrize("probe", ["numa-moves", "memory-wait"])
+def test_where_pages_come_from_is_looked_at_only_where_it_must_be(probe):
+    def hooks(made):
+        return [p.name for p in made.programs() if p.name.startswith("misplaced")]
+
+    assert hooks(planned(probe)) == []
+    made = planned(probe, numa_nodes=4)
+    assert hooks(made) == ["misplaced_fentry", "misplaced_kprobe"]
+    assert made.macros["NODES_PGSHIFT"] == 54
+    assert made.macros["OFF_MISPLACED_NODE"] == FULL.macros["OFF_ARG1"]
+    untold = planned(probe, without("migrate_misplaced_folio"), numa_nodes=4)
+    assert hooks(untold) == []
+    assert untold.notes == ("this kernel does not tell from which NUMA node pages come",)

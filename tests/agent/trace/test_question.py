@@ -39,6 +39,7 @@ def test_a_task_crosses_the_wire_whole(probe):
         online=(0, 1),
         map_bytes=1 << 20,
         store=None,
+        numa_nodes=(0, 1),
         macros={"A": 1},
     )
     assert Task.decode(json.loads(json.dumps(task.encode()))) == task

@@ -254,7 +254,8 @@ def test_functions_are_timed_or_refused_with_a_reason(probe):
         ("function", "1", {"function_kprobe", "function_kretprobe"}),
         ("function", "0", {"function_kprobe", "function_kretprobe"}),
         ("netfilter", "0", {"hook_kprobe", "hook_kretprobe"}),
-        ("net-rx", "0", {"rx_tcp_kprobe", "rx_gro"}),
+        ("net-rx", "0", {"rx_ip_kprobe", "rx_tcp_kprobe", "rx_gro"}),
+        ("numa-moves", "1", {"move_begin", "move_end", "misplaced_kprobe"}),
         ("page-faults", "0", {"fault_event", "fault_user", "fault_kernel"}),
     ],
 )

@@ -14,6 +14,7 @@
 #define SET_LEVEL 1
 #define SET_LONG 2
 #define SET_PART 3
+#define SET_TWO_NODES 4
 
 #define KIND_TIMER 1
 #define KIND_HRTIMER 2
@@ -34,7 +35,7 @@ struct moment { u64 start, length, id, extra; u32 kind, cpu, tid, tgid; char tex
 struct path { u32 tgid; s32 user, kernel; u32 kind; };
 struct weight { u64 count, nanoseconds; };
 
-BPF_TABLE("array", u32, u64, settings, 4);
+BPF_TABLE("array", u32, u64, settings, 5);
 BPF_TABLE("percpu_array", u32, u64, ran, 48);
 BPF_TABLE("percpu_array", u32, u64, lost, 1);
 BPF_TABLE("percpu_hash", struct key, struct hist, hists, MAX_KEYS);

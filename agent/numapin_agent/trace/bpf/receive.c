@@ -1,9 +1,10 @@
 /* The way of a packet up: each stage from the one before, by address of the sk_buff. TCP joins
  * packets in the socket's queue, so that fewer are read than came; none is counted twice. UDP
  * copies linear packets itself (copy_linear_skb), past the tracepoint of stage 3.
- * 0 raised -> NET_RX runs, 1 driver -> stack, 2 stack -> transport (where hooked), 3 stack -> read
+ * 0 raised -> NET_RX runs, 1 driver -> stack, 2 stack -> transport, 3 stack -> read; where
+ * ip_local_deliver() is seen 4 stack -> IP and 5 IP -> transport in the place of 2
  */
-struct seen { u64 driver, stack; };
+struct seen { u64 driver, stack, ip; };
 BPF_TABLE("lru_hash", u64, struct seen, packets, 16384);
 BPF_TABLE("percpu_array", u32, u64, raised, 1);
 #define NET_RX 3
@@ -85,13 +86,43 @@ int rx_read(u64 *ctx)
 	return 0;
 }
 #endif
+#if defined(WITH_rx_ip_fentry) || defined(WITH_rx_ip_kprobe)
+/* After PRE_ROUTING and the choice of a route; ip_rcv() is passed by for packets in lists. */
+static inline int at_ip(u64 skb)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct seen *before = packets.lookup(&skb);
+	/* of no pod yet: the socket is not known */
+	if (!before || !before->stack || setting(SET_CGROUP))
+		return 0;
+	before->ip = now;
+	record(4, KIND_RECEIVE, 0, now - before->stack);
+	return 0;
+}
+#endif
+#ifdef WITH_rx_ip_fentry
+/* ip_local_deliver(struct sk_buff *skb) */
+int rx_ip_fentry(u64 *ctx) { RAN(rx_ip_fentry); return at_ip(ctx[0]); }
+#endif
+#ifdef WITH_rx_ip_kprobe
+int rx_ip_kprobe(void *ctx)
+{
+	RAN(rx_ip_kprobe);
+	return at_ip(*(u64 *)((char *)ctx + OFF_ARG0));
+}
+#endif
 #if defined(WITH_rx_tcp_fentry) || defined(WITH_rx_tcp_kprobe)
 static inline int at_transport(u64 skb)
 {
 	struct seen *before = packets.lookup(&skb);
+	u64 now = bpf_ktime_get_ns();
 	/* of no pod yet: the socket is not known */
-	if (before && before->stack && !setting(SET_CGROUP))
-		record(2, KIND_RECEIVE, 0, bpf_ktime_get_ns() - before->stack);
+	if (!before || !before->stack || setting(SET_CGROUP))
+		return 0;
+	if (before->ip)
+		record(5, KIND_RECEIVE, 0, now - before->ip);
+	else
+		record(2, KIND_RECEIVE, 0, now - before->stack);
 	return 0;
 }
 #endif
