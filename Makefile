@@ -21,10 +21,10 @@ $(VENV)/.done: requirements/dev.lock pyproject.toml
 venv: $(VENV)/.done ## the virtual environment that everything else runs in
 
 .PHONY: bcc
-bcc: # tests of the counters compile and load eBPF; they are skipped, and say so, without it
-	@/usr/bin/python3 -c 'import bcc' 2>/dev/null || { \
-	  echo "· Debian package python3-bpfcc"; \
-	  { apt-get update -q && apt-get install -qy --no-install-recommends python3-bpfcc; } \
+bcc: # tests of the counters compile and load eBPF, and compare with bpftrace; they are skipped, and say so, without
+	@{ /usr/bin/python3 -c 'import bcc' && command -v bpftrace; } >/dev/null 2>&1 || { \
+	  echo "· Debian packages python3-bpfcc and bpftrace"; \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends python3-bpfcc bpftrace; } \
 	    >/dev/null 2>&1 || echo "  can't be installed: tests that load eBPF are skipped"; }
 
 .PHONY: demo

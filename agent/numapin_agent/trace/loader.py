@@ -11,6 +11,7 @@ import platform
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.attach import attach, make_maps, need_bpf, refusal
 from numapin_agent.bpf.btf import Btf, BtfError
 from numapin_agent.bpf.child import peak_rss_bytes, run
-from numapin_agent.bpf.compiler import CompileError, build
+from numapin_agent.bpf.compiler import CompileError, NoCompilerError, build
 from numapin_agent.bpf.objects import Object
 from numapin_agent.bpf.programs import Program
 from numapin_agent.bpf.wire import send
@@ -113,13 +114,18 @@ def _fill(maps: Mapping[str, int], task: Task) -> None:
 
 
 def system_call_names(machine: str) -> dict[int, str]:
-    """By number, of machines that bcc knows; of others none."""
+    """By number, of machines that bcc knows; of others none.
+
+    Raises:
+        NoCompilerError: this interpreter has no bcc. It may have a kept object, but without
+            names no call would be known for one that is about a file: another one is to try.
+    """
     if machine != "x86_64" or platform.machine() != machine:
         return {}
     try:
         from bcc.syscall import syscalls as known  # noqa: PLC0415 — only two probes need it
-    except (ImportError, OSError):
-        return {}
+    except (ImportError, OSError) as error:
+        raise NoCompilerError(f"{sys.executable}: {error}") from error
     return {number: name.decode() for number, name in known.items()}
 
 
