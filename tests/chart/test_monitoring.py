@@ -16,6 +16,8 @@ from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.families import activity_families, pair_families
+from numapin_agent.latency.series import SLOW_BITS, Counts, Names
+from numapin_agent.latency.series import families as latency_families
 from numapin_agent.metrics import (
     MemoryFigures,
     Meters,
@@ -24,6 +26,8 @@ from numapin_agent.metrics import (
     node_families,
     pod_families,
 )
+from numapin_agent.trace import histogram, records
+from numapin_agent.trace.records import Key
 from numapin_api.node import CORROBORATING, Signal
 from numapin_chart import dashboard, panels
 from numapin_operator.metrics import Metrics, StoreCollector
@@ -62,6 +66,9 @@ def families() -> Iterator[Metric]:
         activity=Activity(0, 0, 0, 0, 0, 0, 0),
         huge_pages={0: 1},
     )
+    slow = histogram.of([1 << SLOW_BITS])
+    counts = {"timers": Counts({Key(0, records.TIMER, 0): slow})}
+    yield from latency_families(counts, Names(), Names())
     yield from pod_families([pod])
     yield from pair_families([pod])
     yield from activity_families([pod])
