@@ -54,6 +54,7 @@ class Job:
         self._said = os.memfd_create("numapin-trace-answer", os.MFD_CLOEXEC)
         self._complained = os.memfd_create("numapin-trace-stderr", os.MFD_CLOEXEC)
         theirs, self._ours = os.pipe2(os.O_CLOEXEC)
+        self._held = [self._said, self._complained, self._ours]
         try:
             os.write(self._ours, json.dumps(asked.encode()).encode() + b"\n")
             self._child = subprocess.Popen(
@@ -80,22 +81,27 @@ class Job:
         self.kill()
         try:
             told = json.loads(said)
-        except ValueError:
+            if "refused" in told:
+                message = str(told["refused"])[:_LONGEST]
+                return Answer("Refused", reason="TraceRefused", message=message)
+            return Answer("Done", result=told["result"], message=told["message"])
+        except (ValueError, TypeError, KeyError):  # cut short, or not what it should say
             how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
             message = f"the trace's process: {how}: {tail}"[:_LONGEST]
             return Answer("Failed", reason="Crashed", message=message)
-        if "refused" in told:
-            message = str(told["refused"])[:_LONGEST]
-            return Answer("Refused", reason="TraceRefused", message=message)
-        return Answer("Done", result=told["result"], message=told["message"])
 
     def kill(self) -> None:
-        """End it and all that it has started; what it had attached goes with it."""
+        """End it and all that it has started; what it had attached goes with it.
+
+        May be called twice: a number that was closed is somebody else's by then.
+        """
+        if not self._held:
+            return
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
         self._close()
 
     def _close(self) -> None:
-        for fd in (self._said, self._complained, self._ours):
-            os.close(fd)
+        while self._held:
+            os.close(self._held.pop())

@@ -40,6 +40,11 @@ def ended(text: str) -> Answer:
             'sys.exit("MemoryError: no")',
             Answer("Failed", None, "Crashed", "the trace's process: status 1: MemoryError: no"),
         ),
+        ("print(1)", Answer("Failed", None, "Crashed", "the trace's process: status 0: ")),
+        (
+            "print('{\"result\": 1}')",
+            Answer("Failed", None, "Crashed", "the trace's process: status 0: "),
+        ),
     ],
 )
 def test_each_end_is_told(text, answer):
@@ -80,6 +85,16 @@ def test_an_answer_leaves_no_descriptor():
     before = descriptors()
     ended('print(\'{"refused": "x"}\')')
     assert descriptors() == before
+
+
+def test_killed_twice_it_closes_nothing_of_others():
+    job = Job(ASKED, child("time.sleep(1000)"))
+    job.kill()
+    others = [os.memfd_create("takes a number that was closed") for _ in range(3)]
+    job.kill()
+    for other in others:
+        os.fstat(other)
+        os.close(other)
 
 
 def test_a_program_that_is_not_there_is_an_error_and_leaves_nothing():
