@@ -1,6 +1,7 @@
 """A week on some nodes, pod by pod, under one rule: how even the sockets are.
 
-Not a recorded trace but stated distributions: every node has two sockets of 32 CPUs and 128 GiB.
+``MADE_UP`` is not a recorded trace (that is ``bench.recorded``) but stated distributions: every
+node has two sockets of 32 CPUs and 128 GiB.
 A pod asks for 0.5, 1, 2, 4 or 8 CPUs (weights 30, 30, 22, 13, 5) and 1, 2, 4 or 8 GiB a CPU; three
 in ten are Guaranteed. Six in ten live for minutes (lognormal, median 20 minutes), the others
 for days (lognormal, median 2 days). A pod uses 30 to 130 % of the CPU that it asks for, 60 to 100 %
@@ -13,7 +14,7 @@ alike. The pods, their lives and their use are the same under every rule.
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -28,10 +29,7 @@ from numapin_operator.placement.state import Tenant
 from numapin_operator.placement.values import Candidate, Node, Pinned, Placement, Spot
 from numapin_operator.requests import Requests
 
-NODES: Final = 4
 SOCKETS: Final = 2
-CPUS: Final = 32
-MEMORY: Final = 128 * GIB
 STEP: Final = 5
 """Minutes."""
 STEPS: Final = 7 * 24 * 60 // STEP
@@ -73,6 +71,23 @@ class Life:
         """Millicores at a step."""
         day = 2 * math.pi * step * STEP / (24 * 60)
         return self.asked.requests.cpu_millis * self.share * (1 + 0.4 * math.sin(day + self.phase))
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What happens, the same under every rule.
+
+    Attributes:
+        nodes: how many, each with two sockets.
+        cpus: of a socket.
+        memory: bytes of a socket.
+        coming: pods of a node, made anew with each call, with the step at which each comes.
+    """
+
+    nodes: int
+    cpus: int
+    memory: int
+    coming: Callable[[int], list[tuple[int, Life]]]
 
 
 @dataclass(slots=True)
@@ -123,32 +138,36 @@ def lives(chance: random.Random) -> Iterator[tuple[int, Life]]:
         )
 
 
-def loads(pods: Sequence[Life], step: int) -> list[float]:
+MADE_UP: Final = Scene(4, 32, 128 * GIB, lambda node: list(lives(random.Random(f"{SEED} {node}"))))
+
+
+def loads(pods: Sequence[Life], step: int, cpus: int) -> list[float]:
     """Percent of each socket's CPUs in use."""
     used = [0.0] * SOCKETS
     for pod in pods:
         for socket in pod.where:
             used[socket] += pod.use(step) / len(pod.where)
     # What is wanted beyond all CPUs of a socket waits; it is not used.
-    return [min(100.0, 100 * u / (1000 * CPUS)) for u in used]
+    return [min(100.0, 100 * u / (1000 * cpus)) for u in used]
 
 
-def bound(pods: Sequence[Life], new: Life) -> bool:
+def bound(pods: Sequence[Life], new: Life, scene: Scene) -> bool:
     """Whether a scheduler would put the pod on the node."""
     every = [p.asked.requests for p in (*pods, new)]
     return (
-        sum(r.cpu_millis for r in every) <= BOUND * SOCKETS * CPUS * 1000
-        and sum(r.memory_bytes for r in every) <= BOUND * SOCKETS * MEMORY
+        sum(r.cpu_millis for r in every) <= BOUND * SOCKETS * scene.cpus * 1000
+        and sum(r.memory_bytes for r in every) <= BOUND * SOCKETS * scene.memory
     )
 
 
 class Ours:
     """A node under this planner."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, scene: Scene) -> None:
+        self.scene = scene
         self.moving = name.endswith("with moves")
         self.choice = policy("Pack" if "Pack" in name else "Spread", AUTO)
-        self.node = machine(SOCKETS, cpus=CPUS, memory=MEMORY)
+        self.node = machine(SOCKETS, cpus=scene.cpus, memory=scene.memory)
         self.busy_since: dict[int, int] = {}
 
     def now(self, pods: Sequence[Life], step: int) -> Node:
@@ -157,11 +176,11 @@ class Ours:
         for pod in pods:
             for socket in pod.where:
                 held[socket] += pod.resident // len(pod.where)
-        used = loads(pods, step)
+        used = loads(pods, step, self.scene.cpus)
         return replace(
             self.node,
-            busy={i: round(u * 10 * CPUS) for i, u in enumerate(used)},
-            available={i: max(0, MEMORY - h) for i, h in enumerate(held)},
+            busy={i: round(u * 10 * self.scene.cpus) for i, u in enumerate(used)},
+            available={i: max(0, self.scene.memory - h) for i, h in enumerate(held)},
         )
 
     def place(self, pods: Sequence[Life], new: Life, step: int) -> Sockets:
@@ -201,16 +220,16 @@ class Ours:
             figures.bytes_moved += first.resident
 
 
-def _free(pods: Sequence[Life], *, exclusive: bool) -> list[Free]:
+def _free(pods: Sequence[Life], scene: Scene, *, exclusive: bool) -> list[Free]:
     found = []
     for socket in range(SOCKETS):
         mine = [(p, len(p.where)) for p in pods if socket in p.where]
         own = [(p, n) for p, n in mine if p.placed]
         found.append(
             Free(
-                cpu=1000 * CPUS - sum(p.asked.requests.cpu_millis // n for p, n in own),
-                memory=MEMORY - sum(p.asked.requests.memory_bytes // n for p, n in own),
-                whole=CPUS
+                cpu=1000 * scene.cpus - sum(p.asked.requests.cpu_millis // n for p, n in own),
+                memory=scene.memory - sum(p.asked.requests.memory_bytes // n for p, n in own),
+                whole=scene.cpus
                 - (
                     sum(-(-p.asked.requests.cpu_millis // 1000) // n for p, n in own)
                     if exclusive
@@ -222,29 +241,30 @@ def _free(pods: Sequence[Life], *, exclusive: bool) -> list[Free]:
     return found
 
 
-def run(rule: str) -> tuple[str, Figures]:
+def run(rule: str, scene: Scene = MADE_UP) -> tuple[str, Figures]:
     """A week of all nodes under a rule.
 
     Args:
         rule: one of ``rivals.RULES``.
+        scene: what happens.
     """
     figures = Figures()
-    for node in range(NODES):
+    for node in range(scene.nodes):
         chance = random.Random(f"{SEED} {node} choice")
         pods: list[Life] = []
-        ours = Ours(rule) if rule in OURS else None
-        coming = list(lives(random.Random(f"{SEED} {node}")))
+        ours = Ours(rule, scene) if rule in OURS else None
+        coming = scene.coming(node)
         coming.reverse()
         for step in range(STEPS):
             pods = [p for p in pods if p.until > step]
             while coming and coming[-1][0] == step:
                 new = coming.pop()[1]
-                if not bound(pods, new):
+                if not bound(pods, new, scene):
                     continue
                 if ours is not None:
                     new.where = ours.place(pods, new, step)
                 else:
-                    free = _free(pods, exclusive=rule in EXCLUSIVE)
+                    free = _free(pods, scene, exclusive=rule in EXCLUSIVE)
                     new.where = RIVALS[rule](new.asked, free, chance)
                 new.placed = len(new.where) == 1
                 pods.append(new)
@@ -252,7 +272,7 @@ def run(rule: str) -> tuple[str, Figures]:
                 figures.confined += new.placed
             if ours is not None and ours.moving:
                 ours.rebalance(pods, step, figures)
-            _sample(figures, loads(pods, step))
+            _sample(figures, loads(pods, step, scene.cpus))
     return rule, figures
 
 
@@ -268,10 +288,10 @@ def _percentile(values: Sequence[float], percent: int) -> float:
     return ranked[min(len(ranked) - 1, len(ranked) * percent // 100)]
 
 
-def rows(week: tuple[str, Figures]) -> Iterator[Row]:
+def rows(week: tuple[str, Figures], nodes: int = MADE_UP.nodes) -> Iterator[Row]:
     """A rule's figures."""
     rule, found = week
-    days = NODES * 7
+    days = nodes * 7
     yield Row(f"{rule}: pods on one socket", 100 * found.confined / found.pods, "%")
     yield Row(f"{rule}: gap between sockets, mean", sum(found.gaps) / len(found.gaps), "points")
     yield Row(f"{rule}: gap between sockets, p95", _percentile(found.gaps, 95), "points")
