@@ -15,7 +15,7 @@ from numapin_agent.trace import causes, overlap, records
 from numapin_agent.trace.histogram import Histogram
 from numapin_agent.trace.plan import VECTORS
 from numapin_agent.trace.question import Question
-from numapin_agent.trace.records import Event, Key, Path, Weight
+from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
 from numapin_agent.trace.result import Cause, Moment, Result, Row, Stack
 from numapin_agent.trace.systemcalls import DESCRIPTOR, WAITING, about
 
@@ -93,6 +93,7 @@ class Counted:
         user: addresses of user stacks by number.
         kernel: the same of kernel stacks.
         calls: system calls by number.
+        hooked: what netfilter's hooks call.
     """
 
     began: int = 0
@@ -104,6 +105,43 @@ class Counted:
     user: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     kernel: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     calls: Mapping[int, str] = field(default_factory=dict)
+    hooked: Sequence[Hooked] = ()
+
+
+_RUNS: Final = {
+    "ip_vs_": "IPVS",
+    "nft_": "rules of nftables",
+    "ipt_do_table": "rules of iptables",
+    "iptable_": "rules of iptables",
+    "ip6table_": "rules of iptables",
+    "nf_nat_": "address translation",
+    "ipv4_conntrack_": "connection tracking",
+    "ipv6_conntrack_": "connection tracking",
+    "nf_confirm": "connection tracking",
+    "br_nf_": "bridged packets",
+    "selinux_": "SELinux",
+}
+"""What a function of a hook belongs to, by the beginning of its name."""
+
+
+def _owner(name: str) -> str:
+    return next((f"{name} ({of})" for start, of in _RUNS.items() if name.startswith(start)), name)
+
+
+def hooks(hooked: Sequence[Hooked], names: Names) -> list[str]:
+    """What each hook calls, a line each, in the order of calls."""
+    by_hook: dict[int, dict[str, int]] = {}
+    for one in hooked:
+        places = by_hook.setdefault(one.hook, {})
+        name = names.kernel_name(one.function)
+        places[name] = min(one.place, places.get(name, one.place))
+    lines = []
+    for hook, places in sorted(by_hook.items()):
+        called = hook_labels(hook)
+        order = sorted(places, key=lambda name: (places[name], name))
+        told = ", ".join(_owner(name) for name in order)
+        lines.append(f"{called['hook']} of {called['family']} calls {told}")
+    return lines
 
 
 def hook_labels(identity: int) -> dict[str, str]:
@@ -307,6 +345,8 @@ def answer(question: Question, scope: str, counted: Counted, names: Names) -> Re
         if question.probe == "timers":
             longest = [(row.labels["function"], row.histogram.maximum) for row in made]
             found["causes"] = causes.of_timers(longest)
+        if question.probe == "netfilter":
+            found["notes"] = hooks(counted.hooked, names)
     by_time = question.probe in {"off-cpu", "numa-moves"}
     weights = {"page-faults": "faults", "function": "calls"}
     return Result(

@@ -30,6 +30,8 @@ OFFSETS: Final = {
     "OFF_SKB_NETWORK": (("sk_buff", "network_header"),),
     "OFF_SKB_PROTOCOL": (("sk_buff", "protocol"),),
     "OFF_PAGE_FLAGS": (("folio", "flags"), ("page", "flags")),
+    "OFF_HOOKS": (("nf_hook_entries", "hooks"),),
+    "OFF_HOOKS_COUNT": (("nf_hook_entries", "num_hook_entries"),),
     "OFF_NF_HOOK": (("nf_hook_state", "hook"),),
     "OFF_NF_FAMILY": (("nf_hook_state", "pf"),),
 }
@@ -352,11 +354,11 @@ def _netfilter(kernel: Facts, _: Question) -> Plan:
         *("OFF_SKB_HEAD", "OFF_SKB_NETWORK", "OFF_SKB_PROTOCOL", "OFF_NF_HOOK", "OFF_NF_FAMILY"),
     )
     found = kernel.functions.get("nf_hook_slow")
-    if found is not None and [p.name for p in found[1]][:2] != ["skb", "state"]:
+    if found is not None and [p.name for p in found[1]][:3] != ["skb", "state", "e"]:
         told = ", ".join(p.name for p in found[1])
-        raise RefusedError(f"nf_hook_slow({told}) is not (skb, state, …)")
+        raise RefusedError(f"nf_hook_slow({told}) is not (skb, state, e, …)")
     around = _around(kernel, "hook", "nf_hook_slow")
-    known = "OFF_ARG0" in kernel.macros and "OFF_ARG1" in kernel.macros
+    known = all(f"OFF_ARG{i}" in kernel.macros for i in range(3))
     attempts = tuple(a for a in around.attempts if known or a[0].kind != "kprobe")
     return Plan(("netfilter",), {}, (Part(attempts),))
 

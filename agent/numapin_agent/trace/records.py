@@ -28,6 +28,7 @@ _KEY: Final = struct.Struct("=QII")
 _NUMBERS: Final = struct.Struct("=QQQQIIII")
 _PATH: Final = struct.Struct("=IiiI")
 KEY_SIZE: Final = _KEY.size
+HOOK_SIZE: Final = _KEY.size
 EVENT_SIZE: Final = _NUMBERS.size + 64
 PATH_SIZE: Final = _PATH.size
 WEIGHT_SIZE: Final = 16
@@ -83,6 +84,26 @@ class Event:
         """From ``struct moment``."""
         text = data[_NUMBERS.size :].split(b"\0", 1)[0].decode(errors="replace")
         return replace(cls(*_NUMBERS.unpack_from(data)), text=text)
+
+
+@dataclass(frozen=True, slots=True)
+class Hooked:
+    """A function that a netfilter hook calls.
+
+    Attributes:
+        function: address.
+        hook: hook and, above 8 bits, family.
+        place: in the order of calls.
+    """
+
+    function: int
+    hook: int
+    place: int
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Hooked":
+        """From ``struct hook_function``."""
+        return cls(*_KEY.unpack(data))
 
 
 @dataclass(frozen=True, slots=True)

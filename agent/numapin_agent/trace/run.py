@@ -162,6 +162,12 @@ class _Running:
             keys, values = weights.entries()
             for key, value in records.pairs(keys, values, records.PATH_SIZE, records.WEIGHT_SIZE):
                 paths[records.Path.decode(key)] = Weight.decode(value)
+        hooked: list[records.Hooked] = []
+        if "hook_functions" in self.held.maps:
+            functions = PerCpuHash(self.held.maps["hook_functions"], records.HOOK_SIZE, 1)
+            keys, _ = functions.entries()
+            size = records.HOOK_SIZE
+            hooked = [records.Hooked.decode(keys[i : i + size]) for i in range(0, len(keys), size)]
         user = self._stacks("user_stacks", {path.user for path in paths})
         calls = self._stacks("kernel_stacks", {path.kernel for path in paths})
         return Counted(
@@ -174,6 +180,7 @@ class _Running:
             user=user,
             kernel=calls,
             calls=self.held.calls,
+            hooked=hooked,
         )
 
     def _stacks(self, table: str, numbers: set[int]) -> dict[int, tuple[int, ...]]:

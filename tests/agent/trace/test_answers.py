@@ -8,11 +8,20 @@ import pytest
 from numapin_agent.trace import causes, histogram, records
 from numapin_agent.trace.answers import NOT_KEPT, Counted, answer, hook_labels, plain
 from numapin_agent.trace.question import Question
-from numapin_agent.trace.records import Event, Key, Path, Weight
+from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
 from numapin_agent.trace.result import Result
 
 MS = 1_000_000
-KERNEL = {1: "estimation_timer [ip_vs]", 2: "vfs_read", 3: "bpf_trace_run2", 4: "do_syscall_64"}
+KERNEL = {
+    1: "estimation_timer [ip_vs]",
+    2: "vfs_read",
+    3: "bpf_trace_run2",
+    4: "do_syscall_64",
+    20: "ip_vs_reply6 [ip_vs]",
+    21: "nft_do_chain_ipv6",
+    22: "ipt_do_table",
+    23: "something_else",
+}
 
 
 class Names:
@@ -186,4 +195,20 @@ def test_stages_of_the_receive_path_are_in_the_order_of_the_packet():
         "IP → TCP",
         "stack → TCP",
         "stack → read by the process",
+    ]
+
+
+def test_what_netfilters_hooks_call_is_told_in_order_and_by_owner():
+    forward, local_in = 2 | 2 << 8, 1 | 10 << 8
+    hooked = (
+        Hooked(21, local_in, 1),
+        Hooked(22, forward, 0),
+        Hooked(20, local_in, 0),
+        Hooked(23, local_in, 1),
+        Hooked(20, local_in, 3),
+    )
+    assert told("netfilter", hooked=hooked).notes == [
+        "LOCAL_IN of ipv6 calls ip_vs_reply6 [ip_vs] (IPVS), nft_do_chain_ipv6 (rules of nftables), "
+        "something_else",
+        "FORWARD of ipv4 calls ipt_do_table (rules of iptables)",
     ]

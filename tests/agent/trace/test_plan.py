@@ -33,7 +33,14 @@ FULL = Facts(
         "mm_migrate_pages": parameters(*["long unsigned int"] * 6, "migrate_mode", "int"),
     },
     functions={
-        "nf_hook_slow": (7, (Parameter("skb", "sk_buff"), Parameter("state", "nf_hook_state"))),
+        "nf_hook_slow": (
+            7,
+            (
+                Parameter("skb", "sk_buff"),
+                Parameter("state", "nf_hook_state"),
+                Parameter("e", "nf_hook_entries"),
+            ),
+        ),
         "vfs_read": (8, ()),
         "tcp_v4_rcv": (9, ()),
         "ip_local_deliver": (11, ()),
