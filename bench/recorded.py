@@ -2,13 +2,14 @@
 
     python -m bench.recorded openb_pod_list_default.csv
 
-The file is cluster-trace-gpu-v2023/csv/openb_pod_list_default.csv of github.com/alibaba/clusterdata;
-it is not part of this repository. Recorded are when each pod came and went, what it asked for and its QoS class. Not recorded, and
-made up as ``bench.week`` says: what a pod used of that. The trace's commonest node has 96 CPUs and
-384 GiB; here it has two sockets. GPUs are left out, so fewer nodes hold all pods. Each pod goes to
-the node with the most CPU left by requests, as the scheduler's LeastAllocated would have it, and
-nowhere when that is full. The week is the trace's busiest; pods that are there when it begins
-come in its first step, the oldest first.
+The file is cluster-trace-gpu-v2023/csv/openb_pod_list_default.csv of the repository
+alibaba/clusterdata on GitHub; it is not part of this one. Recorded are when each pod came and
+went, what it asked for and its QoS class. Not recorded, and made up as ``bench.week`` says: what
+a pod used of that. The trace's commonest node has 96 CPUs and 384 GiB; here it has two sockets.
+GPUs are left out, so fewer nodes hold all pods. Each pod goes to the node with the most CPU left
+by requests, as the scheduler's LeastAllocated would have it, and nowhere when that is full. The
+week is the trace's busiest; pods that are there when it begins come in its first step, the
+oldest first.
 """
 
 import csv

@@ -208,7 +208,7 @@ def test_what_netfilters_hooks_call_is_told_in_order_and_by_owner():
         Hooked(20, local_in, 3),
     )
     assert told("netfilter", hooked=hooked).notes == [
-        "LOCAL_IN of ipv6 calls ip_vs_reply6 [ip_vs] (IPVS), nft_do_chain_ipv6 (rules of nftables), "
-        "something_else",
         "FORWARD of ipv4 calls ipt_do_table (rules of iptables)",
+        "LOCAL_IN of ipv6 calls ip_vs_reply6 [ip_vs] (IPVS), "
+        "nft_do_chain_ipv6 (rules of nftables), something_else",
     ]
