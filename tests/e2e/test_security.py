@@ -116,7 +116,9 @@ def test_without_ebpf_pods_are_pinned_and_verdicts_rest_on_placement(world: Worl
 
         eventually(by_placement, seconds=300, what="burstable is verified by placement")
     eventually(
-        lambda: "none" not in {levels(world)[n] for n in ("numaMigrations", "hintFaults")},
+        lambda: all(
+            levels(world).get(n, "none") != "none" for n in ("numaMigrations", "hintFaults")
+        ),
         seconds=300,
         what="programs count again",
     )
