@@ -1,17 +1,13 @@
 """The agent with less than it asks for, and a pod that claims to be somebody else's."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
+from support.agents import agents_with
 from support.world import NAMESPACE, World, container, pod
 
 from numapin_api.names import PIN_LABEL
-from numapin_lab import deploy
 from numapin_lab.demo.cluster import eventually
-from numapin_lab.paths import checkout
-from numapin_lab.steps import run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lifecycle, pytest.mark.timeout(1800, func_only=True)]
 
@@ -28,34 +24,6 @@ MEMORY = (
     "exec sysbench memory --threads=2 --time=0 --memory-total-size=1000000T "
     "--memory-block-size=160M --memory-scope=global run"
 )
-
-
-def upgrade(world: World, **values: str) -> None:
-    """Change values of the release and wait until its agents have rolled."""
-    programs, kubeconfig = world.lab.programs(), world.lab.paths.kubeconfig
-    run(
-        [
-            *(programs / "helm", "--kubeconfig", kubeconfig, "upgrade", deploy.RELEASE),
-            *(checkout() / "charts" / "numapin", "--namespace", deploy.NAMESPACE),
-            "--reuse-values",
-            *(f"--set={path.replace('__', '.')}={value}" for path, value in values.items()),
-        ],
-        log=world.lab.paths.root / "logs" / "security.log",
-    )
-    world.kubectl(
-        *("rollout", "status", "-n", deploy.NAMESPACE, "daemonset/numapin-agent"),
-        "--timeout=200s",
-    )
-
-
-@contextmanager
-def agents_with(world: World, usual: dict[str, str], **values: str) -> Iterator[None]:
-    """Agents with other values, and afterwards with the usual ones again."""
-    upgrade(world, **values)
-    try:
-        yield
-    finally:
-        upgrade(world, **usual)
 
 
 def of_agent(world: World, field: str) -> str:

@@ -72,3 +72,22 @@ def test_what_a_kernel_lacks_is_said(world: World):
     run = CliRunner().invoke(cli, ["--kubeconfig", config, *arguments])
     assert run.exit_code == 1
     assert "no_such_function" in str(run.exception)
+
+
+def test_a_packets_way_has_its_stages(world: World):
+    """The kubelet's probes of the pods on the node are packets enough."""
+    found = traced(world, "net-rx", "--node", "numa-0", "--duration", "15s")
+    count = {row.labels["stage"]: row.histogram.count for row in found.rows}
+    assert count.get("stack → IP", 0) > 0, (count, found.notes)
+    assert count.get("IP → TCP", 0) > 0, (count, found.notes)
+    assert "stack → TCP" not in count
+
+
+def test_netfilter_tells_what_its_hooks_call(world: World):
+    """The pods' network uses connection tracking and address translation."""
+    found = traced(world, "netfilter", "--node", "numa-0", "--duration", "15s")
+    assert {("LOCAL_OUT", "ipv4")} <= {(r.labels["hook"], r.labels["family"]) for r in found.rows}
+    told = "\n".join(found.notes)
+    assert re.search(r"^LOCAL_OUT of ipv4 calls .*\(connection tracking\)", told, re.MULTILINE), (
+        told
+    )
