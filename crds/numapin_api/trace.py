@@ -33,8 +33,8 @@ Probe = Literal[
     "spike",
 ]
 PROBES: tuple[Probe, ...] = get_args(Probe)
-TracePhase = Literal["Running", "Done", "Failed", "Refused"]
-"""Absent: the agent has not begun, as it runs few traces at a time.
+TracePhase = Literal["Queued", "Running", "Done", "Failed", "Refused"]
+"""Absent: the agent has not seen it yet. Queued: it runs few traces at a time.
 
 Refused: it will not, ``message`` says why. Failed: it began, and there is no answer.
 """

@@ -31,6 +31,17 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Say of this one that it waits for others.
+
+    Attributes:
+        trace: what is asked.
+    """
+
+    trace: NumaTrace
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """There will be no answer.
 
@@ -71,8 +82,8 @@ def decide(
     running: Collection[str],
     told: Collection[str],
     known: Mapping[str, float],
-) -> list[Begin | End]:
-    """What to do now, the oldest trace first; traces that must wait are left out.
+) -> list[Begin | Queue | End]:
+    """What to do now, the oldest trace first; of those that wait each is named once.
 
     Args:
         traces: of this node.
@@ -81,7 +92,7 @@ def decide(
         told: UIDs of those whose end has been written, or is about to be.
         known: by UID, for how many seconds this agent has known the trace.
     """
-    found: list[Begin | End] = []
+    found: list[Begin | Queue | End] = []
     free = here.most - len(running)
     for trace in sorted(traces, key=_age):
         uid = trace.metadata.uid or ""
@@ -92,6 +103,8 @@ def decide(
         if isinstance(action, Begin):
             free -= 1
             if free < 0:
+                if trace.status is None or trace.status.phase != "Queued":
+                    found.append(Queue(trace))
                 continue
         if action is not None:
             found.append(action)

@@ -15,7 +15,7 @@ from typing import Final
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.pods import PodView
 from numapin_agent.ports import Key
-from numapin_agent.traces.decide import Begin, End, Here, decide
+from numapin_agent.traces.decide import Begin, End, Here, Queue, decide
 from numapin_agent.traces.launch import Answer, Job
 from numapin_agent.traces.source import Known, TraceSource
 from numapin_agent.traces.statuses import Statuses
@@ -103,6 +103,7 @@ class Traces:
         )
         self._running: dict[str, _Run] = {}
         self._told: set[str] = set()
+        self._queued: set[str] = set()
         self._known: dict[str, float] = {}
         self._wake = threading.Event()
         self._stopped = threading.Event()
@@ -148,6 +149,7 @@ class Traces:
             self._statuses.forget(uid)
         self._known = {uid: self._known.get(uid, now) for uid in traces}
         self._told &= traces.keys()
+        self._queued &= traces.keys()
         for uid, run in list(self._running.items()):
             trace = traces.get(uid)
             if trace is None or trace.metadata.deletion_timestamp is not None:
@@ -165,12 +167,21 @@ class Traces:
             told=self._told,
             known={uid: now - since for uid, since in self._known.items()},
         ):
-            if isinstance(action, End):
+            if isinstance(action, Queue):
+                self._queue(action.trace)
+            elif isinstance(action, End):
                 reason, message = action.reason, action.message
                 self._tell(action.trace, Answer(action.phase, reason=reason, message=message))
             else:
                 self._begin(action)
         return any(uid not in self._told and not t.finished for uid, t in traces.items())
+
+    def _queue(self, trace: NumaTrace) -> None:
+        uid = trace.metadata.uid or ""
+        if uid not in self._queued:
+            self._queued.add(uid)
+            message = f"this agent runs {self._limits.most} at once: others have to end first"
+            self._statuses.write(trace, NumaTraceStatus(phase="Queued", message=message))
 
     def _begin(self, action: Begin) -> None:
         trace, pod = action.trace, action.pod

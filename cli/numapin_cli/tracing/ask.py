@@ -6,13 +6,16 @@ object is small until the answer is in it. This neither prints nor reads the ans
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from numapin_api.errors import ApiError
-from numapin_api.trace import NumaTrace, NumaTraceSpec
+from numapin_api.trace import LONGEST_SECONDS, NumaTrace, NumaTraceSpec
 from numapin_cli.failures import ForbiddenError, UnreadableError
 from numapin_cli.tracing.place import Place
 from numapin_cli.tracing.rights import advice
+
+Stage = Literal["asked", "queued", "begun"]
+"""How far it has come: nobody has answered, the agent has others to finish first, it runs."""
 
 
 class Traces(Protocol):
@@ -34,7 +37,8 @@ class Patience:
 
     Attributes:
         interval: between two looks.
-        begin: until the agent must have begun.
+        begin: until the agent must have begun, or said that others come first.
+        queued: that others may take.
         beyond: that the answer may take beside the trace's duration, as compiling does: a
             minute on an emulated node, more on a busy one.
         silence: that the API server may be away.
@@ -42,6 +46,7 @@ class Patience:
 
     interval: float = 1.0
     begin: float = 60.0
+    queued: float = 2.0 * LONGEST_SECONDS
     beyond: float = 300.0
     silence: float = 30.0
 
@@ -56,13 +61,13 @@ class Edge:
     Attributes:
         clock: seconds that only grow.
         wait: waits so long; the number of a signal that came meanwhile, or before.
-        progress: told whether the agent has begun, and for how many seconds it is so.
+        progress: told the stage, and for how many seconds it is so.
         note: tells the user something.
     """
 
     clock: Callable[[], float]
     wait: Callable[[float], int | None]
-    progress: Callable[[bool, float], None]
+    progress: Callable[[Stage, float], None]
     note: Callable[[str], None]
 
 
@@ -125,17 +130,18 @@ def _finished(
     traces: Traces, place: Place, made: NumaTrace, *, edge: Edge, patience: Patience
 ) -> NumaTrace:
     trace: NumaTrace | None = made
-    began, since = False, edge.clock()
+    stage: Stage = "asked"
+    since = edge.clock()
     heard = since
     while True:
         if trace is not None:
             heard = edge.clock()
             if trace.finished:
                 return _answered(trace, place)
-            if not began and trace.status is not None and trace.status.phase == "Running":
-                began, since = True, heard
-            _in_time(place, made.spec, began=began, seconds=heard - since, patience=patience)
-        edge.progress(began, edge.clock() - since)
+            if (now := _stage(trace, stage)) != stage:
+                stage, since = now, heard
+            _in_time(place, made.spec, stage, seconds=heard - since, patience=patience)
+        edge.progress(stage, edge.clock() - since)
         if (number := edge.wait(patience.interval)) is not None:
             raise StoppedError(number)
         try:
@@ -147,6 +153,12 @@ def _finished(
             if edge.clock() - heard >= patience.silence:
                 raise
             trace = None
+
+
+def _stage(trace: NumaTrace, before: Stage) -> Stage:
+    phase = trace.status.phase if trace.status is not None else None
+    known: dict[str | None, Stage] = {"Queued": "queued", "Running": "begun"}
+    return known.get(phase, before)
 
 
 def _look(traces: Traces, place: Place, name: str) -> NumaTrace:
@@ -163,15 +175,20 @@ def _look(traces: Traces, place: Place, name: str) -> NumaTrace:
 
 
 def _in_time(
-    place: Place, spec: NumaTraceSpec, *, began: bool, seconds: float, patience: Patience
+    place: Place, spec: NumaTraceSpec, stage: Stage, *, seconds: float, patience: Patience
 ) -> None:
-    if not began and seconds >= patience.begin:
+    if stage == "asked" and seconds >= patience.begin:
         raise ApiError(
-            f"the agent on {place.node} has not begun within {patience.begin:.0f} s: it may have "
-            "other traces to finish first (kubectl get numatraces -A), be older than this command "
-            "(upgrade numapin's chart), or answer none (the chart's value agent.traces is 0)"
+            f"the agent on {place.node} has not begun within {patience.begin:.0f} s: it may be "
+            "older than this command (upgrade numapin's chart), answer no traces (the chart's value "
+            "agent.traces is 0), or not run (kubectl numapin nodes)"
         )
-    if began and seconds >= spec.duration_seconds + patience.beyond:
+    if stage == "queued" and seconds >= patience.queued:
+        raise ApiError(
+            f"the agent on {place.node} has had other traces to finish for {seconds:.0f} s: see "
+            "kubectl get numatraces -A, or let it run more at once (the chart's value agent.traces)"
+        )
+    if stage == "begun" and seconds >= spec.duration_seconds + patience.beyond:
         raise ApiError(
             f"the agent on {place.node} began {seconds:.0f} s ago and has no answer: look at its "
             "log, kubectl logs -l app.kubernetes.io/component=agent --prefix in numapin's namespace"

@@ -18,7 +18,7 @@ from numapin_api.trace import NumaTrace, NumaTraceSpec, unpack
 from numapin_cli.connect import Where, connect
 from numapin_cli.kube import Cluster
 from numapin_cli.output import note
-from numapin_cli.tracing.ask import Edge, StoppedError, ask
+from numapin_cli.tracing.ask import Edge, Stage, StoppedError, ask
 from numapin_cli.tracing.place import Place, find
 from numapin_cli.tracing.spec import OfNode, OfPod, spec
 
@@ -85,18 +85,20 @@ def read(trace: NumaTrace) -> Result:
         ) from error
 
 
-def state(asked: NumaTraceSpec, *, began: bool, seconds: float) -> str:
+def state(asked: NumaTraceSpec, stage: Stage, *, seconds: float) -> str:
     """What is going on, in a line. Pure.
 
     The agent says when it began, not when it has compiled: the two are not told apart.
 
     Args:
         asked: the question.
-        began: whether the agent has begun.
+        stage: how far it has come.
         seconds: for how long it is so.
     """
-    if not began:
+    if stage == "asked":
         return f"{asked.probe}: waiting for the agent, {seconds:.0f} s"
+    if stage == "queued":
+        return f"{asked.probe}: waiting for other traces on that node to end, {seconds:.0f} s"
     return (
         f"{asked.probe}: compiling, then watching for {asked.duration_seconds} s; "
         f"{seconds:.0f} s so far"
@@ -118,10 +120,10 @@ class _Line:
             seconds = asked.duration_seconds
             note(f"{asked.probe} of {place}: takes {seconds} s, and compiling before that")
 
-    def progress(self, began: bool, seconds: float) -> None:
+    def progress(self, stage: Stage, seconds: float) -> None:
         """Say how far it is."""
         if self._live:
-            text = state(self._asked, began=began, seconds=seconds)
+            text = state(self._asked, stage, seconds=seconds)
             click.echo(f"\r\033[K{text}", nl=False, err=True)
 
     def note(self, message: str) -> None:

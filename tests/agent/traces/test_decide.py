@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numapin_agent.pods import PodView
-from numapin_agent.traces.decide import UNSEEN_SECONDS, Begin, End, Here, decide
+from numapin_agent.traces.decide import UNSEEN_SECONDS, Begin, End, Here, Queue, decide
 from numapin_api.trace import NumaTrace
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -87,15 +87,18 @@ def test_a_trace_of_another_node_is_left_alone():
     assert decided(trace(), here=Here("numa-1", "numapin-system", HERE.pods, 1)) == []
 
 
-def test_the_oldest_come_first_and_the_rest_wait():
+def test_the_oldest_come_first_and_the_rest_wait_and_are_told_so_once():
     young, old, middle = trace("a", age=1), trace("b", age=30), trace("c", age=20)
-    assert decided(young, old, middle) == [Begin(old, REDIS), Begin(middle, REDIS)]
-    assert decided(young, old, middle, running={"uid-b"}) == [Begin(middle, REDIS)]
+    begun = [Begin(old, REDIS), Begin(middle, REDIS)]
+    assert decided(young, old, middle) == [*begun, Queue(young)]
+    assert decided(young, old, middle, running={"uid-b"}) == [begun[1], Queue(young)]
+    assert decided(trace("a", age=1, phase="Queued"), old, middle) == begun
+    assert decided(trace("a", phase="Queued")) == [Begin(trace("a", phase="Queued"), REDIS)]
 
 
 def test_those_that_wait_keep_nobody_from_being_refused():
     waits, refused = trace("a"), trace("b", pod=None)
-    assert [type(one) for one in decided(waits, refused, running={"x", "y"})] == [End]
+    assert [type(one) for one in decided(waits, refused, running={"x", "y"})] == [Queue, End]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12), st.integers(0, 4))

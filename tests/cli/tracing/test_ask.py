@@ -16,6 +16,7 @@ from numapin_cli.tracing.there import read, state
 
 PLACE = Place("numa-0", "shop", "redis-0")
 SPEC = NumaTraceSpec(node_name="numa-0", pod_name="redis-0", probe="timers", duration_seconds=10)
+QUEUED = {"phase": "Queued", "message": "this agent runs 1 at once: others have to end first"}
 RUNNING = {"phase": "Running", "startedAt": "2026-11-25T12:00:00Z"}
 DONE = {"phase": "Done", "result": pack({"probe": "timers", "scope": "pod", "seconds": 10.0})}
 AWAY = UnavailableError("the API server is away")
@@ -60,7 +61,7 @@ class World:
         self.now = 0.0
         self.there: list[str] = []
         self.made = 0
-        self.told: list[tuple[bool, float]] = []
+        self.told: list[tuple[str, float]] = []
         self.notes: list[str] = []
 
     def create_trace(self, namespace, spec):
@@ -99,7 +100,13 @@ def test_an_answer_is_given_and_nothing_left():
     world = World([{}, RUNNING, RUNNING, DONE])
     assert read(world.ask()).probe == "timers"
     assert (world.made, world.there, world.notes) == (1, [], [])
-    assert world.told == [(False, 0), (False, 1), (True, 0), (True, 1)]
+    assert world.told == [("asked", 0), ("asked", 1), ("begun", 0), ("begun", 1)]
+
+
+def test_a_trace_behind_others_is_waited_for():
+    world = World([{}, *[QUEUED] * 900, RUNNING, DONE])
+    assert read(world.ask()).probe == "timers"
+    assert world.told[:3] == [("asked", 0), ("asked", 1), ("queued", 0)]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +114,7 @@ def test_an_answer_is_given_and_nothing_left():
     [
         ([{}], ApiError, "the agent on numa-0 has not begun within 60 s"),
         ([{}], ApiError, "agent.traces"),
+        ([QUEUED], ApiError, "has had other traces to finish for 1200 s"),
         ([RUNNING], ApiError, "began 310 s ago and has no answer"),
         (
             [{"phase": "Refused", "reason": "TraceRefused", "message": "no BTF"}],
@@ -190,11 +198,12 @@ def test_an_answer_that_is_none(result, said):
 
 
 @pytest.mark.parametrize(
-    ("began", "text"),
+    ("stage", "text"),
     [
-        (False, "timers: waiting for the agent, 4 s"),
-        (True, "timers: compiling, then watching for 10 s; 4 s so far"),
+        ("asked", "timers: waiting for the agent, 4 s"),
+        ("queued", "timers: waiting for other traces on that node to end, 4 s"),
+        ("begun", "timers: compiling, then watching for 10 s; 4 s so far"),
     ],
 )
-def test_what_is_going_on(began, text):
-    assert state(SPEC, began=began, seconds=4.2) == text
+def test_what_is_going_on(stage, text):
+    assert state(SPEC, stage, seconds=4.2) == text
