@@ -180,8 +180,8 @@ def _in_time(
     if stage == "asked" and seconds >= patience.begin:
         raise ApiError(
             f"the agent on {place.node} has not begun within {patience.begin:.0f} s: it may be "
-            "older than this command (upgrade numapin's chart), answer no traces (the chart's value "
-            "agent.traces is 0), or not run (kubectl numapin nodes)"
+            "older than this command (upgrade numapin's chart), answer no traces (the chart's "
+            "value agent.traces is 0), or not run (kubectl numapin nodes)"
         )
     if stage == "queued" and seconds >= patience.queued:
         raise ApiError(
