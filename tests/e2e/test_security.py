@@ -110,7 +110,7 @@ def test_under_the_runtimes_default_seccomp_profile(world: World):
         world.cluster.await_ready(NAMESPACE, "large", seconds=300)
         eventually(
             lambda: sum(anonymous(world, "large").values()) > 150 << 20,
-            seconds=240,
+            seconds=600,
             what="the pod has touched its memory",
         )
         with agents_with(world, profile, agent__seccompProfile__type="RuntimeDefault"):

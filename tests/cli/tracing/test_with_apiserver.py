@@ -22,7 +22,7 @@ from numapin_api import names
 from numapin_api.errors import ApiError
 from numapin_api.trace import NumaTrace, NumaTraceSpec, pack
 from numapin_cli.kube import Cluster
-from numapin_cli.tracing.ask import Edge, Patience, ask
+from numapin_cli.tracing.ask import Edge, Patience, Stage, ask
 from numapin_cli.tracing.place import Place
 from numapin_cli.views import trace as view
 
@@ -205,13 +205,13 @@ def test_somebody_deletes_it_meanwhile(numapin, here, agent, during, namespace):
 
 def test_nobody_answers(agent, kube, namespace):
     cluster = Cluster(kube, namespace=namespace, described="the test's")
-    told: list[tuple[bool, float]] = []
+    told: list[tuple[Stage, float]] = []
 
     def wait(seconds: float) -> None:
         time.sleep(seconds)
 
-    def progress(began: bool, seconds: float) -> None:
-        told.append((began, seconds))
+    def progress(stage: Stage, seconds: float) -> None:
+        told.append((stage, seconds))
         assert len(agent.traces()) == 1
 
     with pytest.raises(ApiError, match="has not begun within 1 s"):
@@ -222,7 +222,7 @@ def test_nobody_answers(agent, kube, namespace):
             edge=Edge(time.monotonic, wait, progress, pytest.fail),
             patience=Patience(interval=0.1, begin=1.0),
         )
-    assert {began for began, _ in told} == {False}
+    assert {stage for stage, _ in told} == {"asked"}
     assert agent.traces() == []
 
 
