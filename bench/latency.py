@@ -16,7 +16,7 @@ from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.launch import LoadOptions
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.latency.held import Latency
-from numapin_agent.latency.series import PROBES
+from numapin_agent.latency.probes import PROBES
 
 TITLE = "Latency histograms: what they cost"
 NEEDS_LAB = False

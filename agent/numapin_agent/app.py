@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lightkube import Client
 from prometheus_client import CollectorRegistry
@@ -43,7 +43,6 @@ from numapin_agent.guard.watch import Guard
 from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.kubelet.asker import Asker
-from numapin_agent.latency.held import Latency
 from numapin_agent.loop import Loop
 from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
 from numapin_agent.node import NodeReporter
@@ -58,6 +57,9 @@ from numapin_agent.traces.runner import Limits, Traces
 from numapin_agent.traces.statuses import Statuses
 from numapin_agent.tracing import Tracing
 from numapin_api.errors import NumapinError, TopologyError, UnsupportedError
+
+if TYPE_CHECKING:
+    from numapin_agent.latency.held import Latency
 
 log = logging.getLogger(__name__)
 
@@ -313,7 +315,9 @@ class Agent:
             clock=time.monotonic,
         )
 
-    def _make_latency(self) -> Latency:
+    def _make_latency(self) -> "Latency":
+        from numapin_agent.latency.held import Latency  # noqa: PLC0415 -- 1 MB, and off mostly
+
         made = Latency(
             self._config.latency,
             paths=self._config.paths,

@@ -14,7 +14,7 @@ from typing import Literal, cast
 import click
 
 from numapin_agent.hostpaths import HostPaths
-from numapin_agent.latency.series import PROBES
+from numapin_agent.latency.probes import PROBES
 
 LogFormat = Literal["json", "text"]
 LOG_FORMATS = ("json", "text")
@@ -46,7 +46,7 @@ class AgentConfig:
             switch between cgroups to read them.
         traces: how many NumaTraces run at once; 0 answers none.
         traces_namespace: whose traces may ask about the whole node; empty is none.
-        latency: what the kernel does that is counted always, of ``latency.series.PROBES``.
+        latency: what the kernel does that is counted always, of ``latency.probes.PROBES``.
         kubeconfig: where the API server is; None means the service account, else
             ``$KUBECONFIG``.
     """

@@ -8,7 +8,7 @@ say of it (a window of 10s to 60m) the chart's templates do.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from numapin_agent.latency.series import PROBES
+from numapin_agent.latency.probes import PROBES
 from numapin_api import crd
 
 Schema = dict[str, Any]

@@ -51,7 +51,7 @@ class Latency(Collector):
     """The always-on histograms of one node.
 
     Args:
-        probes: of ``series.PROBES``, in the order in which they are attached.
+        probes: of ``probes.PROBES``, in the order in which they are attached.
         paths: of the host.
         options: how the loader child is run.
         after: waits until it is our turn to compile, at most so many seconds; true when it is.

@@ -23,9 +23,6 @@ from numapin_agent.trace.histogram import SLOTS, Histogram
 from numapin_agent.trace.plan import VECTORS
 from numapin_agent.trace.records import Key
 
-PROBES: Final = ("softirqs", "hardirqs", "timers", "netfilter")
-"""What can be counted always."""
-
 BOUND_BITS: Final = range(10, 31, 2)
 """Bounds of the buckets: 2^10 ns (1 µs) to 2^30 ns (1.07 s), a factor of four apart."""
 SLOW_BITS: Final = 22
