@@ -74,6 +74,7 @@ def test_what_a_kernel_lacks_is_said(world: World):
     assert "no_such_function" in str(run.exception)
 
 
+@pytest.mark.lifecycle
 def test_a_packets_way_has_its_stages(world: World):
     """The kubelet's probes of the pods on the node are packets enough."""
     found = traced(world, "net-rx", "--node", "numa-0", "--duration", "15s")
@@ -83,6 +84,7 @@ def test_a_packets_way_has_its_stages(world: World):
     assert "stack → TCP" not in count
 
 
+@pytest.mark.lifecycle
 def test_netfilter_tells_what_its_hooks_call(world: World):
     """The pods' network uses connection tracking and address translation."""
     found = traced(world, "netfilter", "--node", "numa-0", "--duration", "15s")
