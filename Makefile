@@ -20,12 +20,15 @@ $(VENV)/.done: requirements/dev.lock pyproject.toml
 .PHONY: venv
 venv: $(VENV)/.done ## the virtual environment that everything else runs in
 
-.PHONY: bcc
-bcc: # tests of the counters compile and load eBPF, and compare with bpftrace; they are skipped, and say so, without
-	@{ /usr/bin/python3 -c 'import bcc' && command -v bpftrace; } >/dev/null 2>&1 || { \
-	  echo "· Debian packages python3-bpfcc and bpftrace"; \
-	  { apt-get update -q && apt-get install -qy --no-install-recommends python3-bpfcc bpftrace; } \
-	    >/dev/null 2>&1 || echo "  can't be installed: tests that load eBPF are skipped"; }
+.PHONY: ebpf
+ebpf: # for tests that load programs and compare with bpftrace; without, they are skipped and say so
+	@/usr/bin/python3 -c 'import bcc' 2>/dev/null && command -v bpftrace >/dev/null || { \
+	  echo "· Debian packages python3-bpfcc, bpftrace"; \
+	  apt-get update -q >/dev/null 2>&1; \
+	  for package in python3-bpfcc bpftrace; do \
+	    apt-get install -qy --no-install-recommends $$package >/dev/null 2>&1 \
+	      || echo "  $$package can't be installed: tests that need it are skipped"; \
+	  done; }
 
 .PHONY: demo
 demo: venv ## two sockets, real workloads, before and after: the whole product in one command
@@ -36,7 +39,7 @@ demo-latency: venv ## redis is slow now and then: numapin names the kernel's tim
 	@lab/lab demo-latency
 
 .PHONY: test
-test: venv bcc lint ## unit, integration (real API server) and end to end (the lab)
+test: venv ebpf lint ## unit, integration (real API server) and end to end (the lab)
 	@$(PYTEST) -m "not lifecycle"
 
 .PHONY: lifecycle
@@ -44,11 +47,11 @@ lifecycle: venv ## upgrades, removal, withheld rights, dead tracers, full socket
 	@$(PYTEST) -m lifecycle
 
 .PHONY: check
-check: venv bcc lint ## what needs no lab
+check: venv ebpf lint ## what needs no lab
 	@$(PYTEST) -m "not e2e"
 
 .PHONY: unit
-unit: venv bcc ## tests that need nothing but Python
+unit: venv ebpf ## tests that need nothing but Python
 	@$(PYTEST) -m "not integration and not e2e"
 
 .PHONY: integration

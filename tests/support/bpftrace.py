@@ -9,12 +9,13 @@ and no tolerance is needed.
 import bisect
 import json
 import shutil
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
 from support.wait import until
 
@@ -58,7 +59,11 @@ def why_not() -> str | None:
     if shutil.which("bpftrace") is None:
         return "bpftrace is not installed"
     done = subprocess.run(
-        ["bpftrace", "-e", "BEGIN { exit(); }"], capture_output=True, text=True, check=False
+        ["bpftrace", "-e", "BEGIN { exit(); }"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     return None if done.returncode == 0 else f"bpftrace: {done.stderr.strip()[-200:]}"
 
@@ -79,39 +84,29 @@ class Total:
 
 
 class Witness:
-    """bpftrace beside a probe, for as long as the context lasts.
+    """What a bpftrace that runs prints.
 
     Args:
-        probe: a key of ``SCRIPTS``.
+        child: it.
     """
 
-    def __init__(self, probe: str) -> None:
-        self._command = ["bpftrace", "-f", "json", "-e", SCRIPTS[probe] + _PRINT]
+    def __init__(self, child: "subprocess.Popen[str]") -> None:
+        self._child = child
         self._totals: list[Total] = []
-        self._attached = threading.Event()
         self.took: dict[str, list[dict[str, int]]] = {}
-        """Buckets (min, max, count) by key; there when the context is over."""
-
-    def __enter__(self) -> "Witness":
-        self._child = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        """Buckets (min, max, count) by key; there when it has ended."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        until(lambda: self._totals, what="bpftrace to count", seconds=60)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._child.send_signal(2)
+    def await_first(self) -> None:
+        """Wait until it is attached and counts."""
+        until(lambda: self._totals, what="bpftrace to count", seconds=60)
+
+    def end(self) -> None:
+        """Have it print its histograms, and wait until they are read."""
+        self._child.send_signal(signal.SIGINT)
         self._child.wait(30)
         self._reader.join(30)
-        assert self._child.stdout is not None
-        self._child.stdout.close()
 
     def await_total(self) -> None:
         """Wait for a total that was read after now."""
@@ -151,3 +146,22 @@ class Witness:
                 read_from = 0
             elif told["type"] == "hist":
                 self.took |= told["data"].get("@took", {})
+
+
+@contextmanager
+def witness(probe: str) -> Iterator[Witness]:
+    """bpftrace beside a probe, for as long as the context lasts.
+
+    Args:
+        probe: a key of ``SCRIPTS``.
+    """
+    command = ["bpftrace", "-f", "json", "-e", SCRIPTS[probe] + _PRINT]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as child:
+        found = Witness(child)
+        try:
+            found.await_first()
+            yield found
+        finally:
+            found.end()

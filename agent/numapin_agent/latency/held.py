@@ -106,7 +106,11 @@ class Latency(Collector):
                 return
         while not self._stopped.is_set():
             for probe in self.missing():
-                self._attach(probe)
+                try:
+                    self._attach(probe)
+                except Exception as error:  # the thread's edge: the other probes must not go too
+                    log.exception("unexpected error in the latency histograms of %s", probe)
+                    self._failed(error)
             if not self.missing():
                 return
             self._stopped.wait(AGAIN_SECONDS)

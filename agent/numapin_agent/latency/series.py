@@ -19,8 +19,8 @@ from prometheus_client.core import (
 
 from numapin_agent.trace import records
 from numapin_agent.trace.answers import hook_labels, plain, softirq
+from numapin_agent.trace.facts import VECTORS
 from numapin_agent.trace.histogram import SLOTS, Histogram
-from numapin_agent.trace.plan import VECTORS
 from numapin_agent.trace.records import Key
 
 BOUND_BITS: Final = range(10, 31, 2)
@@ -215,8 +215,9 @@ def probe_up(asked: Iterable[str], counts: Mapping[str, Counts]) -> Metric:
     """Which probes count."""
     up = GaugeMetricFamily(
         "numapin_agent_latency_probe_up",
-        "1 while the kernel programs of a probe of agent.latencyMetrics are attached; 0 where this "
-        "kernel refuses them, which the agent's log explains.",
+        "1 once the kernel programs of a probe of agent.latencyMetrics were attached; 0 until then "
+        "and where this kernel refuses them, which the agent's log explains. Programs that are "
+        "detached later by somebody else are not found out.",
         labels=("probe",),
     )
     for probe in asked:

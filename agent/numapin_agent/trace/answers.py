@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from numapin_agent.trace import causes, overlap, records
+from numapin_agent.trace.facts import VECTORS
 from numapin_agent.trace.histogram import Histogram
-from numapin_agent.trace.plan import VECTORS
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
 from numapin_agent.trace.result import Cause, Moment, Result, Row, Stack

@@ -25,7 +25,8 @@ from numapin_agent.bpf.objects import Object
 from numapin_agent.bpf.programs import Program
 from numapin_agent.bpf.wire import send
 from numapin_agent.trace import kernel
-from numapin_agent.trace.plan import Part, Plan, RefusedError, facts, names, plan
+from numapin_agent.trace.facts import facts, names
+from numapin_agent.trace.plan import Part, Plan, RefusedError, plan
 from numapin_agent.trace.question import Task
 from numapin_agent.trace.systemcalls import table
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.bpf import no_bcc
-from support.bpftrace import Witness, why_not
+from support.bpftrace import Witness, why_not, witness
 
 from numapin_agent.bpf.launch import LoadOptions
 from numapin_agent.trace.histogram import Histogram, bounds
@@ -46,7 +46,7 @@ while True:
 class Seen:
     """A probe's answer, and when it surely ran and surely did not."""
 
-    def __init__(self, probe: str, store: Path, witness: Witness) -> None:
+    def __init__(self, probe: str, store: Path, other: Witness) -> None:
         stop, ticks = threading.Event(), list[int]()
         self.before = time.monotonic_ns()
 
@@ -63,7 +63,7 @@ class Seen:
         )
         self.after = time.monotonic_ns()
         self.begun, self.ending = ticks[0], ticks[-1]
-        witness.await_total()
+        other.await_total()
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def work(tmp_path):
 
 
 def witnessed(probe: str, store: Path) -> tuple[Seen, Witness]:
-    with Witness(probe) as witness:
-        Seen(probe, store, witness)  # compiles, so that the next one loads in no time
-        return Seen(probe, store, witness), witness
+    with witness(probe) as other:
+        Seen(probe, store, other)  # compiles, so that the next one loads in no time
+        return Seen(probe, store, other), other
 
 
 def histogram_of(result: Result, **labels: str) -> Histogram:
@@ -84,9 +84,9 @@ def histogram_of(result: Result, **labels: str) -> Histogram:
     return sum(rows, start=Histogram())
 
 
-def check(seen: Seen, witness: Witness, key: str, count: int) -> None:
-    least = witness.between(seen.begun, seen.ending, key, within=True)
-    most = witness.between(seen.before, seen.after, key, within=False)
+def check(seen: Seen, other: Witness, key: str, count: int) -> None:
+    least = other.between(seen.begun, seen.ending, key, within=True)
+    most = other.between(seen.before, seen.after, key, within=False)
     assert least <= count <= most
     assert least > 0
 
@@ -101,9 +101,9 @@ def median_bucket(buckets: list[dict[str, int]]) -> tuple[int, int]:
     raise AssertionError(buckets)
 
 
-def check_median(witness: Witness, key: str, ours: Histogram) -> None:
+def check_median(other: Witness, key: str, ours: Histogram) -> None:
     """Within a bucket: the one that is attached first times the other one as well."""
-    low, high = median_bucket(witness.took[key])
+    low, high = median_bucket(other.took[key])
     least, most = bounds(ours.at_most(0.5).bit_length())
     assert least <= 2 * high
     assert most >= low / 2
@@ -122,28 +122,28 @@ def check_median(witness: Witness, key: str, ours: Histogram) -> None:
 )
 @pytest.mark.usefixtures("work")
 def test_counts_lie_between_and_medians_agree(probe, key, labels, tmp_path):
-    seen, witness = witnessed(probe, tmp_path)
+    seen, other = witnessed(probe, tmp_path)
     ours = histogram_of(seen.result, **labels)
-    check(seen, witness, key, ours.count)
-    check_median(witness, key, ours)
+    check(seen, other, key, ours.count)
+    check_median(other, key, ours)
     assert seen.result.lost == 0
 
 
 @pytest.mark.usefixtures("work")
 def test_interrupts_of_each_device(tmp_path):
-    seen, witness = witnessed("hardirqs", tmp_path)
-    busiest = max(witness.took, key=lambda key: sum(b["count"] for b in witness.took[key]))
+    seen, other = witnessed("hardirqs", tmp_path)
+    busiest = max(other.took, key=lambda key: sum(b["count"] for b in other.took[key]))
     of_device = [
         r.histogram for r in seen.result.rows if r.labels["interrupt"].split(" ")[0] == busiest
     ]
     ours = sum(of_device, start=Histogram())
-    check(seen, witness, busiest, ours.count)
-    check_median(witness, busiest, ours)
+    check(seen, other, busiest, ours.count)
+    check_median(other, busiest, ours)
 
 
 @pytest.mark.usefixtures("work")
 def test_page_faults(tmp_path):
-    seen, witness = witnessed("page-faults", tmp_path)
+    seen, other = witnessed("page-faults", tmp_path)
     if all(program.name != "fault_event" for program in seen.result.cost.programs):
         pytest.skip("the software event page-faults can't be opened here")
-    check(seen, witness, "0", sum(stack.weight for stack in seen.result.stacks))
+    check(seen, other, "0", sum(stack.weight for stack in seen.result.stacks))

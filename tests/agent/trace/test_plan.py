@@ -6,15 +6,9 @@ from dataclasses import replace
 import pytest
 
 from numapin_agent.bpf.btf import Parameter
+from numapin_agent.trace.facts import OFFSETS, TRACEPOINTS, VECTORS, Facts
 from numapin_agent.trace.loader import BPF_DIR
-from numapin_agent.trace.plan import (
-    _TRACEPOINTS,
-    OFFSETS,
-    VECTORS,
-    Facts,
-    RefusedError,
-    plan,
-)
+from numapin_agent.trace.plan import RefusedError, plan
 from numapin_agent.trace.question import PROBES, Question
 
 
@@ -28,7 +22,7 @@ FULL = Facts(
         **{f"OFF_{kind}{i}": 8 * i for kind in ("ARG", "SYSARG") for i in range(3)},
     },
     tracepoints={
-        **{name: parameters(*types) for name, types in _TRACEPOINTS.items()},
+        **{name: parameters(*types) for name, types in TRACEPOINTS.items()},
         **{f"{v}_{end}": parameters("int") for v, _ in VECTORS for end in ("entry", "exit")},
         "mm_migrate_pages": parameters(*["long unsigned int"] * 6, "migrate_mode", "int"),
     },
