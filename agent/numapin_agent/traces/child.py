@@ -1,8 +1,8 @@
 """The process that one NumaTrace runs in: reads a question, prints the answer, ends.
 
 Of its own, so that nothing of a trace stays in the agent's memory, that the kernel kills this
-one first when memory runs out, and that ending it detaches everything. It ends with the agent,
-too: when its standard input is closed.
+one first when the node's memory runs out, and that ending it detaches everything. It ends with
+the agent, too: when its standard input is closed.
 """
 
 import json
@@ -22,8 +22,12 @@ from numapin_agent.traces.wire import fitted
 from numapin_api.errors import CgroupError, TraceError
 
 _MIB: Final = 1 << 20
-DATA_BYTES: Final = 512 * _MIB
-"""Of private memory, for this process and for the compiler each."""
+DATA_BYTES: Final = 128 * _MIB
+"""Of private memory, for this process and for the compiler each; 80 MiB are enough to compile.
+
+Over the container's limit the agent would go, too: the kubelet sets memory.oom.group on cgroup v2.
+These two, the programs' maps and the agent fit it.
+"""
 CPU_SECONDS: Final = 300
 """Beside the trace's own length: compiling takes an emulated node a minute."""
 NICE: Final = 10

@@ -78,7 +78,13 @@ class World:
     def end(self) -> None:
         self.traces.stop()
         self.publisher.stop()
-        self.client.close()  # the watch would hang in a read until the process ends
+        # A change ends the watch. Closed under its thread, the socket's number would be another's
+        # soon, and the thread would read from that.
+        name = f"last-{next(_NUMBERS)}"
+        self.ask(name)
+        request(self.kube, "DELETE", self.objects.path(name))
+        until(lambda: "watch-numatraces" not in _threads(), what="the watch to end")
+        self.client.close()
 
     def ask(self, name: str, **spec: Any) -> None:
         self.objects.create(
@@ -97,7 +103,8 @@ class World:
         def over() -> dict[str, Any] | None:
             seen = self.status(name)
             found = seen.get("phase")
-            assert found in {None, "Running", phase}, seen
+            # Queued stays for a moment after the trace before it has said Done.
+            assert found in {None, "Queued", "Running", phase}, seen
             return seen if found == phase else None
 
         return until(over, what=f"{name} to be {phase}; {self.errors}", seconds=ANSWER_SECONDS)
@@ -110,6 +117,10 @@ class World:
 
     def attached(self) -> set[int]:
         return {p for pid in self.children() for p in held_ids(pid)["prog"]}
+
+
+def _threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
 
 
 def _read(file: Path) -> bytes:
@@ -151,7 +162,8 @@ def test_a_pod_is_asked_about_and_its_neighbour_is_not_shown(world: World):
     ours, theirs = (root / f"numapin-traces-{os.getpid()}-{n}" for n in "ab")
     for one in (ours, theirs):
         one.mkdir()
-    loop = "stop = time.monotonic() + 60\nwhile time.monotonic() < stop and not os.path.exists({}):"
+    loop = "stop = time.monotonic() + 240\n"
+    loop += "while time.monotonic() < stop and not os.path.exists({}):"
     end = world.store / "end"
     mine, other = (
         Program.python(cgroup, f"{loop.format(repr(str(end)))} os.{call}")
