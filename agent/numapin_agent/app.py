@@ -44,13 +44,14 @@ from numapin_agent.health import HealthServer
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.kubelet.asker import Asker
 from numapin_agent.loop import Loop
-from numapin_agent.metrics import Figures, Meters, NodeFigures, PodFigures
+from numapin_agent.metrics import Figures, Meters
 from numapin_agent.node import NodeReporter
 from numapin_agent.pin.look import Eyes
 from numapin_agent.pin.pinner import Pinner
 from numapin_agent.ports import Key, Surroundings
 from numapin_agent.publisher import Publisher
 from numapin_agent.remembered import Remembered
+from numapin_agent.scraped import NodeFigures, PodFigures
 from numapin_agent.status import Reason
 from numapin_agent.sysfs import available_memory, read_topology
 from numapin_agent.traces.runner import Limits, Traces

@@ -4,7 +4,6 @@ Beside ``metrics``, which has those that a pin is judged by. Everything is hande
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -12,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import Pairs
 from numapin_agent.exposition import Rows
+from numapin_agent.scraped import NumaMoves
 
 POD = ("namespace", "pod")
 NS, US = 1e-9, 1e-6
@@ -39,19 +39,6 @@ class Pod(Protocol):
     @property
     def huge_pages(self) -> Mapping[int, int]:
         """Bytes of hugetlbfs per NUMA node."""
-
-
-@dataclass(frozen=True, slots=True)
-class NumaMoves:
-    """Migrations by NUMA balancing in all cgroups of the node.
-
-    Attributes:
-        count: that moved at least one page.
-        nanoseconds: spent on all of them.
-    """
-
-    count: int
-    nanoseconds: int
 
 
 def pair_families(pods: Iterable[Pod]) -> Iterator[Metric]:

@@ -10,11 +10,10 @@ from pathlib import Path
 from numapin_agent.census import Census, Cgroup
 from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cluster import Cluster
-from numapin_agent.families import NumaMoves
 from numapin_agent.glance import Glance, Glances, touched
-from numapin_agent.metrics import MemoryFigures, PodFigures
 from numapin_agent.pin.values import PinReport
 from numapin_agent.ports import Key
+from numapin_agent.scraped import MemoryFigures, NumaMoves, PodFigures
 from numapin_api.errors import CgroupError, CounterError
 from numapin_api.topology import Topology
 

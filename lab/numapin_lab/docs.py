@@ -23,10 +23,10 @@ from prometheus_client.registry import Collector
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.families import NumaMoves
 from numapin_agent.glance import Glance
 from numapin_agent.latency.series import SLOW_BITS, Counts, Names, families, probe_up
-from numapin_agent.metrics import Figures, MemoryFigures, Meters, NodeFigures, PodFigures
+from numapin_agent.metrics import Figures, Meters
+from numapin_agent.scraped import MemoryFigures, NodeFigures, NumaMoves, PodFigures
 from numapin_agent.trace import histogram, records
 from numapin_agent.trace.records import Key
 from numapin_api.node import Signal

@@ -16,7 +16,8 @@ from support.wait import until
 
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.health import HealthServer
-from numapin_agent.metrics import Figures, MemoryFigures, Meters, NodeFigures, PodFigures
+from numapin_agent.metrics import Figures, Meters
+from numapin_agent.scraped import MemoryFigures, NodeFigures, PodFigures
 from numapin_api.node import Signal
 from numapin_chart import panels
 from numapin_operator.metrics import Metrics, StoreCollector

@@ -18,14 +18,8 @@ from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.families import activity_families, pair_families
 from numapin_agent.latency.series import SLOW_BITS, Counts, Names
 from numapin_agent.latency.series import families as latency_families
-from numapin_agent.metrics import (
-    MemoryFigures,
-    Meters,
-    NodeFigures,
-    PodFigures,
-    node_families,
-    pod_families,
-)
+from numapin_agent.metrics import Meters, node_families, pod_families
+from numapin_agent.scraped import MemoryFigures, NodeFigures, PodFigures
 from numapin_agent.trace import histogram, records
 from numapin_agent.trace.records import Key
 from numapin_api.node import CORROBORATING, Signal

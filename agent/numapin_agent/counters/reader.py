@@ -23,6 +23,7 @@ from numapin_agent.counters.checkup import Checkup
 from numapin_agent.counters.descriptors import Descriptors
 from numapin_agent.counters.launch import LoadCost, Loaded, Probed, load
 from numapin_agent.counters.layout import max_cgroups, socket_indexes
+from numapin_agent.counters.pairtables import PairTables
 from numapin_agent.counters.pmu.choose import NOT_ASKED
 from numapin_agent.counters.pmu.held import PROGRAMS, ROLES, HeldEvents
 from numapin_agent.counters.pmu.select import Candidate
@@ -96,10 +97,7 @@ class Counters:
             for name in FIELDS
             for fd in self._fds.of(f"map:{name}")
         }
-        # Several where programs had to be compiled apart: then faults are in one, moves in another.
-        self._pairs = [
-            PerCpuHash(fd, pairs.KEY.size, pairs.VALUE.size) for fd in self._fds.of("map:nodePairs")
-        ]
+        self._pairs = PairTables(self._fds.of("map:nodePairs"))
 
     @classmethod
     def start(
@@ -237,16 +235,8 @@ class Counters:
         Raises:
             CounterError: a map can't be read.
         """
-        found: dict[int, pairs.Pairs] = {}
         with self._lock:
-            for one in self._pairs:
-                try:
-                    read = pairs.decode(*one.entries())
-                except OSError as error:
-                    raise CounterError(f"map nodePairs can't be read: {error.strerror}") from error
-                for cgroup, counts in read.items():
-                    found[cgroup] = pairs.added(found.get(cgroup, {}), counts)
-        return found
+            return self._pairs.read()
 
     def forget(self, cgroup_ids: Iterable[int]) -> None:
         """Free the entries of cgroups that are gone; the caller has added their last counts.
@@ -256,23 +246,13 @@ class Counters:
         """
         gone = frozenset(cgroup_ids)
         with self._lock:
-            self._forget_pairs(gone)
+            self._pairs.forget(gone)
             for cgroup in gone:
                 for name, one in self._maps.items():
                     try:
                         one.delete(struct.pack("=Q", cgroup))
                     except OSError as error:
                         raise CounterError(f"map {name}, cgroup {cgroup}: {error}") from error
-
-    def _forget_pairs(self, gone: frozenset[int]) -> None:
-        for one in self._pairs if gone else ():
-            try:
-                keys, _ = one.entries()
-                for cgroup, *nodes in pairs.KEY.iter_unpack(keys):
-                    if cgroup in gone:
-                        one.delete(pairs.KEY.pack(cgroup, *nodes))
-            except OSError as error:
-                raise CounterError(f"map nodePairs: {error.strerror}") from error
 
     def lost_pairs(self) -> int:
         """Events that were counted for their cgroup, but not for their pair of NUMA nodes.
@@ -402,7 +382,7 @@ class Counters:
         with self._lock:
             self._dram = None
             self._maps = {}
-            self._pairs = []
+            self._pairs = PairTables(())
             self._fds.close()
 
     @staticmethod

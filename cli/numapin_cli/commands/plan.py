@@ -8,10 +8,11 @@ import click
 
 from numapin_api.errors import ManifestError
 from numapin_api.policy import NumaPolicySpec
+from numapin_cli.answers import Json
 from numapin_cli.command import Command, cluster_options, output_option
 from numapin_cli.connect import Where, connect
 from numapin_cli.failures import ForbiddenError
-from numapin_cli.kube import Cluster, Json
+from numapin_cli.kube import Cluster
 from numapin_cli.output import emit, note
 
 if TYPE_CHECKING:

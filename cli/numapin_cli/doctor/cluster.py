@@ -7,11 +7,12 @@ from typing import Any, Final, TypeVar
 from numapin_api import names
 from numapin_api.crd import KINDS, crd
 from numapin_api.errors import ApiError
+from numapin_cli.answers import Json
 from numapin_cli.doctor import tools
 from numapin_cli.doctor.cluster_facts import ClusterFacts, CrdState, Workload
 from numapin_cli.doctor.kubelet import KubeletFacts
 from numapin_cli.failures import ForbiddenError, UnreadableError
-from numapin_cli.kube import Cluster, Json
+from numapin_cli.kube import Cluster
 
 MOST_KUBELETS: Final = 20
 """Each is asked through the API server, one after the other."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from numapin_api.errors import ApiError
+from numapin_cli.answers import INSTALL
 from numapin_cli.connect import CONNECTIONS
 from numapin_cli.failures import ForbiddenError, NotFoundError, UnavailableError
-from numapin_cli.kube import AGENT_SELECTOR, INSTALL, Cluster
+from numapin_cli.kube import AGENT_SELECTOR, Cluster
 from numapin_cli.live.agents import AgentPod, Chosen, choose
 from numapin_cli.live.exposition import read
 from numapin_cli.live.values import AgentReading, Gathered

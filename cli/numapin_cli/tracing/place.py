@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from numapin_api.errors import ApiError
 from numapin_api.trace import NumaTrace
+from numapin_cli.answers import INSTALL
 from numapin_cli.failures import ForbiddenError
-from numapin_cli.kube import AGENT_SELECTOR, INSTALL
+from numapin_cli.kube import AGENT_SELECTOR
 from numapin_cli.live.agents import choose, ready
 from numapin_cli.tracing.rights import advice
 from numapin_cli.tracing.spec import OfNode, OfPod

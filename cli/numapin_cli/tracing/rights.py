@@ -5,7 +5,8 @@ from shlex import quote
 from typing import Final
 
 ROLE: Final = "numapin-tracer"
-"""ClusterRole of the chart: NumaTraces, and finding pods. Bound to nobody."""
+"""ClusterRole of the chart in a release of its usual name: NumaTraces, and finding pods. Bound to
+nobody. Who lacks the right can't ask for the real name either."""
 
 
 def advice(refusal: str, *, namespace: str) -> str:
@@ -19,6 +20,6 @@ def advice(refusal: str, *, namespace: str) -> str:
     name = quote(user[1]) if user else "USER"
     return (
         f"{refusal}; who administers the cluster gives the right to trace pods of a namespace, or "
-        f"nodes in numapin's own: kubectl create rolebinding NAME --clusterrole={ROLE} "
-        f"--user={name} -n {namespace}"
+        f"nodes in numapin's own, by the ClusterRole of the release that ends with -tracer: "
+        f"kubectl create rolebinding NAME --clusterrole={ROLE} --user={name} -n {namespace}"
     )

@@ -12,9 +12,9 @@ from numapin_agent.cgroup.activity import Activity
 from numapin_agent.cluster import Cluster
 from numapin_agent.counters.pairs import PairCounters, Pairs
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.families import NumaMoves
 from numapin_agent.figures import numa_moves, pod_figures
 from numapin_agent.glance import Glances
+from numapin_agent.scraped import NumaMoves
 from numapin_api.errors import CgroupError, CounterError
 from numapin_api.node import Signal
 

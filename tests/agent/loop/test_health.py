@@ -14,9 +14,9 @@ from support.wait import until
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.families import NumaMoves
 from numapin_agent.health import MOST_PER_PEER, HealthServer
-from numapin_agent.metrics import Figures, MemoryFigures, Meters, NodeFigures, PodFigures
+from numapin_agent.metrics import Figures, Meters
+from numapin_agent.scraped import MemoryFigures, NodeFigures, NumaMoves, PodFigures
 from numapin_api.node import Signal
 
 PINNED = PodFigures(

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.exposition import page
 from numapin_agent.glance import Glance
-from numapin_agent.metrics import Figures, NodeFigures, PodFigures
+from numapin_agent.metrics import Figures
+from numapin_agent.scraped import NodeFigures, PodFigures
 from numapin_api.node import Signal
 from numapin_cli.live.exposition import read
 from numapin_cli.live.rates import between, growth, local_percent, restarted

@@ -228,13 +228,13 @@ def test_nobody_answers(agent, kube, namespace):
 
 @pytest.fixture
 def command(apiserver, namespace):
-    """The command as a process of its own."""
+    """The command as a process of its own, which ignores no signal as one below nohup would."""
 
     def command(stderr: int) -> subprocess.Popen[str]:
         arguments = ["trace", "timers", "--pod", f"{namespace}/redis-0", "--duration", "5m"]
         arguments += ["--kubeconfig", str(apiserver.kubeconfig)]
         return subprocess.Popen(
-            [sys.executable, "-m", "numapin_cli.main", *arguments],
+            ["env", "--default-signal", sys.executable, "-m", "numapin_cli.main", *arguments],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -3,7 +3,8 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.metrics import Figures, NodeFigures, PodFigures
+from numapin_agent.metrics import Figures
+from numapin_agent.scraped import NodeFigures, PodFigures
 from numapin_lab.demo.exposition import read
 from numapin_lab.demo.series import KERNEL, WHOLE_NODE, PodCounters
 
