@@ -1,12 +1,12 @@
 """Always-on latency histograms in the lab, against what the kernel of a node counts itself."""
 
+import json
 import re
 
 import pytest
 from support.agents import agents_with
-from support.world import World
+from support.world import World, get
 
-from numapin_lab import deploy
 from numapin_lab.demo.cluster import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lifecycle, pytest.mark.timeout(1800, func_only=True)]
@@ -17,9 +17,8 @@ NODE = "numa-0"
 
 def metrics(world: World) -> dict[str, float]:
     """The latency metrics of the node's agent, by name and labels."""
-    name = world.agent(NODE).metadata.name
-    path = f"/api/v1/namespaces/{deploy.NAMESPACE}/pods/{name}:9465/proxy/metrics"
-    page = world.kubectl("get", "--raw", path)
+    with world.agent_http(NODE) as url:
+        _, page = get(f"{url}/metrics")
     found = re.findall(r"^(numapin_(?:node|agent)_.+) (\S+)$", page, re.MULTILINE)
     return {name: float(value) for name, value in found}
 
@@ -36,8 +35,8 @@ def up(world: World) -> bool:
 
 def test_what_the_kernel_does_is_counted_always(world: World):
     series = 'numapin_node_softirq_seconds_count{vector="TIMER"}'
-    listed = f"{{{','.join(PROBES)}}}"
-    with agents_with(world, {"agent__latencyMetrics": "{}"}, agent__latencyMetrics=listed):
+    listed = json.dumps(PROBES)
+    with agents_with(world, {"agent__latencyMetrics": "[]"}, agent__latencyMetrics=listed):
         eventually(lambda: up(world), seconds=900, what="all probes to be attached")
         outer = softirqs(world, "TIMER")
         before = metrics(world)
@@ -50,7 +49,7 @@ def test_what_the_kernel_does_is_counted_always(world: World):
         for name in (
             'numapin_node_hardirq_seconds_count{interrupt="local timer"}',
             'numapin_node_timer_seconds_count{timer="hrtimer"}',
-            'numapin_node_netfilter_seconds_count{hook="LOCAL_OUT",family="ipv4"}',
+            'numapin_node_netfilter_seconds_count{family="ipv4",hook="LOCAL_OUT"}',
         ):
             assert after[name] > before[name], name
         lost = {k: v for k, v in after.items() if k.startswith("numapin_agent_latency_lost")}

@@ -11,14 +11,21 @@ import json
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from support.wait import until
 
+_SWITCHED_TO = """
+  if (@begun[args->next_pid]) {
+    @count[0] = count(); @took[0] = hist(nsecs - @begun[args->next_pid]);
+    delete(@begun[args->next_pid]);
+  }"""
 SCRIPTS: Mapping[str, str] = {
     "softirqs": """
 tracepoint:irq:softirq_entry { @begun[cpu, args->vec] = nsecs; }
@@ -47,10 +54,31 @@ tracepoint:raw_syscalls:sys_exit /@begun[tid]/ {
   @count[args->id] = count(); @took[args->id] = hist(nsecs - @begun[tid]);
   delete(@begun[tid]);
 }""",
+    # prev_state is 0 for a thread that could run on, and 256 (TASK_REPORT_MAX) when preempted.
+    "run-queue": f"""
+tracepoint:sched:sched_wakeup, tracepoint:sched:sched_wakeup_new /args->pid/ {{
+  @begun[args->pid] = nsecs;
+}}
+tracepoint:sched:sched_switch {{
+  if (args->prev_pid && (args->prev_state & 255) == 0) {{ @begun[args->prev_pid] = nsecs; }}
+  {_SWITCHED_TO}
+}}""",
+    "off-cpu": f"""
+tracepoint:sched:sched_switch {{
+  if (args->prev_pid) {{ @begun[args->prev_pid] = nsecs; }}
+  {_SWITCHED_TO}
+}}""",
     "page-faults": "software:page-faults:1 { @count[0] = count(); }",
 }
 """The probe's like in bpftrace: ``@count`` by what its rows are of, ``@took`` their times."""
 
+_COMMAND = (
+    *("unshare", "--mount", "sh", "-ec"),
+    # Where nobody has mounted tracefs, bpftrace finds no tracepoint; here only bpftrace sees it.
+    "[ -e /sys/kernel/tracing/events ] || mount -t tracefs nodev /sys/kernel/tracing; "
+    'exec bpftrace "$@"',
+    "bpftrace",
+)
 _PRINT = 'interval:ms:100 { printf("%llu\\n", nsecs); print(@count); }'
 
 
@@ -59,7 +87,7 @@ def why_not() -> str | None:
     if shutil.which("bpftrace") is None:
         return "bpftrace is not installed"
     done = subprocess.run(
-        ["bpftrace", "-e", "BEGIN { exit(); }"],
+        [*_COMMAND, "-e", "tracepoint:raw_syscalls:sys_enter { exit(); }"],
         capture_output=True,
         text=True,
         check=False,
@@ -88,10 +116,12 @@ class Witness:
 
     Args:
         child: it.
+        said: file of its standard error.
     """
 
-    def __init__(self, child: "subprocess.Popen[str]") -> None:
+    def __init__(self, child: "subprocess.Popen[str]", said: Path) -> None:
         self._child = child
+        self._said = said
         self._totals: list[Total] = []
         self.took: dict[str, list[dict[str, int]]] = {}
         """Buckets (min, max, count) by key; there when it has ended."""
@@ -100,7 +130,12 @@ class Witness:
 
     def await_first(self) -> None:
         """Wait until it is attached and counts."""
-        until(lambda: self._totals, what="bpftrace to count", seconds=60)
+
+        def counts() -> bool:
+            assert self._child.poll() is None, f"bpftrace has ended: {self._said.read_text()}"
+            return bool(self._totals)
+
+        until(counts, what="bpftrace to count", seconds=60)
 
     def end(self) -> None:
         """Have it print its histograms, and wait until they are read."""
@@ -155,11 +190,12 @@ def witness(probe: str) -> Iterator[Witness]:
     Args:
         probe: a key of ``SCRIPTS``.
     """
-    command = ["bpftrace", "-f", "json", "-e", SCRIPTS[probe] + _PRINT]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as child:
-        found = Witness(child)
+    command = [*_COMMAND, "-f", "json", "-e", SCRIPTS[probe] + _PRINT]
+    with (
+        tempfile.NamedTemporaryFile() as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as child,
+    ):
+        found = Witness(child, Path(said.name))
         try:
             found.await_first()
             yield found

@@ -2,12 +2,15 @@
 
 The edge. Loads after the pins' counters, one probe after the other, so that never two compilers
 run at once. A probe that this kernel lacks is told in the log and in
-``numapin_agent_latency_probe_up``, and never delays a pin or ends the agent.
+``numapin_agent_latency_probe_up``, and never delays a pin or ends the agent. Programs that count
+nothing any more where a kernel always has something to count (another tool may have detached
+them) are given up and attached anew; their counters begin at zero, which Prometheus knows.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,10 +25,12 @@ from numapin_agent.latency.series import (
     Counts,
     Names,
     device,
+    events,
     families,
     function_names,
     is_slow,
     probe_up,
+    silent,
 )
 from numapin_agent.trace import records
 from numapin_agent.trace.histogram import VALUE_SIZE
@@ -40,6 +45,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS: Final = 600.0
 """Until a probe that could not be attached is tried again."""
+CHECK_SECONDS: Final = 60.0
+"""Between two looks at whether anything was counted."""
 _KEYS: Final = 512
 """Histograms of a probe: a kernel has some 200 timer functions, and CPUs are not kept apart."""
 _NEVER: Final = 1 << 62
@@ -56,9 +63,10 @@ class Latency(Collector):
         options: how the loader child is run.
         after: waits until it is our turn to compile, at most so many seconds; true when it is.
         failed: told of each error.
+        check_seconds: between two looks at whether anything was counted.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all but one by keyword
         self,
         probes: Sequence[str],
         *,
@@ -66,12 +74,14 @@ class Latency(Collector):
         options: LoadOptions,
         after: Callable[[float], bool] = lambda _: True,
         failed: Callable[[Exception], None],
+        check_seconds: float = CHECK_SECONDS,
     ) -> None:
         self._probes = tuple(probes)
         self._paths = paths
         self._options = options
         self._after = after
         self._failed = failed
+        self._check_seconds = check_seconds
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -104,16 +114,33 @@ class Latency(Collector):
         while not self._after(1.0):
             if self._stopped.is_set():
                 return
+        tried: dict[str, float] = {}
+        counted: Mapping[str, int] = {}
         while not self._stopped.is_set():
             for probe in self.missing():
+                if time.monotonic() - tried.get(probe, float("-inf")) < AGAIN_SECONDS:
+                    continue
+                tried[probe] = time.monotonic()
                 try:
                     self._attach(probe)
                 except Exception as error:  # the thread's edge: the other probes must not go too
                     log.exception("unexpected error in the latency histograms of %s", probe)
                     self._failed(error)
-            if not self.missing():
-                return
-            self._stopped.wait(AGAIN_SECONDS)
+            self._stopped.wait(self._check_seconds)
+            before, counted = counted, {p: events(c) for p, c in self.read().items()}
+            for probe in silent(before, counted):
+                self._give_up(probe)
+                tried.pop(probe, None)
+
+    def _give_up(self, probe: str) -> None:
+        """Detach programs that count nothing any more."""
+        with self._lock:
+            held = self._held.pop(probe, None)
+            if held is not None:
+                held.close()
+        said = f"counted nothing for {self._check_seconds:.0f} s: detached by somebody else?"
+        log.warning("latency histograms of %s: %s They are attached anew", probe, said)
+        self._failed(TraceError(f"latency histograms of {probe} {said}"))
 
     def _attach(self, probe: str) -> None:
         question = (

@@ -52,6 +52,26 @@ class Counts:
     runs: int = 0
 
 
+NEVER_SILENT: Final = frozenset({"softirqs", "hardirqs", "timers"})
+"""Probes that count something on an idle node, too: its timekeeping is made of these. Hooks of
+netfilter run only where somebody has put rules."""
+
+
+def events(counts: Counts) -> int:
+    """What was counted, or lost for want of room."""
+    return counts.lost + sum(sum(one.slots) for one in counts.histograms.values())
+
+
+def silent(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
+    """Probes that have counted nothing between two looks, and should have.
+
+    Args:
+        before: events by probe, of those that were attached.
+        now: the same later.
+    """
+    return [p for p in sorted(NEVER_SILENT & before.keys()) if now.get(p) == before[p]]
+
+
 def device(name: str) -> str:
     """An interrupt's device without the number of its queue: ``nvme0q37`` is ``nvme0q``."""
     return plain(_QUEUE.sub("", _PLACE.sub("", name)) or name)
@@ -215,9 +235,10 @@ def probe_up(asked: Iterable[str], counts: Mapping[str, Counts]) -> Metric:
     """Which probes count."""
     up = GaugeMetricFamily(
         "numapin_agent_latency_probe_up",
-        "1 once the kernel programs of a probe of agent.latencyMetrics were attached; 0 until then "
-        "and where this kernel refuses them, which the agent's log explains. Programs that are "
-        "detached later by somebody else are not found out.",
+        "1 while the kernel programs of a probe of agent.latencyMetrics are attached; 0 until "
+        "then, where this kernel refuses them, which the agent's log explains, and while programs "
+        "that counted nothing for a minute, though the kernel always has softirqs, interrupts and "
+        "timers, are attached anew.",
         labels=("probe",),
     )
     for probe in asked:

@@ -93,6 +93,31 @@ def test_stopped_it_has_nothing_attached(latency):
     assert up == 0
 
 
+def test_programs_that_somebody_detached_are_given_up_and_attached_anew(errors):
+    made = Latency(
+        ("softirqs",),
+        paths=HostPaths(),
+        options=LoadOptions(),
+        failed=errors.append,
+        check_seconds=2.0,
+    )
+    made.start()
+    try:
+        until(lambda: not made.missing(), what="the probe", seconds=120)
+        first = made.programs("softirqs")
+        made._held["softirqs"].detach()
+        until(lambda: errors, what="it is found out", seconds=60)
+        assert "latency histograms of softirqs counted nothing for 2 s" in str(errors[0])
+        until(lambda: not made.missing(), what="the probe again", seconds=120)
+        assert made.programs("softirqs") != () != first
+        packets(100)
+        name = "numapin_node_softirq_seconds_count"
+        assert counted(list(made.collect()), name, vector="NET_RX") >= 100
+        assert len(errors) == 1
+    finally:
+        made.stop()
+
+
 def test_what_this_kernel_refuses_is_told_and_keeps_nobody_waiting(errors):
     refused = Latency(
         ("softirqs",),

@@ -12,8 +12,10 @@ from numapin_agent.latency.series import (
     Names,
     buckets,
     device,
+    events,
     families,
     function_names,
+    silent,
 )
 from numapin_agent.trace import histogram, records
 from numapin_agent.trace.histogram import Histogram
@@ -152,3 +154,22 @@ def test_functions_are_found_in_kallsyms_by_their_first_byte():
     assert function_names(lines, [0xFFFFFFFF81234560, 0xFFFFFFFF81234571]) == {
         0xFFFFFFFF81234560: "estimation_timer [ip_vs]"
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "found"),
+    [
+        ({}, {"softirqs": 5}, []),
+        ({"softirqs": 5}, {"softirqs": 6}, []),
+        ({"softirqs": 5, "timers": 1}, {"softirqs": 5, "timers": 2}, ["softirqs"]),
+        ({"hardirqs": 0, "timers": 9}, {"hardirqs": 0, "timers": 9}, ["hardirqs", "timers"]),
+        ({"netfilter": 5}, {"netfilter": 5}, []),
+        ({"softirqs": 5}, {}, []),
+    ],
+)
+def test_what_counts_nothing_any_more_is_silent(before, now, found):
+    assert silent(before, now) == found
+
+
+def test_events_that_were_lost_are_signs_of_life():
+    assert events(Counts({Key(1, records.SOFTIRQ, 0): histogram.of([5, 9])}, lost=3)) == 5

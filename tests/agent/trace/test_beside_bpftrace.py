@@ -130,6 +130,24 @@ def test_counts_lie_between_and_medians_agree(probe, key, labels, tmp_path):
 
 
 @pytest.mark.usefixtures("work")
+def test_waits_for_a_cpu(tmp_path):
+    seen, other = witnessed("run-queue", tmp_path)
+    ours = histogram_of(seen.result)
+    check(seen, other, "0", ours.count)
+    check_median(other, "0", ours)
+    assert seen.result.lost == 0
+
+
+@pytest.mark.usefixtures("work")
+def test_times_off_cpu_are_counted(tmp_path):
+    """Counts only: bpftrace's histogram is of its whole life, ours of three seconds, and which of
+    short and long sleeps are more depends on the moment."""
+    seen, other = witnessed("off-cpu", tmp_path)
+    check(seen, other, "0", histogram_of(seen.result).count)
+    assert seen.result.lost == 0
+
+
+@pytest.mark.usefixtures("work")
 def test_interrupts_of_each_device(tmp_path):
     seen, other = witnessed("hardirqs", tmp_path)
     busiest = max(other.took, key=lambda key: sum(b["count"] for b in other.took[key]))
