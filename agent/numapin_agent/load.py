@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from numapin_api.cpulist import CpuSet
 from numapin_api.topology import Topology
@@ -19,24 +20,45 @@ MEMORY_SECONDS = 300.0
 FIRST_SECONDS = 60.0
 """A mean of less time says too little to be told."""
 STEP = 0.1
-"""Told anew only when it moved by this share of the socket."""
+"""Told anew at once only when it moved by this share of the socket."""
+CALM_SECONDS = 300.0
+"""When nothing was written for so long, a smaller change is told, too: a move that relieves a
+socket by a policy's ``minGain`` must show before it is judged."""
+CALM_STEP = 0.03
+"""What is told then."""
 
 _LINE = re.compile(r"^cpu(\d{1,7}) ([\d ]+)$", re.MULTILINE | re.ASCII)
 _BUSY = (0, 1, 2, 5, 6, 7)
 """user, nice, system, irq, softirq and steal of Documentation/filesystems/proc.rst. user and
 nice hold the time of guests already; stolen time is no use of ours, but nobody else can have it."""
+_IDLE = (3, 4)
+"""idle and iowait. The latter may go backwards."""
 
 
-def busy_ticks(stat: str) -> Mapping[int, int]:
-    """Ticks (USER_HZ) that each CPU was not idle since boot.
+class Ticks(NamedTuple):
+    """What was counted on one CPU since boot, in USER_HZ.
+
+    Attributes:
+        busy: while it was not idle.
+        all: idle or not. On a virtual machine whose timer ticks are late or lost this is less
+            than the time that has passed, which therefore can't tell what share was busy.
+    """
+
+    busy: int
+    all: int
+
+
+def ticks(stat: str) -> Mapping[int, Ticks]:
+    """Ticks of each CPU.
 
     Args:
         stat: text of ``/proc/stat``; offline CPUs have no line in it.
     """
     result = {}
     for cpu, text in _LINE.findall(stat):
-        values = text.split()
-        result[int(cpu)] = sum(int(values[i]) for i in _BUSY if i < len(values))
+        values = [*map(int, text.split()), *[0] * len(_BUSY + _IDLE)]
+        busy = sum(values[i] for i in _BUSY)
+        result[int(cpu)] = Ticks(busy, busy + sum(values[i] for i in _IDLE))
     return result
 
 
@@ -46,11 +68,11 @@ class Sample:
 
     Attributes:
         at: monotonic seconds.
-        busy: CPU → ticks, see :func:`busy_ticks`.
+        ticks: by CPU, see :func:`ticks`.
     """
 
     at: float
-    busy: Mapping[int, int]
+    ticks: Mapping[int, Ticks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +93,12 @@ class Load:
     weight: float = 0.0
     seconds: float = 0.0
 
-    def after(self, sample: Sample, topology: Topology, *, hertz: int) -> "Load":
+    def after(self, sample: Sample, topology: Topology) -> "Load":
         """The mean with one more sample.
 
         Args:
             sample: later than the one before; else it counts for nothing.
             topology: which CPUs are of which socket; another than before begins anew.
-            hertz: ticks in a second (USER_HZ).
         """
         cpus = {s.id: s.cpus for s in topology.sockets}
         elapsed = sample.at - self.last.at if self.last else 0.0
@@ -86,17 +107,16 @@ class Load:
         if elapsed <= 0:
             return self
         kept = math.exp(-elapsed / MEMORY_SECONDS)
-        before = self.last.busy
+        before = self.last.ticks
         return Load(
             last=sample,
             cpus=cpus,
             sums={
                 socket: kept * self.sums.get(socket, 0.0)
                 + sum(
-                    # What a CPU says begins anew when it was offline meanwhile.
-                    min(max(0, sample.busy[c] - before[c]) / hertz, elapsed)
+                    _busy_share(before[c], sample.ticks[c]) * elapsed
                     for c in ids
-                    if c in sample.busy and c in before
+                    if c in sample.ticks and c in before
                 )
                 for socket, ids in cpus.items()
             },
@@ -115,15 +135,25 @@ class Load:
         }
 
 
-def moved(old: Mapping[int, int], new: Mapping[int, int], topology: Topology) -> bool:
+def _busy_share(before: Ticks, now: Ticks) -> float:
+    # What a CPU says begins anew when it was offline meanwhile.
+    busy, counted = now.busy - before.busy, now.all - before.all
+    return min(max(0.0, busy / counted), 1.0) if counted > 0 else 0.0
+
+
+def moved(
+    old: Mapping[int, int], new: Mapping[int, int], topology: Topology, *, calm: bool
+) -> bool:
     """Whether CPU use moved so much that it is worth a write.
 
     Args:
         old: socket → millicores that were written last.
         new: the same now.
         topology: how many CPUs a socket has.
+        calm: nothing was written for ``CALM_SECONDS``.
     """
+    step = CALM_STEP if calm else STEP
     size = {s.id: 1000 * max(1, len(s.cpus)) for s in topology.sockets}
     return old.keys() != new.keys() or any(
-        abs(value - old[socket]) >= STEP * size.get(socket, 1000) for socket, value in new.items()
+        abs(value - old[socket]) >= step * size.get(socket, 1000) for socket, value in new.items()
     )

@@ -5,7 +5,6 @@ asks the pure part whether that is worth a write, and hands the write to the pub
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from numapin_agent.hostpaths import HostPaths
 from numapin_agent.hugepages import Pool
 from numapin_agent.kube import Api
 from numapin_agent.kubelet.resources import UNASKED, Resources
-from numapin_agent.load import Load, Sample, busy_ticks
+from numapin_agent.load import CALM_SECONDS, Load, Sample, ticks
 from numapin_agent.pods import PodView
 from numapin_agent.publisher import Publisher
 from numapin_agent.status import CpuManager, Reason
@@ -41,7 +40,6 @@ from numapin_api.topology import Topology
 
 log = logging.getLogger(__name__)
 
-_HERTZ = os.sysconf("SC_CLK_TCK")
 SLOW_SECONDS = 60.0
 """How often what seldom changes is read: topology, the kubelet's files."""
 
@@ -109,6 +107,7 @@ class NodeReporter:
         self._followed: Topology | None = None
         self._slow: _Slow | None = None
         self._submitted: NumaNodeStatus | None = None
+        self._submitted_at = 0.0
         self._written = threading.Event()
 
     @property
@@ -184,7 +183,7 @@ class NodeReporter:
             )
             if new == self._submitted:
                 return
-            self._submitted = new
+            self._submitted, self._submitted_at = new, self._clock()
         self._publisher.submit("node", lambda: self._write(new))
 
     def _write(self, status: NumaNodeStatus) -> None:
@@ -253,12 +252,13 @@ class NodeReporter:
 
     def _use(self, topology: Topology, pools: tuple[Pool, ...]) -> Use:
         """What is in use now; each call counts for the mean of CPU time."""
-        sample = Sample(self._clock(), busy_ticks(cpu_stat(self._paths)))
-        self._load = self._load.after(sample, topology, hertz=_HERTZ)
+        sample = Sample(self._clock(), ticks(cpu_stat(self._paths)))
+        self._load = self._load.after(sample, topology)
         return Use(
             available=available_memory(self._paths),
             millicores=self._load.millicores,
             pools=pools,
+            calm=self._clock() - self._submitted_at >= CALM_SECONDS,
         )
 
     def _look_around(self, slow: _Slow) -> neighbours.Known:

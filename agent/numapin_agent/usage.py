@@ -23,11 +23,13 @@ class Use:
         available: NUMA node → bytes that can be had.
         millicores: socket → CPU time in use; None while it is not known.
         pools: huge pages.
+        calm: nothing was written for ``load.CALM_SECONDS``.
     """
 
     available: Mapping[int, int] = field(default_factory=dict)
     millicores: Mapping[int, int] | None = None
     pools: tuple[Pool, ...] = ()
+    calm: bool = False
 
 
 def usage(use: Use, *, before: Usage | None = None) -> Usage:
@@ -65,7 +67,7 @@ def moved(old: Usage | None, use: Use, topology: Topology) -> bool:
     return old is None or any(
         (
             _memory_moved(old, use.available, topology),
-            _cpus_moved(old, use.millicores, topology),
+            _cpus_moved(old, use, topology),
             hugepages.moved(
                 {n.id: {h.size: h.pages for h in n.hugepages_free or ()} for n in old.nodes},
                 use.pools,
@@ -83,8 +85,8 @@ def _memory_moved(old: Usage, available: Mapping[int, int], topology: Topology) 
     )
 
 
-def _cpus_moved(old: Usage, millicores: Mapping[int, int] | None, topology: Topology) -> bool:
-    if millicores is None:
+def _cpus_moved(old: Usage, use: Use, topology: Topology) -> bool:
+    if use.millicores is None:
         return False
     before = {s.id: s.cpu_millicores for s in old.sockets or ()}
-    return load.moved(before, millicores, topology)
+    return load.moved(before, use.millicores, topology, calm=use.calm)

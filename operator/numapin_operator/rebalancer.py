@@ -28,7 +28,8 @@ from numapin_operator.tenants import tenant
 LOOK_SECONDS: Final = 15.0
 """Between two looks at a node whose pods may be moved."""
 FRUITLESS_SECONDS: Final = 300.0
-"""Until the same pods in the same places are searched again: only their use has changed."""
+"""Until the same pods in the same places are searched again: only what each uses has changed. What
+the node uses is published seldom, so that a change of it is worth a search at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,8 @@ class Rebalancer:
             return None
         asked = hash((
             hot,
+            tuple(node.busy.items()),
+            tuple(node.available.items()),
             tuple(t.name for t in waiting),
             tuple((t.name, t.pod.current, t.movable) for t in pinned),
         ))  # fmt: skip

@@ -74,6 +74,11 @@ def newer(version: str, known: str) -> bool:
     return version == "" or not (version == known or older(version, known))
 
 
+def _room(pin: PinRecord | None) -> tuple[int, bool] | None:
+    """What a pin takes: its socket, and whether its memory is bound there; None for nothing."""
+    return None if pin is None or pin.socket is None else (pin.socket, pin.binds_memory)
+
+
 class Store:
     """The copy. Not thread-safe: it lives in the event loop."""
 
@@ -190,7 +195,8 @@ class Store:
         if old is not None and replace(old, version=pin.version) == pin:
             return set()
         dirt = self._policies_of(old, pin) | {pin.key}
-        if old is not None and (old.socket, old.binds_memory) != (pin.socket, pin.binds_memory):
+        # Room that is taken is news to those that wait, too: they are told how much is free.
+        if _room(old) != _room(pin):
             dirt |= self.waiting(pin.node)
         return dirt
 

@@ -307,6 +307,9 @@ def test_the_same_search_is_not_made_again_and_again(parts: Parts, monkeypatch):
     parts.tell_gone("pods", ("default", "c"))
     parts.settle(30)
     assert len(made) == 3
+    parts.node(status=usage(1900, 100))
+    parts.settle(30)
+    assert len(made) == 4
 
 
 def test_quiet_nodes_are_not_searched(parts: Parts, monkeypatch):
