@@ -61,6 +61,8 @@ class Bed:
                 f"--audit-policy-file={policy}",
                 f"--audit-log-path={self._audit}",
                 "--audit-log-mode=blocking",
+                # In megabytes: rotated at 100, the place of a mark would be in another file.
+                "--audit-log-maxsize=100000",
                 # The simulator's thousands of creations must not queue before the operator's.
                 "--max-mutating-requests-inflight=1000",
                 "--event-ttl=24h",
