@@ -1,9 +1,11 @@
 """One lab and one set of pods for all end-to-end tests: making them takes most of the time."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from rich.console import Console
+from support import autopsy
 from support.world import NAMESPACE, World, container, pod, resources
 
 from numapin_api.names import API_VERSION
@@ -89,3 +91,15 @@ def world(pytestconfig: pytest.Config) -> Iterator[World]:
     yield running
     running.cluster.delete(NAMESPACE, names, seconds=420)
     running.kubectl("delete", "numapolicy", "e2e", "--ignore-not-found")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what became of numapin's pods with each test that failed."""
+    report = yield
+    found: dict[str, Any] = getattr(item, "funcargs", {})
+    if report.failed and "world" in found:
+        autopsy.show(report, found["world"])
+    return report

@@ -10,15 +10,20 @@ from numapin_lab.paths import checkout
 from numapin_lab.steps import run
 
 
+def _flag(path: str, value: str) -> str:
+    """Of helm, whose ``--set`` can't say an empty list."""
+    return f"--set-json={path}={value}" if value.startswith("[") else f"--set={path}={value}"
+
+
 def upgrade(world: World, **values: str) -> None:
-    """Change values of the release and wait until its agents have rolled."""
+    """Change values of the release, lists as JSON, and wait until its agents have rolled."""
     programs, kubeconfig = world.lab.programs(), world.lab.paths.kubeconfig
     run(
         [
             *(programs / "helm", "--kubeconfig", kubeconfig, "upgrade", deploy.RELEASE),
             *(checkout() / "charts" / "numapin", "--namespace", deploy.NAMESPACE),
             "--reuse-values",
-            *(f"--set={path.replace('__', '.')}={value}" for path, value in values.items()),
+            *(_flag(path.replace("__", "."), value) for path, value in values.items()),
         ],
         log=world.lab.paths.root / "logs" / "security.log",
     )

@@ -131,6 +131,15 @@ class World:
         """Output of a shell script on a node."""
         return _run(nodes.ssh(self.lab.node(node), self.lab.paths, [script]))
 
+    def patching_crashes(self) -> tuple[str, ...]:
+        """Crashes of emulated nodes by the race of QEMU that attaching a program can lose.
+
+        See docs/decisions/2026-11-26-an-emulated-node-may-crash-when-traced.md.
+        """
+        consoles = sorted(self.lab.paths.logs.glob("*.console.log"))
+        text = "\n".join(path.read_text(errors="replace") for path in consoles)
+        return tuple(re.findall(r"Oops: int3: .*", text))
+
     # The kernel's view
 
     def inside(self, name: str, container_name: str = "main") -> Cpuset:
