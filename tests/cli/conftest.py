@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_cli.main import main
+from numapin_cli.views.explain import render
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -208,3 +209,9 @@ def pin(pin_json):
 def numa_node():
     """The NumaNode of a two-socket node with a memory-only NUMA node, with changes."""
     return lambda **change: NumaNode.read(merged(NODE, change))
+
+
+@pytest.fixture
+def shown(now, text):
+    """What people see of an explanation."""
+    return lambda e: text(render(e, now=now))

@@ -5,15 +5,14 @@ Invalid is provoked in test_annotations, Pending and the agent's death in test_s
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from support.verdicts import VERDICT_SECONDS, await_verdict, made, said
 from support.world import NAMESPACE, SLEEP, World, container, pod, resources
 
-from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.cpulist import CpuSet
 from numapin_api.names import API_VERSION
-from numapin_api.pin import NumaPin
 from numapin_lab.demo.cluster import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900, func_only=True)]
@@ -21,8 +20,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900, func_only=True)]
 NODE, OTHER_NODE = "numa-0", "numa-1"
 HOME, AWAY = "1", "0"
 """Pods here ask for socket 1, and what is to be wrong is on socket 0."""
-VERDICT_SECONDS = 420
-"""Three windows of 20 s, the baseline of 30 s before, and an emulated node's time."""
 CACHE_MIB = 160
 LOAD = "sysbench memory --threads={threads} --time={seconds} --memory-total-size=1000000T {more}"
 TOUCH = LOAD.format(threads=2, seconds=0, more="--memory-block-size=64M --memory-scope=global run")
@@ -60,13 +57,6 @@ while kill -0 $load; do
 done
 """
 """Asks for the other socket's CPUs for ever, which the kernel refuses."""
-FILLS = """
-while [ ! -e /tmp/go ]; do sleep 1; done
-head -c {mib}M /dev/zero | tail >/dev/null || exit 1
-echo lived
-sleep infinity & wait
-"""
-"""tail keeps what it can't take for a line: all of it, in memory of its own."""
 
 
 def some(cpu_limit: str = "200m", memory: str = "32Mi") -> dict[str, Any]:
@@ -137,41 +127,6 @@ def lab(world: World) -> Iterator[World]:
     yield world
     world.cluster.delete(NAMESPACE, names, seconds=420)
     world.kubectl("delete", "numapolicy", UNPIN["metadata"]["name"], "--ignore-not-found")
-
-
-def await_verdict(world: World, name: str, *verdicts: str) -> NumaPin:
-    """The pin once it has one of these verdicts."""
-
-    def there() -> NumaPin | None:
-        pin = world.pin(name)
-        status = pin.status if pin is not None else None
-        return pin if status is not None and status.verdict in verdicts else None
-
-    try:
-        found = eventually(there, seconds=VERDICT_SECONDS, what=f"{name} is {verdicts}")
-    except Exception as error:
-        error.add_note(f"{name} now: {world.pin(name)!r}")
-        raise
-    assert found is not None
-    return found
-
-
-def said(pin: NumaPin, kind: str = "Verified") -> str:
-    """The message of a condition."""
-    assert pin.status is not None
-    return next(c.message for c in pin.status.conditions if c.type == kind)
-
-
-@contextmanager
-def made(world: World, manifest: Any) -> Iterator[str]:
-    """A pod that is there for one test; its name."""
-    name = manifest["metadata"]["name"]
-    world.cluster.delete(NAMESPACE, [name], seconds=420)
-    world.cluster.create(manifest)
-    try:
-        yield name
-    finally:
-        world.cluster.delete(NAMESPACE, [name], seconds=420)
 
 
 def bytes_on(world: World, name: str, node: int, key: str) -> int:
@@ -381,97 +336,3 @@ def test_cpus_only_where_no_socket_has_the_memory(lab: World):
             assert (found.cpus, found.mems) == (lab.socket_of(pin).cpus, whole.mems)
     finally:
         lab.kubectl("delete", "numapolicy", rule["metadata"]["name"], "--ignore-not-found")
-
-
-# No pin costs a pod its life. On the other node: whoever is pinned to a socket that is filled is
-# widened for ten minutes.
-
-
-def filler(name: str, mib: int, *, pinned: bool, **asked: str) -> Any:
-    """A pod that fills so much memory once it is told to, and ends for good when it is killed.
-
-    BestEffort: the kernel kills by oom_score_adj first, and these have the highest.
-    """
-    manifest = pod(
-        name,
-        container(script=FILLS.format(mib=mib)),
-        pinned=pinned,
-        node=OTHER_NODE,
-        annotations={f"numapin.io/{key}": value for key, value in asked.items()},
-    )
-    manifest["spec"]["restartPolicy"] = "Never"
-    return manifest
-
-
-def more_than_a_socket(world: World) -> int:
-    """MiB that socket 1 can't hold, and the node can."""
-    topology = world.numa_node(OTHER_NODE).status.topology.value()
-    held = sum(n.memory_bytes for n in topology.nodes if n.socket == int(HOME))
-    return (held >> 20) + 64
-
-
-def killed_for_its_cpuset(world: World, name: str) -> bool:
-    """Whether the kernel says that it killed a process of the pod for want of its own nodes."""
-    uid = str(world.cluster.pod(NAMESPACE, name).metadata.uid).replace("-", "_")
-    log = world.ssh(OTHER_NODE, "dmesg | grep constraint=CONSTRAINT_CPUSET || true")
-    return uid in log
-
-
-@pytest.mark.lifecycle
-def test_without_a_guard_a_pod_is_killed_while_the_other_socket_has_room(world: World):
-    """The same cpuset.mems by hand: what the tests below have to prevent."""
-    with made(world, filler("v-doomed", more_than_a_socket(world), pinned=False)) as name:
-        world.cluster.await_ready(NAMESPACE, name, seconds=420)
-        unit = world.cgroup(name).rpartition("/")[2]
-        world.ssh(OTHER_NODE, f"systemctl set-property --runtime {unit} AllowedMemoryNodes={HOME}")
-        assert world.effective(name).mems == NodeSet.parse(HOME)
-        world.exec(name, "touch", "/tmp/go")
-        eventually(
-            lambda: world.cluster.pod(NAMESPACE, name).status.phase == "Failed",
-            seconds=600,
-            what="the kernel has killed it",
-        )
-        assert killed_for_its_cpuset(world, name)
-
-
-@pytest.mark.lifecycle
-@pytest.mark.parametrize("memory", ["Preferred", "Strict"])
-def test_a_pinned_pod_that_outgrows_its_socket_lives(world: World, memory: str):
-    manifest = filler(
-        f"v-grows-{memory.lower()}",
-        more_than_a_socket(world),
-        pinned=True,
-        socket=HOME,
-        memory=memory,
-    )
-    with made(world, manifest) as name:
-        world.cluster.await_ready(NAMESPACE, name, seconds=420)
-        pin = world.await_phase(name, "Pinned")
-        assert world.effective(name).mems == NodeSet.parse(HOME)
-        world.exec(name, "touch", "/tmp/go")
-        eventually(
-            lambda: (
-                "lived" in world.kubectl("logs", "-n", NAMESPACE, name)
-                or world.cluster.pod(NAMESPACE, name).status.phase != "Running"
-            ),
-            seconds=600,
-            what="it has filled its memory, or is dead",
-        )
-        assert not killed_for_its_cpuset(world, name)
-        assert world.cluster.pod(NAMESPACE, name).status.phase == "Running"
-        whole = world.effective_of(OTHER_NODE, "/sys/fs/cgroup")
-        found = world.effective(name)
-        assert (found.cpus, found.mems) == (world.socket_of(pin).cpus, whole.mems)
-        pin = eventually(
-            lambda: (pin := world.pin(name)).status.observed.problem and pin,
-            seconds=60,
-            what="the NumaPin says why",
-        )
-        assert pin.status.observed.problem.reason == "RanLow"
-        # systemd was told as well, or its next look at the slice would narrow it again.
-        unit = world.cgroup(name).rpartition("/")[2]
-        shown = world.ssh(OTHER_NODE, f"systemctl show -p AllowedMemoryNodes {unit}").strip()
-        assert shown == f"AllowedMemoryNodes={whole.mems}"
-        if memory == "Strict":
-            pin = await_verdict(world, name, "Ineffective")
-            assert "RanLow" in said(pin)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.machines import SHARED, SNC, TWO, machine, pins
-from support.operator_world import two_sockets
+from support.operator_objects import two_sockets
 
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import ApiError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient, ApiException, ApiextensionsV1Api
-from support.operator_world import two_sockets
+from support.operator_objects import two_sockets
 from support.resources import Resources
 from support.wait import until
 

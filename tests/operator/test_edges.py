@@ -11,7 +11,7 @@ import kopf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.operator_world import pod as manifest
+from support.operator_objects import pod as manifest
 
 from numapin_operator.handlers import (
     WATCHED,

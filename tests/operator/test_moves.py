@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from support.operator_objects import good_report, two_sockets
 from support.operator_parts import Parts
-from support.operator_world import good_report, two_sockets
 
 from numapin_api.base import Condition
 from numapin_api.pin import Move

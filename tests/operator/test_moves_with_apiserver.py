@@ -1,7 +1,8 @@
 """Moves by the operator as a process, against a real API server."""
 
 import pytest
-from support.operator_world import World, ago, good_report, pod
+from support.operator_objects import ago, good_report, pod
+from support.operator_world import World
 from support.wait import until
 
 pytestmark = [

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from support.fake_cluster import FakeCluster
+from support.operator_objects import good_report, two_sockets
 from support.operator_parts import Parts
-from support.operator_world import good_report, two_sockets
 
 from numapin_operator.kube import Json
 

@@ -1,8 +1,8 @@
 """How many requests a pin takes over its life, and whom a new pod waits for."""
 
 import pytest
+from support.operator_objects import good_report, pod
 from support.operator_parts import Parts
-from support.operator_world import good_report, pod
 
 from numapin_operator.reconcile import COLLECTOR_SECONDS, FIRST_STATUS_SECONDS
 

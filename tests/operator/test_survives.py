@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from support.operator_world import World, ago, good_report, pod
+from support.operator_objects import ago, good_report, pod
+from support.operator_world import World
 from support.resources import Resources
 from support.wait import until
 

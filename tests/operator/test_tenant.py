@@ -11,8 +11,8 @@ import time
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.operator_objects import pod as manifest
 from support.operator_parts import Parts
-from support.operator_world import pod as manifest
 
 from numapin_api.names import ANNOTATIONS, PIN_LABEL
 from numapin_api.pin import NumaPin

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
-from support.operator_world import Operator, World, pod
+from support.operator_objects import pod
+from support.operator_world import Operator, World
 from support.wait import until
 
 from numapin_api.names import ANNOTATIONS

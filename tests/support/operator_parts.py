@@ -7,8 +7,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from support.fake_cluster import FakeCluster
-from support.operator_world import pod as manifest
-from support.operator_world import two_sockets
+from support.operator_objects import pod as manifest
+from support.operator_objects import two_sockets
 
 from numapin_api.names import API_VERSION
 from numapin_api.policy import NumaPolicySpec
@@ -137,6 +137,11 @@ class Parts:
             object_key(p)[1]: p["spec"].get("socket")
             for p in self.cluster.objects_of["numapins"].values()
         }
+
+    def reason(self, name: str) -> str:
+        """Of the condition Pinned of a pod's pin."""
+        conditions = self.cluster.pin("default", name)["status"]["conditions"]
+        return str(next(c["reason"] for c in conditions if c["type"] == "Pinned"))
 
     def verdicts(self) -> dict[str, str]:
         """The verdict of every pin."""

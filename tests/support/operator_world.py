@@ -14,7 +14,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,11 +21,12 @@ from typing import Any, Self
 import yaml
 from kubernetes.client import ApiClient, ApiException, ApiextensionsV1Api
 from support.apiserver import client
+from support.operator_objects import two_sockets
 from support.resources import Resources, request
 from support.wait import until
 
 from numapin_api import crd
-from numapin_api.names import AGENT_MANAGER, API_VERSION, PIN_LABEL, PIN_LABEL_VALUE
+from numapin_api.names import AGENT_MANAGER, API_VERSION
 from numapin_lab import ports
 from numapin_lab.controlplane import ControlPlane
 
@@ -375,94 +375,3 @@ class World:
             if refused.status == 404:
                 return None
             raise
-
-
-def ago(seconds: float = 0) -> str:
-    """A metav1.Time so many seconds ago."""
-    return (datetime.now(UTC) - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def pod(
-    name: str,
-    *,
-    node: str | None = "numa-0",
-    labelled: bool = True,
-    cpu: str = "100m",
-    memory: str = "64Mi",
-    annotations: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
-) -> Json:
-    """A pod, on its node already."""
-    own = {PIN_LABEL: PIN_LABEL_VALUE} if labelled else {}
-    spec: Json = {
-        "containers": [
-            {
-                "name": "main",
-                "image": "none",
-                "resources": {"requests": {"cpu": cpu, "memory": memory}},
-            }
-        ]
-    }
-    if node is not None:
-        spec["nodeName"] = node
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "labels": own | dict(labels or {}),
-            "annotations": dict(annotations or {}),
-        },
-        "spec": spec,
-    }
-
-
-def two_sockets(*, memory_bytes: int = 3 << 30, cpus_per_socket: int = 2) -> Json:
-    """A NumaNode status: two sockets of one NUMA node each."""
-    per = cpus_per_socket
-    lists = [f"0-{per - 1}", f"{per}-{2 * per - 1}"]
-    return {
-        "topology": {
-            "sockets": [{"id": i, "cpus": lists[i], "nodes": [i]} for i in (0, 1)],
-            "nodes": [
-                {"id": i, "cpus": lists[i], "memoryBytes": memory_bytes, "socket": i}
-                for i in (0, 1)
-            ],
-            "distances": [[10, 21], [21, 10]],
-        },
-        "reservedCpus": "",
-        "capabilities": {
-            "kernel": "6.12.117",
-            "cgroupVersion": 2,
-            "cgroupDriver": "systemd",
-            "numaBalancing": True,
-            "signals": [
-                {"name": "numaMigrations", "level": "fentry"},
-                {"name": "hintFaults", "level": "fentry"},
-            ],
-        },
-        "agentVersion": "0.1.0",
-    }
-
-
-def good_report(pin: Json, *, since: str, local: int = 100, seconds: float = 60.0) -> Json:
-    """What an agent reports of a pin that works: samples, almost all of them local."""
-    spec = pin["spec"]
-    home = int(str(spec["mems"]).split("-")[0])
-    total = 400 << 20
-    there = total * local // 100
-    return {
-        "phase": "Pinned",
-        "applied": {"cpus": spec["cpus"], "mems": spec["mems"], "time": since},
-        "effective": {"cpus": spec["cpus"], "mems": spec["mems"]},
-        "containers": [{"name": "main", "cpus": spec["cpus"], "mems": spec["mems"]}],
-        "memory": [{"node": home, "bytes": there}, {"node": 1 - home, "bytes": total - there}],
-        "threads": 4,
-        "counters": {
-            "since": since,
-            "seconds": seconds,
-            "hintFaultPagesLocal": 9900,
-            "hintFaultPagesRemote": 100,
-            "cpuNanoseconds": 30_000_000_000,
-        },
-    }

@@ -1,14 +1,22 @@
-"""The rules of pinning, as tables and as a simulated world that every order must end in."""
-
-from dataclasses import replace
-from datetime import UTC, datetime
+"""The rules of pinning, as tables."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from support.steps import (
+    ALL,
+    BOTH,
+    CPUS,
+    GIB,
+    MIB,
+    ONE,
+    PINNED,
+    TWO_THREE,
+    done,
+    order,
+    pair,
+    past,
+    view,
+)
 
-from numapin_agent.cgroup.values import Cpuset, Residency
-from numapin_agent.pin import decide
 from numapin_agent.pin.decide import (
     Apply,
     Hold,
@@ -22,77 +30,7 @@ from numapin_agent.pin.decide import (
     find_conflict,
     next_step,
 )
-from numapin_agent.pin.values import ContainerCpuset, MoveOutcome, Past, PinOrder, Record, View
-from numapin_api.cpulist import CpuSet, NodeSet
-
-MIB = 1 << 20
-GIB = 1 << 30
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ALL = ("0-3", "0-1")
-
-
-def pair(text):
-    cpus, mems = text
-    return Cpuset(CpuSet.parse(cpus), NodeSet.parse(mems))
-
-
-def order(cpus="2-3", mems="1", memory="Strict", mode="Enforce", headroom=10):
-    return PinOrder(
-        namespace="default",
-        name="web",
-        uid="u",
-        generation=1,
-        mode=mode,
-        cpus=None if cpus is None else CpuSet.parse(cpus),
-        mems=None if mems is None else NodeSet.parse(mems),
-        memory=memory,
-        headroom_percent=headroom,
-    )
-
-
-def view(effective=ALL, far=0, near=0, age=1000.0, free=(3 * GIB, 3 * GIB), **more):
-    return replace(
-        View(
-            effective=pair(effective),
-            parent=pair(ALL),
-            guaranteed=False,
-            containers=(),
-            memory=Residency(resident={}, movable={0: far, 1: near}),
-            age_seconds=age,
-            processes=2,
-            available=dict(enumerate(free)),
-            capacity={0: 4 * GIB, 1: 4 * GIB},
-        ),
-        **more,
-    )
-
-
-def past(written=None, *, guarded=False, hasty=False, history=60.0, **more):
-    record = None
-    if written is not None:
-        cpus, mems = written
-        record = Record(
-            uid="u",
-            namespace="default",
-            name="web",
-            cpus=CpuSet.parse(cpus),
-            mems=NodeSet.parse(mems),
-            time=NOW,
-            guarded=guarded,
-            hasty=hasty,
-        )
-    return Past(record=record, history_seconds=history, **more)
-
-
-def done(left, mems="1", error=None, age=1.0):
-    return MoveOutcome(mems=NodeSet.parse(mems), left=left, error=error, age_seconds=age)
-
-
-TWO_THREE = CpuSet.parse("2-3")
-ONE = NodeSet.parse("1")
-BOTH = NodeSet.parse("0-1")
-PINNED = ("2-3", "1")
-CPUS = ("2-3", "0-1")
+from numapin_agent.pin.values import ContainerCpuset
 
 
 @pytest.mark.parametrize(
@@ -407,88 +345,3 @@ def test_a_conflict_is_not_fought():
     assert isinstance(held, Hold)
     assert held.problem is not None
     assert "container app has cpuset.cpus 0-1 of its own" in held.problem.message
-
-
-class World:
-    """What steps do to a pod, so that whole ways can be walked."""
-
-    def __init__(self, start, remembered, *, mover):
-        self.view, self.past, self.mover = start, remembered, mover
-        self.writes = []
-
-    def take(self, step):
-        match step:
-            case Apply(cpus=cpus, mems=mems, guarded=guarded):
-                self.write(cpus, mems, guarded)
-            case NarrowMems(mems=mems):
-                assert self.past.record is not None
-                assert self.view.effective.cpus == self.past.record.cpus
-                self.write(None, mems, False)
-            case MovePages(mems=mems):
-                assert mems <= self.view.effective.mems
-                left = self.mover(self.view.memory.off(mems))
-                memory = Residency({}, {0: 0 if 0 not in mems else GIB, 1: 0})
-                movable = {n: (left if n not in mems else 0) for n in (0, 1)}
-                memory = Residency({}, movable)
-                outcome = MoveOutcome(mems=mems, left=left, error=None, age_seconds=1)
-                self.view = replace(self.view, memory=memory)
-                self.past = replace(self.past, outcome=outcome)
-
-    def write(self, cpus, mems, guarded):
-        self.writes.append((cpus, mems))
-        old = self.past.record or past(("", "")).record
-        effective = self.view.effective
-        if mems is not None and not guarded and mems != self.view.parent.mems:
-            at_once = max(decide.SMALL, decide.ACCEPTABLE)
-            moved_by_kernel = self.view.memory.off(mems)
-            assert moved_by_kernel <= at_once or effective.mems <= mems
-        self.view = replace(
-            self.view,
-            effective=Cpuset(cpus or effective.cpus, mems or effective.mems),
-        )
-        record = replace(old, cpus=cpus or old.cpus, mems=mems or old.mems, guarded=guarded)
-        self.past = replace(self.past, record=record)
-
-
-sets = st.sampled_from([ALL, PINNED, CPUS, ("0-1", "0"), ("2-3", "0"), ("0-3", "1")])
-
-
-@given(
-    given_order=st.builds(
-        order,
-        cpus=st.sampled_from([None, "0-1", "2-3", "7"]),
-        mems=st.sampled_from([None, "0", "1", "0-1"]),
-        memory=st.sampled_from(["Strict", "Preferred", "None"]),
-        mode=st.sampled_from(["Enforce", "Observe"]),
-    ),
-    effective=sets,
-    written=st.none() | sets,
-    far=st.sampled_from([0, MIB, 30 * MIB, 300 * MIB, 2 * GIB]),
-    free=st.sampled_from([0, 500 * MIB, 2 * GIB, 4 * GIB]),
-    history=st.sampled_from([0.0, 60.0]),
-    guarded=st.booleans(),
-    stuck=st.booleans(),
-    immovable=st.none() | st.just("no"),
-)
-def test_every_way_ends_and_no_way_stalls_the_node(
-    *, given_order, effective, written, far, free, history, guarded, stuck, immovable
-):
-    world = World(
-        view(effective, far=far, near=far, free=(free, free)),
-        past(written, guarded=guarded, history=history, immovable=immovable),
-        mover=(lambda off: off) if stuck else (lambda off: off // 100),
-    )
-    for _ in range(10):
-        step = next_step(given_order, world.view, world.past)
-        if isinstance(step, Hold | Refuse | Observe | Unpin | TakeBaseline | Wait):
-            break
-        world.take(step)
-    else:
-        pytest.fail(f"no end: {world.writes}, then {step}")
-    if given_order.mode == "Observe":
-        assert world.writes == []
-    if isinstance(step, Hold) and step.problem is None:
-        assert given_order.cpus is not None
-        assert world.view.effective.cpus == given_order.cpus
-        if given_order.memory == "Strict" and given_order.mems is not None:
-            assert world.view.effective.mems == given_order.mems
