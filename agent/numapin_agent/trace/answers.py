@@ -40,6 +40,12 @@ _STAGES: Final = (
 """By number, see ``bpf/receive.c``."""
 _ORDER: Final = (0, 1, 4, 5, 2, 3)
 """Of stages, as a packet goes through them."""
+_ANY_INTERRUPT: Final = {"interrupt": "any"}
+WAITED, RAN = "waited", "ran"
+"""What threads did that were held up."""
+_THREADS: Final = (
+    f"threads {RAN}: on top of them; {WAITED}: while they waited for that CPU, one count a wait"
+)
 KEPT_MOMENTS: Final = 50
 KEPT_ROWS: Final = 500
 KEPT_STACKS: Final = 5000
@@ -181,6 +187,9 @@ def labels(  # noqa: PLR0911 — one for each kind
         return {"interrupt": f"{key.id} {device}".strip(), "cpu": cpu}
     if kind == records.VECTOR:
         return {"interrupt": VECTORS[key.id][1], "cpu": cpu}
+    if kind == records.STOLEN:
+        stolen = {"vector": softirq(key.id)} if question.probe == "softirqs" else _ANY_INTERRUPT
+        return {**stolen, "cpu": cpu, "threads": WAITED}
     if kind == records.SYSCALL:
         return {"syscall": counted.calls.get(key.id, str(key.id))}
     if kind in {records.QUEUED, records.OFF}:
@@ -201,8 +210,12 @@ def labels(  # noqa: PLR0911 — one for each kind
 def rows(counted: Counted, names: Names, question: Question) -> list[Row]:
     """One for each different label, what takes most time first."""
     joined: dict[tuple[tuple[str, str], ...], Histogram] = {}
+    waits = any(key.kind == records.STOLEN for key in counted.histograms)
     for key, histogram in counted.histograms.items():
-        found = tuple(labels(key, names, counted, question).items())
+        told = labels(key, names, counted, question)
+        if waits and key.kind != records.STOLEN:
+            told["threads"] = RAN
+        found = tuple(told.items())
         joined[found] = joined.get(found, Histogram()) + histogram
     made = [Row(labels=dict(found), histogram=each) for found, each in joined.items()]
     if question.probe == "net-rx":
@@ -347,6 +360,8 @@ def answer(question: Question, scope: str, counted: Counted, names: Names) -> Re
             found["causes"] = causes.of_timers(longest)
         if question.probe == "netfilter":
             found["notes"] = hooks(counted.hooked, names)
+        if any("threads" in row.labels for row in made):
+            found["notes"] = [_THREADS]
     by_time = question.probe in {"off-cpu", "numa-moves"}
     weights = {"page-faults": "faults", "function": "calls"}
     return Result(

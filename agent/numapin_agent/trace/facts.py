@@ -12,6 +12,7 @@ OFFSETS: Final = {
     "OFF_TASK_CGROUPS": (("task_struct", "cgroups"),),
     "OFF_TASK_PID": (("task_struct", "pid"),),
     "OFF_TASK_TGID": (("task_struct", "tgid"),),
+    "OFF_TASK_CPU": (("task_struct", "thread_info.cpu"), ("task_struct", "cpu")),
     "OFF_TASK_STATE": (("task_struct", "__state"), ("task_struct", "state")),
     "OFF_CSS_SET_DFL": (("css_set", "dfl_cgrp"),),
     "OFF_CGROUP_KN": (("cgroup", "kn"),),

@@ -14,6 +14,9 @@ from numapin_agent.trace.histogram import VALUE_SIZE
 from numapin_agent.trace.question import Question
 
 _UNTOLD: Final = "from which NUMA node pages come"
+_UNTOLD_WAITS: Final = "what is taken from threads that wait for a CPU"
+STEALERS: Final = {"softirqs": 10, "hardirqs": 1}
+"""How many are told apart: NR_SOFTIRQS; interrupts are too many, and are one."""
 MOMENTS: Final = 8192
 _STACK_BYTES: Final = 1280
 """Of one user stack and a quarter of a kernel stack, with what the kernel adds to each."""
@@ -79,11 +82,14 @@ def plan(  # noqa: PLR0913 -- all but two by keyword
     made = _PLANS[question.probe](kernel, question)
     if "moves" in made.sources and numa_nodes > 2:
         made = _with_source(made, kernel)
+    if scoped and question.probe in STEALERS:
+        made = _with_waits(made, kernel, STEALERS[question.probe])
     sizes = {
         "MAX_KEYS": max(64, min(4096, map_bytes // 2 // (VALUE_SIZE * max(1, cpus)))),
         "MAX_MOMENTS": MOMENTS,
         "MAX_STACKS": 1 << max(8, min(14, (map_bytes // 2 // _STACK_BYTES).bit_length() - 1)),
         "MAX_PATHS": 16384,
+        "MAX_CPUS": cpus,
     }
     places = {f"N_{program.name}": i for i, program in enumerate(made.programs())}
     macros = {**kernel.macros, **made.macros, **sizes, **places}
@@ -140,7 +146,7 @@ def _timers(kernel: Facts, _: Question) -> Plan:
 
 def _softirqs(kernel: Facts, _: Question) -> Plan:
     programs = _raws(kernel, softirq_begin="softirq_entry", softirq_end="softirq_exit")
-    return Plan(("softirqs",), {}, (Part((programs,)),))
+    return Plan(("stolen", "softirqs"), {}, (Part((programs,)),))
 
 
 def _hardirqs(kernel: Facts, _: Question) -> Plan:
@@ -152,7 +158,23 @@ def _hardirqs(kernel: Facts, _: Question) -> Plan:
             parts.append(Part((_raws(kernel, **ends),), f"interrupts of kind {called}"))
         except RefusedError as refused:
             notes.append(f"interrupts of kind {called} are not seen: {refused}")
-    return Plan(("hardirqs",), {}, tuple(parts), tuple(notes))
+    return Plan(("stolen", "hardirqs"), {}, tuple(parts), tuple(notes))
+
+
+def _with_waits(made: Plan, kernel: Facts, stealers: int) -> Plan:
+    """The same with what is taken from threads that wait, where that can be had."""
+    try:
+        _need(kernel, "OFF_TASK_PID", "OFF_TASK_STATE", "OFF_TASK_CPU")
+        programs = _raws(
+            kernel,
+            stolen_wakeup="sched_wakeup",
+            stolen_new="sched_wakeup_new",
+            stolen_switch="sched_switch",
+        )
+    except RefusedError as refused:
+        return replace(made, notes=(*made.notes, f"not told is {_UNTOLD_WAITS}: {refused}"))
+    part = Part((programs,), _UNTOLD_WAITS)
+    return replace(made, macros={**made.macros, "STEALERS": stealers}, parts=(*made.parts, part))
 
 
 def _function(kernel: Facts, question: Question) -> Plan:
@@ -273,7 +295,7 @@ def _spike(kernel: Facts, question: Question) -> Plan:
         one(kernel, question) for one in (_timers, _softirqs, _hardirqs, _syscalls, _run_queue)
     ]
     return Plan(
-        tuple(source for one in plans for source in one.sources),
+        tuple(dict.fromkeys(source for one in plans for source in one.sources)),
         {"SPIKE": 1},
         tuple(part for one in plans for part in one.parts),
         tuple(note for one in plans for note in one.notes),

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 PROBES: Final[Mapping[str, str]] = {
     "timers": "Slowest timer callbacks by kernel function; known causes with their remedy.",
-    "softirqs": "Time in softirqs by vector and CPU; for a pod: while they held up its threads.",
-    "hardirqs": "Time in hard interrupts by device and CPU; for a pod: on top of its threads.",
+    "softirqs": "Time in softirqs by vector and CPU; for a pod: what they took from its threads.",
+    "hardirqs": "Time in hard interrupts by device and CPU; for a pod: taken from its threads.",
     "function": "Latency of one kernel function; --stacks: who calls it.",
     "run-queue": "How long threads that could run waited for a CPU.",
     "off-cpu": "Where threads wait: flame graph of time off the CPU.",

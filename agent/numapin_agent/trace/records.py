@@ -21,7 +21,8 @@ from typing import Final
     NETFILTER,
     RECEIVE,
     MIGRATION,
-) = range(1, 13)
+    STOLEN,
+) = range(1, 14)
 """KIND_* of ``bpf/common.c``."""
 
 _KEY: Final = struct.Struct("=QII")

@@ -58,6 +58,16 @@ H = histogram.of([10, 20 * MS])
         ("timers", Key(99, records.HRTIMER, 0), {"function": "[unknown]", "timer": "hrtimer"}),
         ("softirqs", Key(3, records.SOFTIRQ, 1), {"vector": "NET_RX", "cpu": "1"}),
         ("softirqs", Key(12, records.SOFTIRQ, 1), {"vector": "12", "cpu": "1"}),
+        (
+            "softirqs",
+            Key(3, records.STOLEN, 1),
+            {"vector": "NET_RX", "cpu": "1", "threads": "waited"},
+        ),
+        (
+            "hardirqs",
+            Key(0, records.STOLEN, 1),
+            {"interrupt": "any", "cpu": "1", "threads": "waited"},
+        ),
         ("hardirqs", Key(36, records.HARDIRQ, 1), {"interrupt": "36 virtio1-req.0", "cpu": "1"}),
         ("hardirqs", Key(0, records.VECTOR, 1), {"interrupt": "local timer", "cpu": "1"}),
         ("run-queue", Key(7, records.QUEUED, 0), {"process": "redis"}),
@@ -76,6 +86,13 @@ def test_what_a_row_is_of(probe, key, labels):
     (row,) = told(probe, histograms={key: H}).rows
     assert row.labels == labels
     assert row.histogram == H
+
+
+def test_threads_that_ran_and_threads_that_waited_are_told_apart():
+    keys = {Key(3, records.SOFTIRQ, 1): H, Key(3, records.STOLEN, 1): H}
+    made = told("softirqs", histograms=keys)
+    assert [row.labels["threads"] for row in made.rows] == ["ran", "waited"]
+    assert made.notes[0].startswith("threads ran: on top of them; waited: ")
 
 
 def test_rows_of_the_same_name_are_joined():

@@ -69,9 +69,10 @@ def without(*names: str) -> Facts:
     )
 
 
+@pytest.mark.parametrize("scoped", [False, True])
 @pytest.mark.parametrize("probe", PROBES)
-def test_every_program_is_in_the_probes_source(probe):
-    made = planned(probe)
+def test_every_program_is_in_the_probes_source(probe, scoped):
+    made = planned(probe, scoped=scoped)
     text = "".join((BPF_DIR / f"{name}.c").read_text() for name in made.sources)
     for program in made.programs():
         assert re.search(rf"^int {program.name}\(", text, re.MULTILINE), program.name
@@ -111,7 +112,7 @@ def test_what_a_kernel_lacks_is_said(probe, lacks, said):
 @pytest.mark.parametrize("probe", PROBES)
 def test_one_pod_needs_its_cgroups_ancestors(probe):
     old = without("OFF_CGROUP_ANCESTORS")
-    assert planned(probe, old, scoped=True).parts == planned(probe).parts
+    assert planned(probe, old, scoped=True).parts == planned(probe, scoped=True).parts
     with pytest.raises(RefusedError, match="OFF_CGROUP_ANCESTOR_IDS"):
         planned(probe, without("OFF_CGROUP_ANCESTORS", "OFF_CGROUP_ANCESTOR_IDS"), scoped=True)
 
@@ -172,3 +173,18 @@ def test_where_pages_come_from_is_looked_at_only_where_it_must_be(probe):
     untold = planned(probe, without("migrate_misplaced_folio"), numa_nodes=4)
     assert hooks(untold) == []
     assert untold.notes == ("this kernel does not tell from which NUMA node pages come",)
+
+
+@pytest.mark.parametrize(("probe", "stealers"), [("softirqs", 10), ("hardirqs", 1)])
+def test_only_of_a_pod_it_is_told_what_waiting_threads_lose(probe, stealers):
+    def waits(made):
+        return [p.name for p in made.programs() if p.name.startswith("stolen")]
+
+    made = planned(probe, scoped=True)
+    assert waits(made) == ["stolen_wakeup", "stolen_new", "stolen_switch"]
+    assert made.macros["STEALERS"] == stealers
+    assert "STEALERS" not in planned(probe).macros
+    assert waits(planned(probe)) == waits(planned("spike", scoped=True)) == []
+    without_cpu = planned(probe, without("OFF_TASK_CPU"), scoped=True)
+    assert waits(without_cpu) == []
+    assert "threads that wait for a CPU" in without_cpu.notes[-1]

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from support.wait import until
 
 import numapin_agent
 from numapin_agent.bpf.launch import INTERPRETERS, LoadOptions, environment
+from numapin_agent.trace.answers import WAITED
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.result import Result
 from numapin_agent.trace.run import run
@@ -80,6 +82,44 @@ for _ in range(1000):
     b.recv(10)
 answer = os.getppid()
 """
+
+
+@pytest.mark.parametrize(("probe", "which"), [("softirqs", {"vector": "NET_RX"}), ("hardirqs", {})])
+def test_waiting_threads_lose_what_is_taken_on_their_cpu(tenants, tmp_path, probe, which):
+    """Two threads wait for a CPU that the other tenant keeps: each loses all that is taken there.
+
+    But for the moments in which one of them runs, and the wait that the end of the trace cuts off.
+    """
+    cpu = min(os.sched_getaffinity(0))
+    stay = f"os.sched_setaffinity(0, {{{cpu}}})\n"
+    end = tmp_path / "end"
+    spin = f"os.nice(19)\nwhile not os.path.exists({str(end)!r}): pass"
+    spinners = [Program.python(tenants[0], stay + spin) for _ in range(2)]
+    sender = Program.python(tenants[1], stay + _PACKETS.replace("1000", "30000"))
+    found: list[Result] = []
+
+    def scoped() -> None:
+        found.append(asked(probe, lambda: found.append(asked(probe, sender.work)), of(tenants[0])))
+
+    begun = [threading.Thread(target=one.work) for one in spinners]
+    for one in begun:
+        one.start()
+    outer = asked(probe, scoped)
+    end.touch()
+    for one in begun:
+        one.join()
+    for one in (*spinners, sender):
+        one.end()
+
+    def nanoseconds(result: Result, **labels: str) -> int:
+        wanted = {**which, "cpu": str(cpu), **labels}
+        return sum(r.histogram.total for r in result.rows if wanted.items() <= r.labels.items())
+
+    inner, middle = found
+    lost = nanoseconds(middle, threads=WAITED)
+    assert nanoseconds(inner) < lost
+    # Both clocks are read by programs of their own.
+    assert lost < 2 * 1.05 * nanoseconds(outer)
 
 
 def test_interrupts_are_as_many_as_the_kernel_counts():

@@ -1,5 +1,5 @@
 /* Hard interrupts: handlers of devices by irq number, and on x86 the vectors without one
- * (local timer, rescheduling, function calls), each by CPU. Neither nests in itself on a CPU.
+ * (local timer, rescheduling, function calls), each by CPU. None nests in another on a CPU.
  */
 struct irq_run { u64 at; };
 BPF_TABLE("percpu_hash", u32, struct irq_run, irq_runs, 1024);
@@ -9,6 +9,7 @@ BPF_TABLE("percpu_hash", u32, struct irq_run, irq_runs, 1024);
 static inline int irq_begin(u32 which)
 {
 	struct irq_run run = { .at = bpf_ktime_get_ns() };
+	taking(0);
 #ifndef SPIKE
 	if (!current_in_scope())
 		return 0;
@@ -23,6 +24,7 @@ static inline int irq_end(u32 which)
 	struct irq_run *run = irq_runs.lookup(&which);
 	u32 kind = which & VECTOR ? KIND_VECTOR : KIND_HARDIRQ;
 	u64 start, length, id = which & ~VECTOR;
+	took(0);
 	if (!run || !run->at)
 		return 0;
 	start = run->at;

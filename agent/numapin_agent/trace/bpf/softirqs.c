@@ -1,5 +1,6 @@
 /* Softirqs by vector and CPU. One vector never nests in itself on a CPU. In the scope of a pod
- * only those count that ran on top of one of its threads: time that they took away from it.
+ * only those count that ran on top of one of its threads: time that they took away from it. What
+ * they took from threads that waited is for stolen.c.
  */
 struct softirq_run { u64 at[16]; };
 BPF_TABLE("percpu_array", u32, struct softirq_run, softirq_runs, 1);
@@ -13,6 +14,7 @@ int softirq_begin(u64 *ctx)
 	RAN(softirq_begin);
 	if (!run || vector >= 16)
 		return 0;
+	taking(vector);
 #ifndef SPIKE
 	if (!current_in_scope())
 		return 0;
@@ -28,6 +30,7 @@ int softirq_end(u64 *ctx)
 	struct softirq_run *run = softirq_runs.lookup(&zero);
 	u64 start, length;
 	RAN(softirq_end);
+	took(vector);
 	if (!run || vector >= 16 || !run->at[vector & 15])
 		return 0;
 	start = run->at[vector & 15];
