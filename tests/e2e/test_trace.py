@@ -1,42 +1,18 @@
 """numapin trace in the lab: asked of the API server, answered by the kernel of a node."""
 
-import json
 import re
 
 import pytest
 from click.testing import CliRunner
+from support.traced import programs, traced
 from support.world import NAMESPACE, World, container, pod, resources
 
-from numapin_agent.trace.result import Result
 from numapin_cli.main import cli
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900, func_only=True)]
 
 BUSY = resources("100m", "32Mi", limits=False) | {"limits": {"cpu": "300m"}}
 OURS, THEIRS = "trace-ours", "trace-theirs"
-
-
-def traced(world: World, *arguments: str) -> Result:
-    """The answer; asked again when the emulator, and so the node, crashed meanwhile."""
-    config = str(world.lab.paths.kubeconfig)
-    command = ["--kubeconfig", config, "trace", *arguments, "-o", "json"]
-    crashes = world.patching_crashes()
-    run = CliRunner().invoke(cli, command)
-    for _ in range(2):
-        before, crashes = crashes, world.patching_crashes()
-        if run.exit_code == 0 or crashes == before:
-            break
-        print(f"asked again, an emulated node crashed: {crashes}\n{run.output}")
-        for node in ("numa-0", "numa-1"):
-            world.agent(node)
-        run = CliRunner().invoke(cli, command)
-    assert run.exit_code == 0, run.output
-    return Result.model_validate(json.loads(run.stdout))
-
-
-def programs(world: World, node: str) -> set[str]:
-    """Ids of all kernel programs of the node, by bpftool."""
-    return set(re.findall(r"^(\d+):", world.ssh(node, "bpftool prog list"), re.MULTILINE))
 
 
 def test_a_node_tells_of_its_softirqs_and_nothing_stays_attached(world: World):

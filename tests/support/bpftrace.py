@@ -21,6 +21,8 @@ from pathlib import Path
 
 from support.wait import until
 
+from numapin_agent.trace.histogram import Histogram, bounds
+
 _SWITCHED_TO = """
   if (@begun[args->next_pid]) {
     @count[0] = count(); @took[0] = hist(nsecs - @begun[args->next_pid]);
@@ -201,3 +203,21 @@ def witness(probe: str) -> Iterator[Witness]:
             yield found
         finally:
             found.end()
+
+
+def median_bucket(buckets: list[dict[str, int]]) -> tuple[int, int]:
+    """Bounds of the bucket that holds bpftrace's median."""
+    half, passed = sum(b["count"] for b in buckets) / 2, 0
+    for bucket in buckets:
+        passed += bucket["count"]
+        if passed >= half:
+            return bucket.get("min", 0), bucket["max"]
+    raise AssertionError(buckets)
+
+
+def check_median(theirs: list[dict[str, int]], ours: Histogram) -> None:
+    """Within a bucket: the one that is attached first times the other one as well."""
+    low, high = median_bucket(theirs)
+    least, most = bounds(ours.at_most(0.5).bit_length())
+    assert least <= 2 * high
+    assert most >= low / 2
