@@ -5,9 +5,12 @@ import re
 import pytest
 from click.testing import CliRunner
 from support.traced import programs, traced
+from support.verdicts import made
+from support.workloads import HOPS
 from support.world import NAMESPACE, World, container, pod, resources
 
 from numapin_cli.main import cli
+from numapin_lab.demo.cluster import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900, func_only=True)]
 
@@ -79,3 +82,30 @@ def test_netfilter_tells_what_its_hooks_call(world: World):
     assert re.search(r"^LOCAL_OUT of ipv4 calls .*\(connection tracking\)", told, re.MULTILINE), (
         told
     )
+
+
+@pytest.mark.lifecycle
+def test_pages_that_numa_balancing_moves_are_timed_by_pair_and_by_stack(world: World):
+    """A program is sent from socket to socket; the kernel's own count bounds what is told."""
+
+    def migrated() -> int:
+        said = world.ssh("numa-0", "grep numa_pages_migrated /proc/vmstat")
+        return int(said.split()[1])
+
+    with made(world, pod("trace-hops", container(script=HOPS, resources=BUSY), pinned=False)):
+        world.cluster.await_ready(NAMESPACE, "trace-hops", seconds=420)
+        begun = migrated()
+        # A young task's pages are not looked at before it has run for a while.
+        eventually(lambda: migrated() > begun, seconds=240, what="the kernel moves pages")
+        before = migrated()
+        found = traced(world, "numa-moves", "--node", "numa-0", "--duration", "60s")
+        outer = migrated() - before
+    rates = {figure.name: figure.value for figure in found.figures}
+    assert 0 < rates["pages moved"] * found.seconds <= 1.01 * outer
+    nodes = {"0", "1"}
+    pairs = {(row.labels["from"], row.labels["to"]) for row in found.rows}
+    assert pairs, found.notes
+    for pair in pairs:
+        assert {re.findall(r"[0-9]+", one)[0] for one in pair} == nodes, pairs
+    moving = [one for one in found.stacks if any("numa" in frame for frame in one.frames)]
+    assert moving, found.stacks

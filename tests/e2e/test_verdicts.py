@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.verdicts import VERDICT_SECONDS, await_verdict, made, said
+from support.workloads import ALONE, HOPS, LOAD, TOUCH
 from support.world import NAMESPACE, SLEEP, World, container, pod, resources
 
 from numapin_api.cpulist import CpuSet
@@ -21,25 +22,12 @@ NODE, OTHER_NODE = "numa-0", "numa-1"
 HOME, AWAY = "1", "0"
 """Pods here ask for socket 1, and what is to be wrong is on socket 0."""
 CACHE_MIB = 160
-LOAD = "sysbench memory --threads={threads} --time={seconds} --memory-total-size=1000000T {more}"
-TOUCH = LOAD.format(threads=2, seconds=0, more="--memory-block-size=64M --memory-scope=global run")
-ALONE = LOAD.format(threads=1, seconds=0, more="--memory-block-size=32M --memory-scope=global run")
 STREAM = "dd if=/dev/zero of=/dev/null bs=32M"
 """One thread, which sysbench never has: its main thread waits for the others."""
 YOUNG = LOAD.format(threads=2, seconds=30, more="--memory-block-size=32M --memory-scope=global run")
 WORKERS = f"while :; do {YOUNG} >/dev/null & sleep 15 & wait $!; done"
 """Two at any time, and always a young one: the kernel looks at their pages most often, but not
 before a task has run for a second (sched_numa_balancing scan_delay_ms), which takes them ten."""
-HOPS = f"""
-{TOUCH} >/dev/null &
-load=$!
-trap 'kill $load; exit 0' TERM
-while kill -0 $load; do
-  for cpus in $(cat /sys/devices/system/node/node*/cpulist); do
-    taskset -a -p -c $cpus $load >/dev/null; sleep 2 & wait $!
-  done
-done
-"""
 WRITES = f"""
 numactl --cpunodebind={AWAY} --membind={AWAY} \
   dd if=/dev/zero of=/cache/file bs=1M count={CACHE_MIB} status=none
