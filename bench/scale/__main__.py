@@ -24,9 +24,9 @@ from numapin_lab.paths import checkout
 
 RESULTS: Final = checkout() / "docs" / "scale.json"
 SERIES: Final = (
-    *(Shape(5000, pods, 2 * pods, 10) for pods in (10_000, 30_000, 100_000)),
-    *(Shape(nodes, 20_000, 0, 10) for nodes in (500, 2000, 5000)),
-    *(Shape(2000, 20_000, 0, policies) for policies in (50, 100)),
+    *(Shape(5000, pods, 2 * pods, 10) for pods in (5000, 20_000, 100_000)),
+    *(Shape(nodes, 5000, 0, 10) for nodes in (500, 2000, 5000)),
+    *(Shape(2000, 5000, 0, policies) for policies in (50, 100)),
 )
 """The points of the curves: pods, nodes, policies."""
 
