@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from numapin_api.base import Condition
 from numapin_api.pin import NumaPinSpec, NumaPinStatus, Observed, Verdict
+from numapin_api.policy import NumaPolicySpec
 from numapin_operator.verdict import Judgement, Refusal
 
 Status = Literal["True", "False", "Unknown"]
@@ -84,6 +85,22 @@ def settle(
             )
         )
     return settled
+
+
+def accepted(policy: NumaPolicySpec) -> Claim:
+    """What is claimed of a policy that was understood."""
+    message = f"applies to pods with label numapin.io/pin=true, mode {policy.mode}"
+    return Claim(READY, "True", "Accepted", message)
+
+
+def same(one: NumaPinStatus | None, other: NumaPinStatus) -> bool:
+    """Whether the operator's parts of two statuses are equal."""
+
+    def own(status: NumaPinStatus) -> NumaPinStatus:
+        ordered = sorted(status.conditions, key=lambda c: c.type)
+        return status.model_copy(update={"observed": None, "conditions": ordered})
+
+    return one is not None and own(one) == own(other)
 
 
 def _in_force(judgement: Judgement) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from numapin_api.base import Condition
 from numapin_api.errors import NumapinError
 from numapin_api.pin import Move, NumaPinStatus, Observed
 from numapin_api.policy import NumaPolicySpec
@@ -54,16 +53,6 @@ def _observed(pin: PinRecord | None) -> Observed | None:
     """What the agent has said of a pin."""
     status = pin.status() if pin is not None else None
     return status.observed if status is not None else None
-
-
-def _same(one: NumaPinStatus | None, other: NumaPinStatus) -> bool:
-    """Whether the operator's parts of two statuses are equal."""
-
-    def own(status: NumaPinStatus) -> NumaPinStatus:
-        ordered = sorted(status.conditions, key=lambda c: c.type)
-        return status.model_copy(update={"observed": None, "conditions": ordered})
-
-    return one is not None and own(one) == own(other)
 
 
 class Reconciler:
@@ -285,7 +274,7 @@ class Reconciler:
         old = pin.status()
         moved = self._moved(pin, old, judgement)
         new = step.status(decision, pin, judgement, moved=moved, now=self._now())
-        if _same(old, new) or self._withheld(pod.key, old, new):
+        if conditions.same(old, new) or self._withheld(pod.key, old, new):
             return
         body = build.pin_status(pod.key.namespace, pod.key.name, new)
         answer = await self._call("status", self._writer.apply_pin_status, body, of=pod.key)
@@ -402,19 +391,15 @@ class Reconciler:
         record = self._store.policies.get(key.policy)
         if record is None:
             return
-        old: list[Condition] = record.status.conditions if record.status is not None else []
-        ready = conditions.Claim(
-            conditions.READY,
-            "True",
-            "Accepted",
-            f"applies to pods with label numapin.io/pin=true, mode {record.spec.mode}",
+        old = record.status.conditions if record.status is not None else []
+        ready = conditions.settle(
+            [conditions.accepted(record.spec)],
+            old,
+            now=self._now(),
+            generation=record.generation,
         )
         status = build.counts(
-            self._store.counts(key.policy),
-            generation=record.generation,
-            conditions=conditions.settle(
-                [ready], old, now=self._now(), generation=record.generation
-            ),
+            self._store.counts(key.policy), generation=record.generation, conditions=ready
         )
         if record.status == status:
             return
