@@ -27,8 +27,8 @@ from numapin_agent.cgroup.watch import CgroupWatch
 from numapin_agent.cluster import Cluster
 from numapin_agent.config import AgentConfig
 from numapin_agent.counters import Counters, LoadOptions
+from numapin_agent.counters.hosts import always_crosses
 from numapin_agent.counters.pmu.choose import choose
-from numapin_agent.counters.reader import always_crosses
 from numapin_agent.figures import (
     memory_figures,
     numa_moves,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from numapin_agent.counters.reader import counted_version
+from numapin_agent.counters.hosts import counted_version
 from numapin_agent.hostpaths import HostPaths
 
 

@@ -21,6 +21,7 @@ from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.counters import pairs
 from numapin_agent.counters.checkup import Checkup
 from numapin_agent.counters.descriptors import Descriptors
+from numapin_agent.counters.hosts import always_crosses, counted_version, has_fallback
 from numapin_agent.counters.launch import LoadCost, Loaded, Probed, load
 from numapin_agent.counters.layout import max_cgroups, socket_indexes
 from numapin_agent.counters.pairtables import PairTables
@@ -33,7 +34,6 @@ from numapin_agent.counters.signals import (
     FIELDS,
     KEY_SIZE,
     CgroupCounters,
-    CgroupVersion,
     copies,
     decode,
     merge,
@@ -47,15 +47,8 @@ from numapin_api.node import SIGNALS, Signal
 from numapin_api.topology import Topology
 
 _LOST, _MOVED_BY_SYSCALLS, _LOST_PAIRS = 0, 1, 2
-_FALLBACK_FIELD: Final = "numa_pages_migrated"
 _IN_FILES: Final = ("numaMigrations", "hintFaults")
 """Signals that memory.stat counts, too: both since the same release, 6.12 at the latest."""
-
-
-def always_crosses(topology: Topology) -> bool:
-    """Whether every page that changes NUMA node changes socket (no SNC, no NPS)."""
-    ids = [n.id for n in topology.nodes]
-    return all(topology.crosses(a, b) for a in ids for b in ids if a != b)
 
 
 class Counters:
@@ -149,7 +142,7 @@ class Counters:
             no_dram=None if isinstance(dram, Candidate) else dram,
         )
         loaded = load(request, options)
-        fallback = _has_fallback(paths)
+        fallback = has_fallback(paths)
         ours = cls(
             loaded,
             topology=topology,
@@ -403,21 +396,5 @@ class Counters:
         return sum(per_cpu_sum(fd, _MOVED_BY_SYSCALLS, cpus=self._cpus) for fd in totals)
 
 
-def counted_version(paths: HostPaths) -> CgroupVersion:
-    """In which cgroup hierarchy pods are counted: v2, or the memory controller's of v1.
-
-    A hybrid has a v2 hierarchy too, below ``unified``, but pods are not in it.
-    """
-    return 2 if (paths.cgroup / "cgroup.controllers").is_file() else 1
-
-
 def _online(topology: Topology) -> frozenset[int]:
     return frozenset(cpu for socket in topology.sockets for cpu in socket.cpus)
-
-
-def _has_fallback(paths: HostPaths) -> bool:
-    try:
-        text = (paths.cgroup / "memory.stat").read_text()
-    except OSError:
-        return False
-    return any(line.startswith(f"{_FALLBACK_FIELD} ") for line in text.splitlines())

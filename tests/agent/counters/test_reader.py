@@ -8,8 +8,8 @@ from support.machines import machine
 
 from numapin_agent.bpf import syscalls
 from numapin_agent.counters import CgroupCounters, Counters
+from numapin_agent.counters.hosts import always_crosses
 from numapin_agent.counters.launch import Loaded, Probed
-from numapin_agent.counters.reader import always_crosses
 from numapin_agent.counters.signals import FIELDS, value_size
 from numapin_agent.hostpaths import HostPaths
 from numapin_api.cpulist import CpuSet
