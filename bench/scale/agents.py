@@ -17,15 +17,22 @@ from bench.scale.api import OWN, Api, Json
 WIDTH = 8
 
 
-def wanted(pin: Json) -> bool | None:
-    """Whether the agent has something to say: False pinned, True figures, None nothing."""
+def wanted(pin: Json, *, now: datetime) -> bool | None:
+    """Whether the agent has something to say: False pinned, True figures, None nothing.
+
+    Figures of a run that was broken off long ago are told anew.
+
+    Args:
+        pin: the NumaPin.
+        now: wall clock.
+    """
     if pin["spec"].get("mems") is None:
         return None
     status = pin.get("status") or {}
     said = status.get("observed") or {}
     if said.get("generation") != pin["metadata"]["generation"]:
         return False
-    if "counters" in said:
+    if "counters" in said and shape.current(said["counters"], now=now):
         return None
     pinned = any(
         c["type"] == "Pinned" and c["status"] == "True" for c in status.get("conditions") or ()
@@ -121,7 +128,7 @@ class Agents:
             self._left.discard(name)
             if not self._left:
                 self._reached.set()
-        if self._answer and (window := wanted(pin)) is not None:
+        if self._answer and (window := wanted(pin, now=datetime.now(UTC))) is not None:
             self._queue.put_nowait((_slim(pin), window))
 
     async def _work(self) -> None:

@@ -17,7 +17,10 @@ GIB: Final = 1 << 30
 NAMESPACES: Final = 20
 GROUPS: Final = 50
 """Different values of the label that policies select by."""
-WINDOW_SECONDS: Final = 60
+WINDOW_SECONDS: Final = 8 * 3600
+"""Of the figures that agents tell once. Real ones tell new ones every ten minutes; here none go stale
+within a run, for then each pin would be written once more."""
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 OBSERVED_BYTES: Final = 400 << 20
 
 
@@ -119,6 +122,12 @@ def pod(name: str, number: int, shape: Shape, *, labelled: bool) -> Json:
     }
 
 
+def current(counters: Json, *, now: datetime) -> bool:
+    """Whether figures are still of a window that is not over."""
+    since = datetime.strptime(counters["since"], _TIME).replace(tzinfo=UTC)
+    return now < since + timedelta(seconds=counters["seconds"])
+
+
 def observed(pin: Json, *, now: datetime, window: bool) -> Json:
     """What the agent of a pin's node says of it, for the generation that it has.
 
@@ -128,8 +137,7 @@ def observed(pin: Json, *, now: datetime, window: bool) -> Json:
         window: whether its first whole window is over; all is well then.
     """
     spec = pin["spec"]
-    since = (now - timedelta(seconds=WINDOW_SECONDS)).astimezone(UTC)
-    time = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    time = now.astimezone(UTC).strftime(_TIME)
     cpuset = {"cpus": spec["cpus"], "mems": spec["mems"]}
     said: Json = {
         "generation": pin["metadata"]["generation"],
@@ -147,7 +155,7 @@ def observed(pin: Json, *, now: datetime, window: bool) -> Json:
             "seconds": WINDOW_SECONDS,
             "hintFaultPagesLocal": 9900,
             "hintFaultPagesRemote": 100,
-            "cpuNanoseconds": 30_000_000_000,
+            "cpuNanoseconds": WINDOW_SECONDS * 500_000_000,
         }
     return {
         "apiVersion": API_VERSION,

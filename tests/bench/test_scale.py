@@ -17,6 +17,8 @@ NOW = datetime(2026, 11, 25, 17, 0, tzinfo=UTC)
 SPEC = {"podUID": "u", "nodeName": "node-1", "policy": "(default)", "socket": 1}
 META = {"name": "p-1", "namespace": "scale-1", "generation": 1}
 PINNED = {"type": "Pinned", "status": "True"}
+FRESH = {"since": "2026-11-25T16:00:00Z", "seconds": 7200}
+STALE = {"since": "2026-11-25T16:00:00Z", "seconds": 60}
 
 
 def pin(**status: Any) -> dict[str, Any]:
@@ -29,15 +31,16 @@ def pin(**status: Any) -> dict[str, Any]:
     ("found", "answer"),
     [
         (pin(), False),
-        (pin(observed={"generation": 0, "counters": {}}), False),
+        (pin(observed={"generation": 0, "counters": FRESH}), False),
         (pin(observed={"generation": 1}), None),
         (pin(observed={"generation": 1}, conditions=[PINNED]), True),
-        (pin(observed={"generation": 1, "counters": {}}, conditions=[PINNED]), None),
+        (pin(observed={"generation": 1, "counters": FRESH}, conditions=[PINNED]), None),
+        (pin(observed={"generation": 1, "counters": STALE}, conditions=[PINNED]), True),
         ({"metadata": META, "spec": SPEC}, None),
     ],
 )
 def test_an_agent_pins_first_and_reports_its_window_later(found: Any, answer: bool | None):
-    assert wanted(found) is answer
+    assert wanted(found, now=NOW) is answer
 
 
 def test_what_is_simulated_is_what_the_api_takes():
