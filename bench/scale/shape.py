@@ -18,8 +18,8 @@ NAMESPACES: Final = 20
 GROUPS: Final = 50
 """Different values of the label that policies select by."""
 WINDOW_SECONDS: Final = 8 * 3600
-"""Of the figures that agents tell once. Real ones tell new ones every ten minutes; here none go stale
-within a run, for then each pin would be written once more."""
+"""Of the figures that agents tell once. Real ones tell new ones every ten minutes; here none go
+stale within a run, for then each pin would be written once more."""
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 OBSERVED_BYTES: Final = 400 << 20
 
