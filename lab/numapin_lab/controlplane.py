@@ -122,6 +122,9 @@ class ControlPlane:
         for component in self.components:
             if not self.running(component):
                 self._launch(component)
+            if component == "etcd":
+                # With gigabytes to open this takes longer than the API server waits for it.
+                self._await(component, self._etcd_health())
             if component == "kube-apiserver":
                 self._await_ready()
 
@@ -310,14 +313,20 @@ class ControlPlane:
             "--allocate-node-cidrs=false",
         ]
 
+    def _etcd_health(self) -> urllib.request.Request:
+        return urllib.request.Request(f"http://127.0.0.1:{self.ports['etcd']}/health")
+
     def _await_ready(self) -> None:
+        """Wait until the API server is ready."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        self._await("kube-apiserver", urllib.request.Request(f"{self.url}/readyz", headers=headers))
+
+    def _await(self, awaited: str, request: urllib.request.Request) -> None:
         trust = ssl.create_default_context(cafile=str(self.ca))
-        request = urllib.request.Request(
-            f"{self.url}/readyz", headers={"Authorization": f"Bearer {self.token}"}
-        )
+        needed = self.components[: self.components.index(awaited) + 1]
 
         def ask() -> bool:
-            for component in self.components[:2]:
+            for component in needed:
                 if not self.running(component):
                     log = self.log(component)
                     raise LabError(f"{component} ended; the log is {log}, its end:\n{tail(log)}")
@@ -335,9 +344,9 @@ class ControlPlane:
         try:
             retry(ask)
         except tenacity.RetryError as error:
-            log = self.log("kube-apiserver")
+            log = self.log(awaited)
             raise LabError(
-                f"kube-apiserver was not ready in {self._start_seconds:.0f} s; the log is {log}, "
+                f"{awaited} was not ready in {self._start_seconds:.0f} s; the log is {log}, "
                 f"its end:\n{tail(log)}"
             ) from error
 

@@ -12,7 +12,6 @@ from support.bpftrace import check_median
 from support.traced import programs, traced
 from support.world import NAMESPACE, SLEEP, World, container, pod, resources
 
-from numapin_agent.trace.result import Result
 from numapin_lab.demo.cluster import eventually
 
 pytestmark = [
@@ -41,7 +40,7 @@ def reader(world: World) -> Iterator[str]:
     world.cluster.create(pod(NAME, container(script=SLEEP, resources=limits), pinned=False))
     world.cluster.await_ready(NAMESPACE, NAME, seconds=420)
     yield NAME
-    world.cluster.delete(NAMESPACE, [NAME])
+    world.cluster.delete(NAMESPACE, [NAME], seconds=420)
 
 
 @contextmanager
@@ -51,7 +50,7 @@ def bpftrace(world: World, cgroup: str) -> Iterator[dict[str, Any]]:
     script = SCRIPT.format(ours=" || ".join(f"cgroup == {one}" for one in ids))
     world.ssh(
         NODE,
-        f"rm -f {SAID}; setsid bpftrace -f json -o {SAID} -e {shlex.quote(script)} "
+        f"rm -f {SAID}; setsid bpftrace -B line -f json -o {SAID} -e {shlex.quote(script)} "
         "</dev/null >/dev/null 2>&1 &",
     )
     found: dict[str, Any] = {}
@@ -72,28 +71,32 @@ def bpftrace(world: World, cgroup: str) -> Iterator[dict[str, Any]]:
 
 def test_counts_are_bpftraces_and_medians_agree(world: World, reader: str):
     before = programs(world, NODE)
-    answers: list[Result] = []
-    asking = threading.Thread(
-        target=lambda: answers.append(
-            traced(
-                world,
-                *("function", "vfs_read", "--pod", f"{NAMESPACE}/{reader}"),
-                *("--duration", f"{SECONDS}s"),
+    failed: list[BaseException] = []
+
+    def read_once_traced(beside: set[str]) -> None:
+        try:
+            # Entry and return.
+            eventually(
+                lambda: len(programs(world, NODE) - beside) >= 2,
+                seconds=240,
+                what="the trace is attached",
             )
-        )
-    )
+            world.exec(reader, "dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={READS}")
+        except BaseException as error:  # noqa: BLE001 -- raised again below
+            failed.append(error)
+
     with bpftrace(world, world.cgroup(reader)) as theirs:
-        beside = programs(world, NODE)
-        asking.start()
-        # Entry and return, and whatever else it may have.
-        eventually(
-            lambda: len(programs(world, NODE) - beside) >= 2,
-            seconds=240,
-            what="the trace is attached",
+        # Beside the command, which wants the main thread for its signals.
+        reading = threading.Thread(target=read_once_traced, args=(programs(world, NODE),))
+        reading.start()
+        pod_name = f"{NAMESPACE}/{reader}"
+        answer = traced(
+            world, "function", "vfs_read", "--pod", pod_name, "--duration", f"{SECONDS}s"
         )
-        world.exec(reader, "dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={READS}")
-        asking.join()
-    (ours,) = (row.histogram for row in answers[0].rows)
+        reading.join()
+    if failed:
+        raise failed[0]
+    (ours,) = (row.histogram for row in answer.rows)
     assert ours.count >= READS
     assert theirs["@count"] == pytest.approx(ours.count, rel=0.05)
     check_median(theirs["@took"], ours)

@@ -24,7 +24,7 @@ def traced(world: World, *arguments: str) -> Result:
         for node in ("numa-0", "numa-1"):
             world.agent(node)
         run = CliRunner().invoke(cli, command)
-    assert run.exit_code == 0, run.output
+    assert run.exit_code == 0, (run.output, run.exception)
     return Result.model_validate(json.loads(run.stdout))
 
 
