@@ -8,6 +8,7 @@ import asyncio
 import json
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from bench.scale import figures
 from bench.scale.api import Api
 from bench.scale.bed import Bed
 from bench.scale.shape import Shape
-from bench.scale.stages import Run
+from bench.scale.stages import STAGES, Run
 
 from numapin_api import crd
 from numapin_lab.paths import checkout
@@ -44,6 +45,7 @@ def main() -> None:
 @click.option("--policies", default=10, show_default=True)
 @click.option("--seconds", default=60.0, show_default=True, help="How long rates are kept up.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
+@click.option("--stage", "only", multiple=True, type=click.Choice(STAGES), help="All without this.")
 @click.option("--operator-flag", multiple=True, help="Such as --api-rate=1000.")
 def run(  # noqa: PLR0913 -- one per flag
     *,
@@ -54,6 +56,7 @@ def run(  # noqa: PLR0913 -- one per flag
     policies: int,
     seconds: float,
     results: Path,
+    only: tuple[str, ...],
     operator_flag: tuple[str, ...],
 ) -> None:
     """Measure one size; goes on where an earlier run in the same directory stopped."""
@@ -61,7 +64,7 @@ def run(  # noqa: PLR0913 -- one per flag
     if not 0 < wanted <= pods:
         raise click.BadParameter(f"{wanted} is not within 1 and {pods}", param_hint="--labelled")
     size = Shape(nodes, wanted, pods - wanted, policies)
-    _measure(size, directory, results, seconds=seconds, flags=operator_flag)
+    _measure(size, directory, results, seconds=seconds, flags=operator_flag, only=only or STAGES)
 
 
 @main.command()
@@ -83,8 +86,14 @@ def _found(results: Path) -> dict[str, Any]:
     return dict(json.loads(results.read_text())) if results.exists() else {}
 
 
-def _measure(
-    size: Shape, directory: Path, results: Path, *, seconds: float, flags: tuple[str, ...]
+def _measure(  # noqa: PLR0913 -- all but three by keyword
+    size: Shape,
+    directory: Path,
+    results: Path,
+    *,
+    seconds: float,
+    flags: tuple[str, ...],
+    only: Collection[str] = STAGES,
 ) -> None:
     """Measure one size and add its figures to the results."""
     bed = Bed(directory)
@@ -99,7 +108,8 @@ def _measure(
                 await api.make(
                     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd.crd(kind)
                 )
-            await Run(bed=bed, api=api, size=size, seconds=seconds, flags=flags, say=say).all()
+            run = Run(bed=bed, api=api, size=size, seconds=seconds, flags=flags, say=say)
+            await run.all(only)
 
     say(size.label)
     with bed.plane:

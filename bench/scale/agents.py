@@ -51,13 +51,17 @@ def _slim(pin: Json) -> Json:
 class Agents:
     """A watch of all pins and the answers to them; to be used as a context.
 
+    Args:
+        api: of the API server.
+        of: pins whose names begin so are answered.
+
     Attributes:
         first_seen: when each pin was first heard of, seconds of ``time.monotonic``.
         verdicts: the last verdict heard of each pin.
     """
 
-    def __init__(self, api: Api, *, answer: bool) -> None:
-        self._api, self._answer = api, answer
+    def __init__(self, api: Api, *, of: str) -> None:
+        self._api, self._of = api, of
         self.first_seen: dict[str, float] = {}
         self.verdicts: dict[str, str] = {}
         self._queue: asyncio.Queue[tuple[Json, bool]] = asyncio.Queue()
@@ -128,7 +132,7 @@ class Agents:
             self._left.discard(name)
             if not self._left:
                 self._reached.set()
-        if self._answer and (window := wanted(pin, now=datetime.now(UTC))) is not None:
+        if name.startswith(self._of) and (window := wanted(pin, now=datetime.now(UTC))) is not None:
             self._queue.put_nowait((_slim(pin), window))
 
     async def _work(self) -> None:

@@ -8,7 +8,7 @@ that a cluster would give them elsewhere. CPU and memory are the operator's alon
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from bench.harness import percentile
@@ -25,6 +25,7 @@ QUIET_SHARE: Final = 3.0
 QUIET_SECONDS: Final = 5.0
 LONGEST_SECONDS: Final = 4 * 3600.0
 SAVED_EVERY: Final = 1000
+STAGES: Final = ("plan", "answer", "restart", "rate", "idle")
 
 
 class Run:
@@ -53,8 +54,12 @@ class Run:
         self._seconds, self._flags = seconds, flags
         self._operator: OperatorProcess | None = None
 
-    async def all(self) -> None:
-        """Every stage that has no figures yet, in order."""
+    async def all(self, only: Collection[str] = STAGES) -> None:
+        """Every stage that has no figures yet, in order.
+
+        Args:
+            only: stages that are wanted; what one needs of an earlier one must be there.
+        """
         await self._populate()
         try:
             for name, stage in (
@@ -64,7 +69,7 @@ class Run:
                 ("rate", self._rate),
                 ("idle", self._idle),
             ):
-                if name in self._bed.results:
+                if name in self._bed.results or name not in only:
                     continue
                 self._say(f"{self._size.label}: {name}")
                 self._bed.results[name] = await stage()
@@ -172,7 +177,7 @@ class Run:
         operator = await self._started()
         mark, begun, before = self._bed.audit_mark(), time.monotonic(), operator.cpu_seconds()
         names = {f"p-{number}" for number in range(self._size.labelled)}
-        async with Agents(self._api, answer=True) as agents:
+        async with Agents(self._api, of="p-") as agents:
             await agents.until(names, "Verified", LONGEST_SECONDS)
             await self._quiet()
         return {
@@ -212,7 +217,7 @@ class Run:
         async def make(number: int) -> None:
             made[f"{prefix}-{number}"] = await self._make_pod(prefix, number, labelled=True)
 
-        async with Agents(self._api, answer=True) as agents:
+        async with Agents(self._api, of=prefix) as agents:
             begun = time.monotonic()
             await _at_rate(make, count)
             took = time.monotonic() - begun
