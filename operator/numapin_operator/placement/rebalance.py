@@ -124,12 +124,17 @@ def too_busy(node: Node, pins: Sequence[Tenant], *, forced: bool = False) -> fro
 
 
 def _search(
-    start: State, good: Callable[[State], bool], rank: Callable[[State], "_Rank"], *, most: int
+    start: State,
+    good: Callable[[State], bool],
+    rank: Callable[[State], "_Rank"],
+    *,
+    most: int,
+    patience: int,
 ) -> list[State]:
     """Beam search: the best state of each number of moves, from none to ``most``.
 
-    Ends early at the first number of moves with a good one, or when two more moves have made
-    nothing better: a swap takes two.
+    Ends early at the first number of moves with a good one, or when ``patience`` more moves have
+    made nothing better.
     """
     best, edge = [start], [start]
     for _ in range(most):
@@ -143,7 +148,7 @@ def _search(
             break
         edge = sorted(found.values(), key=rank)[:WIDTH]
         best.append(edge[0])
-        stuck = len(best) > 2 and rank(best[-1])[0] >= rank(best[-3])[0]
+        stuck = len(best) > patience and rank(best[-1])[0] >= rank(best[-1 - patience])[0]
         if good(edge[0]) or stuck:
             break
     return best
@@ -161,6 +166,7 @@ def _relief(start: State, hot: frozenset[int], bounds: Bounds) -> State | None:
         lambda s: s.peak < goal or s.peak <= floor,
         lambda s: (s.steepness, s.bytes_moved, s.identity),
         most=bounds.most_moves,
+        patience=2,  # a swap
     )
     lowest = min(s.peak for s in best)
     near = lowest + lowest * NEAR // WHOLE
@@ -203,6 +209,7 @@ def _making_room(start: State, waiting: Tenant, bounds: Bounds) -> State | None:
         lambda s: _missing(s, waiting) == (0, 0),
         lambda s: (_missing(s, waiting), s.bytes_moved, (s.steepness, s.identity)),
         most=bounds.most_moves,
+        patience=3,  # on full sockets one pod for two
     )[-1]
     return best if best.steps and _missing(best, waiting) == (0, 0) else None
 
