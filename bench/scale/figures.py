@@ -40,7 +40,7 @@ class Panel:
 PANELS: Final = (
     Panel("plan", "plannedSeconds", "first full plan, s", goal=300),
     Panel("plan", "plannedCpuSeconds", "operator's CPU until then, s"),
-    Panel("answer", "peakMegabytes", "peak resident memory until all Verified, MB", goal=600),
+    Panel("restart", "peakMegabytes", "peak resident memory, MB", goal=600),
     Panel("rate", "p50Milliseconds", "pod to pin at 50/s, p50, ms", goal=100),
     Panel("rate", "p99Milliseconds", "pod to pin at 50/s, p99, ms", goal=500),
     Panel("restart", "cpuSeconds", "operator's CPU of a restart, s"),
@@ -56,7 +56,8 @@ CURVES: Final[Mapping[str, tuple[str, int]]] = {
 def series(results: Mapping[str, Json], grows: str) -> list[Json]:
     """The longest row of points that differ in nothing but ``grows``, in its order.
 
-    Unlabelled pods grow with labelled ones, so they are compared only when nodes or policies do.
+    Unlabelled pods grow with labelled ones, so they are compared only when nodes or policies do;
+    of two points that differ in them alone the one with more is taken.
     """
     others = {"nodes", "labelled", "unlabelled", "policies"} - {grows}
     if grows == "labelled":
@@ -65,7 +66,8 @@ def series(results: Mapping[str, Json], grows: str) -> list[Json]:
     for point in results.values():
         rows.setdefault(tuple(point[o] for o in sorted(others)), []).append(point)
     best = max(rows.values(), key=lambda row: (len(row), max(p["labelled"] for p in row)))
-    return sorted(best, key=lambda point: int(point[grows]))
+    ordered = sorted(best, key=lambda point: int(point["unlabelled"]))
+    return sorted({int(p[grows]): p for p in ordered}.values(), key=lambda point: int(point[grows]))
 
 
 def line(points: list[tuple[float, float]], at: float) -> float:

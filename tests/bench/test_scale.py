@@ -68,6 +68,14 @@ POINTS = {
 }
 
 
+def test_a_curve_has_one_point_of_a_size():
+    alone = point(5000, 5000)
+    crowded = alone | {"unlabelled": 10_000}
+    largest = point(5000, 100_000) | {"unlabelled": 200_000}
+    found = series({"a": crowded, "b": alone, "c": largest}, "labelled")
+    assert found == [crowded, largest]
+
+
 def test_a_curve_has_the_points_that_differ_in_one_thing_only():
     found = {grows: [p[grows] for p in series(POINTS, grows)] for grows in ("nodes", "labelled")}
     assert found == {"nodes": [100, 200], "labelled": [500, 1000]}
