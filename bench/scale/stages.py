@@ -62,13 +62,8 @@ class Run:
         """
         await self._populate()
         try:
-            for name, stage in (
-                ("plan", self._plan),
-                ("answer", self._answer),
-                ("restart", self._restart),
-                ("rate", self._rate),
-                ("idle", self._idle),
-            ):
+            stages = (self._plan, self._answer, self._restart, self._rate, self._idle)
+            for name, stage in zip(STAGES, stages, strict=True):
                 if name in self._bed.results or name not in only:
                     continue
                 self._say(f"{self._size.label}: {name}")

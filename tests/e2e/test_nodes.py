@@ -4,6 +4,7 @@ import json
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.workloads import LOAD, hops
 from support.world import NAMESPACE, World, container, get, pod
 
 from numapin_api.cpulist import CpuSet
@@ -26,17 +27,9 @@ echo "balancing $(cat /proc/sys/kernel/numa_balancing)"
 """
 PAGES = 20_000
 """Enough for a per cent to be many pages, and still minutes at the worst of rates."""
-HOPS = """
-sysbench memory --threads=2 --time=0 --memory-total-size=1000000T --memory-block-size=128M \
-  --memory-scope=local run >/dev/null &
-load=$!
-trap 'kill $load; exit 0' TERM
-while kill -0 $load; do
-  for cpus in $(cat /sys/devices/system/node/node*/cpulist); do
-    taskset -a -p -c $cpus $load >/dev/null; sleep 2 & wait $!
-  done
-done
-"""
+HOPS = hops(
+    LOAD.format(threads=2, seconds=0, more="--memory-block-size=128M --memory-scope=local run")
+)
 # On the node, so that both are read at the same time: vmstat, the agent's page, vmstat again.
 BOTH = """
 import json, sys, urllib.request

@@ -3,8 +3,12 @@
 LOAD = "sysbench memory --threads={threads} --time={seconds} --memory-total-size=1000000T {more}"
 TOUCH = LOAD.format(threads=2, seconds=0, more="--memory-block-size=64M --memory-scope=global run")
 ALONE = LOAD.format(threads=1, seconds=0, more="--memory-block-size=32M --memory-scope=global run")
-HOPS = f"""
-{TOUCH} >/dev/null &
+
+
+def hops(load: str) -> str:
+    """Send a program from socket to socket, whereupon NUMA balancing has its pages follow."""
+    return f"""
+{load} >/dev/null &
 load=$!
 trap 'kill $load; exit 0' TERM
 while kill -0 $load; do
@@ -13,4 +17,6 @@ while kill -0 $load; do
   done
 done
 """
-"""From socket to socket, whereupon NUMA balancing has its pages follow."""
+
+
+HOPS = hops(TOUCH)
