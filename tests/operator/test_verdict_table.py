@@ -10,6 +10,7 @@ from support.reports import (
     START,
     UNBOUND,
     WIDE,
+    check,
     counters,
     eyes,
     kinds,
@@ -21,7 +22,6 @@ from support.reports import (
 
 from numapin_api.pin import ContainerEffective, CpusMems, NumaPinSpec, Observed, Problem
 from numapin_operator.checks import Eyes
-from numapin_operator.verdict import judge
 
 
 @pytest.mark.parametrize(
@@ -258,6 +258,4 @@ from numapin_operator.verdict import judge
     ],
 )
 def test_table(wanted: NumaPinSpec, seen: Observed | None, sight: Eyes, verdict: str, said: str):
-    found = judge(wanted, seen, generation=1, seen=sight)
-    assert verdict == found.verdict + (f"/{found.evidence}" if found.evidence else "")
-    assert said in found.message
+    check(wanted, seen, sight, verdict, said)

@@ -8,6 +8,7 @@ from support.reports import (
     QUIET,
     UNBOUND,
     WIDE,
+    check,
     counters,
     dead,
     eyes,
@@ -20,7 +21,6 @@ from support.reports import (
 
 from numapin_api.pin import CpusMems, NumaPinSpec, Observed
 from numapin_operator.checks import Eyes
-from numapin_operator.verdict import judge
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,4 @@ from numapin_operator.verdict import judge
     ],
 )
 def test_table(wanted: NumaPinSpec, seen: Observed | None, sight: Eyes, verdict: str, said: str):
-    found = judge(wanted, seen, generation=1, seen=sight)
-    assert verdict == found.verdict + (f"/{found.evidence}" if found.evidence else "")
-    assert said in found.message
+    check(wanted, seen, sight, verdict, said)

@@ -17,6 +17,7 @@ from numapin_api.pin import (
     Observed,
 )
 from numapin_operator.checks import Eyes
+from numapin_operator.verdict import judge
 
 START = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 MIB = 1 << 20
@@ -114,3 +115,10 @@ def row(
 ):
     """A case: what the agent reports, and what is made of it."""
     return pytest.param(wanted, seen, sight, verdict, said, id=name)
+
+
+def check(wanted: NumaPinSpec, seen: Observed | None, sight: Eyes, verdict: str, said: str) -> None:
+    """Judge a row, and compare."""
+    found = judge(wanted, seen, generation=1, seen=sight)
+    assert verdict == found.verdict + (f"/{found.evidence}" if found.evidence else "")
+    assert said in found.message
