@@ -31,9 +31,9 @@ def await_verdict(world: World, name: str, *verdicts: str) -> NumaPin:
 
 
 def said(pin: NumaPin, kind: str = "Verified") -> str:
-    """The message of a condition."""
+    """The message of a condition; none where the operator has not said any yet."""
     assert pin.status is not None
-    return next(c.message for c in pin.status.conditions if c.type == kind)
+    return next((c.message for c in pin.status.conditions if c.type == kind), "")
 
 
 @contextmanager
