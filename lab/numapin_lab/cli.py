@@ -174,7 +174,8 @@ def demo_latency(lab: Lab, seconds: int, services: int) -> None:
 def matrix(lab: Lab, versions: Sequence[str], suites: Sequence[str], on: Sequence[str]) -> None:
     """Test against versions of Kubernetes and on kernels; write docs/compatibility.md.
 
-    Exit status 1 when a test failed. The suites e2e and kernels replace a running lab.
+    Exit status 1 when a test failed or a probe gave no answer. All suites but integration
+    replace a running lab.
     """
     # Only here: it is needed by no other command.
     from numapin_lab import matrix as runner  # noqa: PLC0415

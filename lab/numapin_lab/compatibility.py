@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 
 from numapin_api.errors import LabError
 
-SUITES = ("integration", "e2e", "kernels")
-"""Tests against versions of Kubernetes, with a real API server and in the lab; and those in the
-lab on each kernel."""
+SUITES = ("integration", "e2e", "kernels", "probes")
+"""Tests against versions of Kubernetes, with a real API server and in the lab; those in the lab on
+each kernel; and each probe of ``numapin trace``, asked there."""
 BEGIN = "<!-- matrix:begin, written by make matrix -->"
 END = "<!-- matrix:end -->"
 _HEAD = """\

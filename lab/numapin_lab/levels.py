@@ -116,33 +116,44 @@ def merge(old: Iterable[OnKernel], new: OnKernel, *, order: Sequence[str]) -> tu
 
 def tables(results: Sequence[OnKernel]) -> str:
     """The results in Markdown: tests on each kernel, signals on each, reasons."""
-    if not results:
-        return _TESTS
     tests = "".join(
-        f"| {_name(r)} | {r.passed} | {r.failed} | {r.skipped} | {r.date} | {_cell(r.problem)} |\n"
+        f"| {title(r.kernel, r.release)} | {r.passed} | {r.failed} | {r.skipped} | {r.date} "
+        f"| {_cell(r.problem)} |\n"
         for r in results
     )
-    ran = [r for r in results if r.signals]
-    names = dict.fromkeys(name for r in ran for name in r.signals)
+    ran = {title(r.kernel, r.release): r.signals for r in results if r.signals}
+    return _TESTS + tests + (f"\n{grid('signal', ran)}" if ran else "")
+
+
+def grid(what: str, columns: Mapping[str, Mapping[str, Had]]) -> str:
+    """A Markdown table of how things are had, a column for each kernel; reasons are numbered.
+
+    Args:
+        what: the rows are.
+        columns: by their title, of each row's name.
+    """
+    names = dict.fromkeys(name for column in columns.values() for name in column)
     notes: dict[str, int] = {}
     rows = "".join(
-        f"| {name} | {' | '.join(_level(r.signals.get(name), notes) for r in ran)} |\n"
+        f"| {name} | {' | '.join(_level(c.get(name), notes) for c in columns.values())} |\n"
         for name in names
     )
-    text = _TESTS + tests
-    if ran:
-        heads = " | ".join(map(_name, ran))
-        text += f"\n| signal | {heads} |\n|{'---|' * (len(ran) + 1)}\n{rows}"
+    text = f"| {what} | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}\n{rows}"
     if notes:
         text += "\n" + "".join(f"{number}. {_cell(why)}\n" for why, number in notes.items())
     return text
 
 
-def _name(result: OnKernel) -> str:
-    """The version for people: of 6.1.0-50-cloud-amd64 what users asked for says more."""
-    version = re.match(r"\d+\.\d+\.\d+", result.release)
-    known = version[0] if version and not version[0].endswith(".0") else result.release
-    return f"{result.kernel} ({known})" if known else result.kernel
+def title(kernel: str, release: str) -> str:
+    """The version for people: of 6.1.0-50-cloud-amd64 what users asked for says more.
+
+    Args:
+        kernel: as users name it.
+        release: as the node says; empty when none came up.
+    """
+    version = re.match(r"\d+\.\d+\.\d+", release)
+    known = version[0] if version and not version[0].endswith(".0") else release
+    return f"{kernel} ({known})" if known else kernel
 
 
 def _level(one: Had | None, notes: dict[str, int]) -> str:

@@ -16,11 +16,12 @@ from pathlib import Path
 import tenacity
 
 from numapin_api.errors import LabError
-from numapin_lab import binaries, compatibility, config, kernels, levels
+from numapin_lab import binaries, compatibility, config, kernels, levels, probes, probing
 from numapin_lab.compatibility import Result
 from numapin_lab.lab import Lab
 from numapin_lab.levels import Had, OnKernel, had
 from numapin_lab.paths import checkout
+from numapin_lab.probes import Probed
 
 _ALL_RAN = frozenset({0, 1})
 """Exit statuses of pytest after it has run all tests: all passed, or some failed."""
@@ -66,32 +67,58 @@ def run(
     if "e2e" in suites:
         results += (_e2e(lab, v, today()) for v in versions or E2E_VERSIONS)
     passed = all(result.failed == 0 for result in results)
-    if "kernels" in suites:
-        ran = [_on_kernel(lab, name, today()) for name in on or kernels.KERNELS]
-        passed &= all(result.ok for result in ran)
+    for name in on or kernels.KERNELS:
+        if "kernels" in suites:
+            passed &= _on_kernel(lab, name, today()).ok
+        if "probes" in suites:
+            passed &= _probed(lab, name, today()).ok
     return passed
 
 
 def _on_kernel(lab: Lab, kernel: str, day: date) -> OnKernel:
     """The end-to-end tests on a kernel; that it did not come up is a result, too."""
-    kubernetes = binaries.DEFAULT_KUBERNETES
     try:
-        lab.up(
-            topology=config.DEFAULT_TOPOLOGY,
-            count=E2E_NODES,
-            kernel=kernel,
-            kubernetes=kubernetes,
-        )
-        lab.deploy()
-        release, signals = _signals(lab)
+        release, signals = _up_on(lab, kernel)
     except LabError as error:
         lab.steps.say(f"  Linux {kernel}: {error}")
         result = OnKernel(kernel, "", 0, 0, 0, day.isoformat(), problem=str(error))
     else:
-        counts = _counts(lab, kubernetes, "e2e", what=f"on Linux {release}")
+        counts = _counts(lab, binaries.DEFAULT_KUBERNETES, "e2e", what=f"on Linux {release}")
         result = OnKernel(kernel, release, *counts, day.isoformat(), signals)
-    _write_down_kernel(result)
+    file = checkout() / "docs" / "kernels.json"
+    merged = levels.merge(levels.read(file.read_text()), result, order=list(kernels.KERNELS))
+    file.write_text(levels.write(merged))
+    _show(levels.tables(merged), begin=levels.BEGIN, end=levels.END)
     return result
+
+
+def _probed(lab: Lab, kernel: str, day: date) -> Probed:
+    """How each probe is answered on a kernel; that it did not come up is a result, too."""
+    try:
+        release, _ = _up_on(lab, kernel)
+    except LabError as error:
+        lab.steps.say(f"  Linux {kernel}: {error}")
+        result = Probed(kernel, "", day.isoformat(), problem=str(error))
+    else:
+        found = probing.ask_all(lab, pod=_agent_pod(lab))
+        result = Probed(kernel, release, day.isoformat(), found)
+    file = checkout() / "docs" / "probes.json"
+    merged = probes.merge(probes.read(file.read_text()), result, order=list(kernels.KERNELS))
+    file.write_text(probes.write(merged))
+    _show(probes.table(merged), begin=probes.BEGIN, end=probes.END)
+    return result
+
+
+def _up_on(lab: Lab, kernel: str) -> tuple[str, Mapping[str, Had]]:
+    """Bring nodes with numapin up on a kernel; its release, and the levels of its signals."""
+    lab.up(
+        topology=config.DEFAULT_TOPOLOGY,
+        count=E2E_NODES,
+        kernel=kernel,
+        kubernetes=binaries.DEFAULT_KUBERNETES,
+    )
+    lab.deploy()
+    return _signals(lab)
 
 
 def _signals(lab: Lab) -> tuple[str, Mapping[str, Had]]:
@@ -114,16 +141,10 @@ def _signals(lab: Lab) -> tuple[str, Mapping[str, Had]]:
     return found
 
 
-def _write_down_kernel(result: OnKernel) -> None:
-    results, document = (
-        checkout() / "docs" / name for name in ("kernels.json", "compatibility.md")
-    )
-    merged = levels.merge(levels.read(results.read_text()), result, order=list(kernels.KERNELS))
-    results.write_text(levels.write(merged))
-    text = compatibility.splice(
-        document.read_text(), levels.tables(merged), begin=levels.BEGIN, end=levels.END
-    )
-    document.write_text(text)
+def _show(text: str, *, begin: str, end: str) -> None:
+    """Put a table into the document that people read."""
+    document = checkout() / "docs" / "compatibility.md"
+    document.write_text(compatibility.splice(document.read_text(), text, begin=begin, end=end))
 
 
 def _integration(lab: Lab, version: str, day: date) -> Result:
@@ -196,6 +217,14 @@ def _nodes(lab: Lab) -> str:
         }
     )
     return "; ".join(found)
+
+
+def _agent_pod(lab: Lab) -> str:
+    """NS/NAME of numapin's agent on the node that probes are asked on: a pod that is there."""
+    of_agents = ["-A", "-l", "app.kubernetes.io/component=agent"]
+    on_node = ["--field-selector", f"spec.nodeName={probing.NODE}"]
+    (pod,) = json.loads(_kubectl(lab, "get", "pods", *of_agents, *on_node, "-o", "json"))["items"]
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
 def _kubectl(lab: Lab, *args: str) -> str:

@@ -39,7 +39,8 @@ RESULT = Result(
     ],
     causes=[Cause(name="estimation_timer", says="IPVS.", remedy="sysctl.")],
     figures=[Figure(name="NUMA migrations", value=12.5, unit="/s")],
-    notes=["one thing is not known"],
+    notes=["1 of 1 slow calls: a timer"],
+    untold=["one thing is not known"],
     lost=3,
     cost=Cost(
         programs=[

@@ -68,8 +68,8 @@ def test_a_packets_way_has_its_stages(world: World):
     """The kubelet's probes of the pods on the node are packets enough."""
     found = traced(world, "net-rx", "--node", "numa-0", "--duration", "15s")
     count = {row.labels["stage"]: row.histogram.count for row in found.rows}
-    assert count.get("stack → IP", 0) > 0, (count, found.notes)
-    assert count.get("IP → TCP", 0) > 0, (count, found.notes)
+    assert count.get("stack → IP", 0) > 0, (count, found.untold)
+    assert count.get("IP → TCP", 0) > 0, (count, found.untold)
     assert "stack → TCP" not in count
 
 
@@ -104,7 +104,7 @@ def test_pages_that_numa_balancing_moves_are_timed_by_pair_and_by_stack(world: W
     assert 0 < rates["pages moved"] * found.seconds <= 1.01 * outer
     nodes = {"0", "1"}
     pairs = {(row.labels["from"], row.labels["to"]) for row in found.rows}
-    assert pairs, found.notes
+    assert pairs, found.untold
     for pair in pairs:
         assert {re.findall(r"[0-9]+", one)[0] for one in pair} == nodes, pairs
     moving = [one for one in found.stacks if any("numa" in frame for frame in one.frames)]

@@ -97,6 +97,9 @@ class Result(Wire):
     figures: list[Figure] = Field(default_factory=list)
     causes: list[Cause] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
+    """What was found, in sentences."""
+    untold: list[str] = Field(default_factory=list)
+    """What this kernel or machine does not let the answer tell."""
     lost: Annotated[int, Field(ge=0)] = 0
     """Events for which a table had no room."""
     cost: Cost = Cost()

@@ -283,7 +283,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         how, why = _wait(running, seconds, ended, progress)
         held.detach()
         took = (time.monotonic_ns() - began) / 1e9
-        figures, notes = watch.end(took) if watch is not None else ([], [])
+        figures, unread = watch.end(took) if watch is not None else ([], [])
         running.drain()
         running.meet()
         found = answer(question, scope.name, running.counted(began, took), machine)
@@ -298,7 +298,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
                 "lost": running.lost(),
                 "causes": [*found.causes, *named],
                 "figures": [*figures, *_rates(found, running.moved_pages(), took)],
-                "notes": [*found.notes, *held.notes, *notes, *hidden],
+                "untold": [*held.notes, *unread, *hidden],
                 "cost": Cost(
                     programs=running.spent(),
                     load_seconds=round(held.seconds, 3),

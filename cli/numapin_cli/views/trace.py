@@ -128,8 +128,9 @@ def text(result: Result) -> str:
     lines += [*_moments(result), *_stacks(result)]
     for cause in result.causes:
         lines += ["", f"known cause: {cause.name}", f"  {cause.says}", f"  remedy: {cause.remedy}"]
-    if result.notes:
-        lines += ["", *result.notes]
+    for sentences in (result.notes, result.untold):
+        if sentences:
+            lines += ["", *sentences]
     if result.lost:
         lines += ["", f"{result.lost:,} events are missing: a table was full"]
     return "\n".join([*lines, "", cost(result)])
