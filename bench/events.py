@@ -31,7 +31,7 @@ def measure(bed: Bed) -> Iterable[Row]:
     """On this machine, then in the lab if it is up."""
     yield from rows("native", _native(), budgets=True)
     if bed.lab.is_up():
-        yield from rows("lab", _in_lab(bed), budgets=False)
+        yield from rows("lab", in_agent(bed, _SCRIPT, str(_EMULATED)), budgets=False)
 
 
 def _native() -> Mapping[str, Any]:
@@ -55,16 +55,29 @@ def statistics() -> Iterator[None]:
         _STATISTICS.write_text(before)
 
 
-def _in_lab(bed: Bed) -> Mapping[str, Any]:
+def agent(bed: Bed) -> tuple[str, str]:
+    """Names of an agent's pod in the lab, and of its node."""
     place = "-o=jsonpath={.items[0].metadata.name} {.items[0].spec.nodeName}"
     pod, node = bed.kubectl("get", "pod", "-n", _NAMESPACE, "-l", _AGENT, place).split()
+    return pod, node
+
+
+def in_agent(bed: Bed, script: Path, *arguments: str) -> Mapping[str, Any]:
+    """What a script prints in an agent's container in the lab, with BPF statistics on.
+
+    Args:
+        bed: whose lab is up.
+        script: of ``guest``.
+        arguments: for it.
+    """
+    pod, node = agent(bed)
     before = bed.ssh(node, f"cat {_STATISTICS}").strip()
     bed.ssh(node, f"echo 1 > {_STATISTICS}")
     try:
         said = bed.kubectl(
             *("exec", "-i", "-n", _NAMESPACE, pod, "--"),
-            *("/opt/numapin/bin/python3", "-", str(_EMULATED)),
-            said=_SCRIPT.read_text(),
+            *("/opt/numapin/bin/python3", "-", *arguments),
+            said=script.read_text(),
             seconds=1800,
         )
     finally:
