@@ -71,18 +71,25 @@ def in_agent(bed: Bed, script: Path, *arguments: str) -> Mapping[str, Any]:
         arguments: for it.
     """
     pod, node = agent(bed)
-    before = bed.ssh(node, f"cat {_STATISTICS}").strip()
-    bed.ssh(node, f"echo 1 > {_STATISTICS}")
-    try:
+    with statistics_on(bed, node):
         said = bed.kubectl(
             *("exec", "-i", "-n", _NAMESPACE, pod, "--"),
             *("/opt/numapin/bin/python3", "-", *arguments),
             said=script.read_text(),
             seconds=1800,
         )
+    return dict(json.loads(said))
+
+
+@contextlib.contextmanager
+def statistics_on(bed: Bed, node: str) -> Iterator[None]:
+    """The kernel's BPF statistics on a node of the lab, on meanwhile."""
+    before = bed.ssh(node, f"cat {_STATISTICS}").strip()
+    bed.ssh(node, f"echo 1 > {_STATISTICS}")
+    try:
+        yield
     finally:
         bed.ssh(node, f"echo {before} > {_STATISTICS}")
-    return dict(json.loads(said))
 
 
 def rows(where: str, got: Mapping[str, Any], *, budgets: bool) -> Iterator[Row]:
