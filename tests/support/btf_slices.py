@@ -3,7 +3,7 @@
 from pathlib import Path
 
 DATA = Path(__file__).parents[1] / "agent/counters/data"
-KERNELS = ("6.1", "6.12", "6.18")
+KERNELS = ("6.1", "6.12", "6.18", "7.3")
 
 
 def slice_of(version: str) -> bytes:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from numapin_agent.bpf.btf import Btf, Parameter
+from numapin_agent.bpf.migration import tells_reason
 from numapin_agent.bpf.programs import Kind, Program, argument_offsets, nodes_shift, offsets
 from numapin_agent.counters.signals import CgroupVersion
 
@@ -271,9 +272,9 @@ def _migrate_end(kernel: KernelFacts) -> int | str:
     passed = kernel.tracepoints.get("mm_migrate_pages")
     if passed is None:
         return "this kernel has no tracepoint mm_migrate_pages"
-    if len(passed) < 5 or [p.type for p in passed[-2:]] != ["migrate_mode", "int"]:
+    if len(passed) < 5 or not tells_reason(passed):
         types = ", ".join(p.type for p in passed)
-        return f"tracepoint mm_migrate_pages passes ({types}), not (…, migrate_mode, int)"
+        return f"tracepoint mm_migrate_pages passes ({types}), not (…, migrate_mode, reason)"
     return len(passed) - 1
 
 
@@ -313,8 +314,8 @@ def _numa_migrations(
     problem = end if isinstance(end, str) else _missing(kernel, *_REASONS)
     if start is None:
         problem = problem or "this kernel has no tracepoint mm_migrate_pages_start"
-    elif [p.type for p in start] != ["migrate_mode", "int"]:
-        problem = problem or "tracepoint mm_migrate_pages_start passes not (migrate_mode, int)"
+    elif len(start) != 2 or not tells_reason(start):
+        problem = problem or "tracepoint mm_migrate_pages_start passes not (migrate_mode, reason)"
     if problem is not None:
         return SignalPlan("numaMigrations", (), problem)
     pair = (Program("migrate_start", "rawTracepoint", "mm_migrate_pages_start"), _END)

@@ -48,7 +48,7 @@ TRACEPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "sched_switch": ("_Bool", "task_struct", "task_struct"),
     "sys_enter": ("pt_regs", "long int"),
     "sys_exit": ("pt_regs", "long int"),
-    "mm_migrate_pages_start": ("migrate_mode", "int"),
+    "mm_migrate_pages_start": ("migrate_mode",),
     "mm_migrate_pages": ("long unsigned int",),
     "page_fault_user": ("long unsigned int",),
     "page_fault_kernel": ("long unsigned int",),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from numapin_agent.bpf.migration import tells_reason
 from numapin_agent.bpf.programs import Program
 from numapin_agent.trace.facts import MISPLACED, TRACEPOINTS, VECTORS, Facts
 from numapin_agent.trace.histogram import VALUE_SIZE
@@ -174,7 +175,8 @@ def _with_waits(made: Plan, kernel: Facts, stealers: int) -> Plan:
     except RefusedError as refused:
         return replace(made, notes=(*made.notes, f"not told is {_UNTOLD_WAITS}: {refused}"))
     part = Part((programs,), _UNTOLD_WAITS)
-    return replace(made, macros={**made.macros, "STEALERS": stealers}, parts=(*made.parts, part))
+    sizes = {"STEALERS": stealers, "STEALERS_MASK": (1 << (stealers - 1).bit_length()) - 1}
+    return replace(made, macros={**made.macros, **sizes}, parts=(*made.parts, part))
 
 
 def _function(kernel: Facts, question: Question) -> Plan:
@@ -207,8 +209,9 @@ def _moves(kernel: Facts, _: Question) -> Plan:
         raise RefusedError("this kernel has no NUMA balancing (no MR_NUMA_MISPLACED in its BTF)")
     programs = _raws(kernel, move_begin="mm_migrate_pages_start", move_end="mm_migrate_pages")
     passed = kernel.tracepoints["mm_migrate_pages"]
-    if [p.type for p in passed[-2:]] != ["migrate_mode", "int"]:
-        raise RefusedError("tracepoint mm_migrate_pages doesn't end in (migrate_mode, int)")
+    for program in programs:
+        if not tells_reason(kernel.tracepoints[program.target]):
+            raise RefusedError(f"tracepoint {program.target} doesn't end in (migrate_mode, reason)")
     macros = {
         "REASON_NUMA": kernel.numa_reason,
         "MOVE_REASON_ARG": len(passed) - 1,

@@ -49,7 +49,9 @@ ONE_NODE_PER_SOCKET = {
     "syscallMoves": ["rawTracepoint: migrate_end"],
     "remoteDram": ["perfEvent: dram_switch dram_flush"],
 }
-SKIPS = {"6.1": [], "6.12": [], "6.18": ["rawTracepoint: scan_skip"]}
+SKIPS = dict.fromkeys(("6.1", "6.12"), []) | dict.fromkeys(
+    ("6.18", "7.3"), ["rawTracepoint: scan_skip"]
+)
 """Scanner skips came with 6.16."""
 SEVERAL_NODES_PER_SOCKET = ONE_NODE_PER_SOCKET | {
     "numaMigrations": [
@@ -115,6 +117,7 @@ def test_v1_without_a_memory_controller_tells_no_cgroups_apart():
         ("6.1", 6, 2, "migrate_misplaced_page"),
         ("6.12", 7, 2, "migrate_misplaced_folio"),
         ("6.18", 7, 1, "migrate_misplaced_folio"),
+        ("7.3", 7, 1, "migrate_misplaced_folio"),
     ],
 )
 def test_arguments_follow_the_kernel(version, reason_arg, node_arg, target):
@@ -186,7 +189,7 @@ INT, MODE = Parameter("", "int"), Parameter("", "migrate_mode")
             "numaMigrations",
             0,
             "tracepoint mm_migrate_pages passes (int, int, int, int, migrate_mode), "
-            "not (…, migrate_mode, int)",
+            "not (…, migrate_mode, reason)",
         ),
         (
             without(kernel("6.12"), "REASON_NUMA"),

@@ -24,6 +24,7 @@ FULL = Facts(
     tracepoints={
         **{name: parameters(*types) for name, types in TRACEPOINTS.items()},
         **{f"{v}_{end}": parameters("int") for v, _ in VECTORS for end in ("entry", "exit")},
+        "mm_migrate_pages_start": parameters("migrate_mode", "int"),
         "mm_migrate_pages": parameters(*["long unsigned int"] * 6, "migrate_mode", "int"),
     },
     functions={

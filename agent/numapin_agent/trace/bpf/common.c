@@ -42,6 +42,15 @@ BPF_TABLE("percpu_array", u32, u64, lost, 1);
 BPF_TABLE("percpu_hash", struct key, struct hist, hists, MAX_KEYS);
 BPF_QUEUE(moments, struct moment, MAX_MOMENTS);
 
+/* An index that the verifier sees to be at most a mask, of 2^n - 1: the compiler, which knows it to
+ * be small from a comparison before, would leave the AND out and compare another register.
+ */
+static inline u32 at_most(u32 index, u32 mask)
+{
+	asm volatile("" : "+r"(index));
+	return index & mask;
+}
+
 static inline void add_at(u32 where)
 {
 	u64 *n = ran.lookup(&where);

@@ -19,7 +19,7 @@ int softirq_begin(u64 *ctx)
 	if (!current_in_scope())
 		return 0;
 #endif
-	run->at[vector & 15] = bpf_ktime_get_ns();
+	run->at[at_most(vector, 15)] = bpf_ktime_get_ns();
 	return 0;
 }
 #endif
@@ -28,13 +28,16 @@ int softirq_end(u64 *ctx)
 {
 	u32 zero = 0, vector = ctx[0];
 	struct softirq_run *run = softirq_runs.lookup(&zero);
-	u64 start, length;
+	u64 start, length, *at;
 	RAN(softirq_end);
 	took(vector);
-	if (!run || vector >= 16 || !run->at[vector & 15])
+	if (!run || vector >= 16)
 		return 0;
-	start = run->at[vector & 15];
-	run->at[vector & 15] = 0;
+	at = &run->at[at_most(vector, 15)];
+	start = *at;
+	if (!start)
+		return 0;
+	*at = 0;
 	length = bpf_ktime_get_ns() - start;
 	record(vector, KIND_SOFTIRQ, bpf_get_smp_processor_id(), length);
 	keep(vector, KIND_SOFTIRQ, start, length, 0, LONG);

@@ -7,7 +7,7 @@
  * there.
  */
 #ifdef STEALERS
-struct taken { u64 sum[STEALERS], at[STEALERS]; };
+struct taken { u64 sum[STEALERS_MASK + 1], at[STEALERS_MASK + 1]; };
 struct waiting { u64 sum[STEALERS]; u64 cpu; };
 BPF_TABLE("array", u32, struct taken, taken, MAX_CPUS);
 BPF_TABLE("lru_hash", u32, struct waiting, waiting, 8192);
@@ -16,18 +16,23 @@ static inline void taking(u32 stealer)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct taken *here = taken.lookup(&cpu);
-	if (here && stealer < STEALERS)
-		here->at[stealer] = bpf_ktime_get_ns();
+	if (here)
+		here->at[at_most(stealer, STEALERS_MASK)] = bpf_ktime_get_ns();
 }
 
 static inline void took(u32 stealer)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct taken *here = taken.lookup(&cpu);
-	if (!here || stealer >= STEALERS || !here->at[stealer])
+	u64 *at;
+	if (!here)
 		return;
-	here->sum[stealer] += bpf_ktime_get_ns() - here->at[stealer];
-	here->at[stealer] = 0;
+	stealer = at_most(stealer, STEALERS_MASK);
+	at = &here->at[stealer];
+	if (!*at)
+		return;
+	here->sum[stealer] += bpf_ktime_get_ns() - *at;
+	*at = 0;
 }
 
 static inline void begins_to_wait(u64 task)
