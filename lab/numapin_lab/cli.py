@@ -110,13 +110,18 @@ def deploy(lab: Lab) -> None:
     show_default=True,
     help="Length of the measurement before and after.",
 )
+@click.option(
+    "--dashboard",
+    is_flag=True,
+    help="Run a Prometheus beside it, and draw what the Grafana dashboard shows.",
+)
 @click.pass_obj
-def demo(lab: Lab, seconds: int) -> None:
+def demo(lab: Lab, seconds: int, *, dashboard: bool) -> None:
     """Show real workloads before and after they are pinned; exit status 1 when it fails."""
     # Only here: it brings matplotlib and kubernetes, seconds that no other command needs.
     from numapin_lab.demo import command  # noqa: PLC0415
 
-    sys.exit(command.run(lab, seconds=seconds))
+    sys.exit(command.run(lab, seconds=seconds, dashboard=dashboard))
 
 
 @main.command("demo-latency")

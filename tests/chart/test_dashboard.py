@@ -10,8 +10,6 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import start_http_server
-from support.dashboards import ready_to_ask
-from support.prometheus import Server, running
 from support.wait import until
 
 from numapin_agent.counters.signals import CgroupCounters
@@ -20,6 +18,8 @@ from numapin_agent.metrics import Figures, Meters
 from numapin_agent.scraped import MemoryFigures, NodeFigures, PodFigures
 from numapin_api.node import Signal
 from numapin_chart import panels
+from numapin_lab.demo.board import filled
+from numapin_lab.scraping import Server, job, running
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.store import Store
 
@@ -107,7 +107,7 @@ class Busy(StoreCollector):
 
 
 @pytest.fixture(scope="module")
-def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def fed() -> Iterator[Server]:
     """A Prometheus that has scraped both programs often enough for rates."""
     agents, operators = CollectorRegistry(auto_describe=False), CollectorRegistry()
     growing = Growing()
@@ -120,19 +120,14 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     operators.register(Busy(store, Metrics(operators)))
     operator, thread = start_http_server(0, "127.0.0.1", operators)
     scrapes = [
-        {
-            "job_name": name,
-            "scrape_interval": "1s",
-            "honor_labels": True,
-            "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
-        }
+        job(name, f"127.0.0.1:{port}", seconds=1)
         for name, port in (("agent", agent.port), ("operator", operator.server_port))
     ]
     try:
-        with running(tmp_path_factory.mktemp("prometheus"), scrapes) as server:
+        with running(scrapes) as server:
             until(
                 lambda: (
-                    server.query(ready_to_ask("rate(numapin_operator_errors_total[1m])"))
+                    server.query(filled("rate(numapin_operator_errors_total[1m])"))
                     and server.query("rate(numapin_agent_tracer_lost_total[1m]) > 0")
                     # Its first error is made by the first scrape, after its errors were read.
                     and server.query("rate(numapin_agent_errors_total[1m]) > 0")
@@ -150,20 +145,20 @@ def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize(("title", "expression"), PANELS)
 def test_every_query_returns_numbers(fed: Server, title, expression):
-    found = fed.query(ready_to_ask(expression))
+    found = fed.query(filled(expression))
     values = [float(series["value"][1]) for series in found]
     assert values, expression
     assert not all(map(math.isnan, values)), expression
 
 
 def test_a_query_for_what_nobody_offers_returns_nothing(fed: Server):
-    assert fed.query(ready_to_ask("sum(numapin_pod_no_such_metric)")) == []
+    assert fed.query(filled("sum(numapin_pod_no_such_metric)")) == []
 
 
 @pytest.mark.parametrize("variable", panels.VARIABLES, ids=lambda v: v[0])
 def test_every_variable_offers_something(fed: Server, variable):
     _, _, series, label = variable
-    assert fed.label_values(ready_to_ask(series), label)
+    assert fed.label_values(filled(series), label)
 
 
 @pytest.mark.parametrize(
@@ -177,14 +172,13 @@ def test_every_variable_offers_something(fed: Server, variable):
 def test_what_is_shown_by_socket_is_summed_right(fed: Server, title, expected):
     (panel,) = (p for p in panels.PANELS if p.title == title)
     ((expression, _),) = panel.lines
-    found = fed.query(ready_to_ask(expression))
+    found = fed.query(filled(expression))
     assert {s["metric"]["socket"]: float(s["value"][1]) for s in found} == expected
 
 
 def test_a_pod_is_drawn_either_before_or_after_its_pin(fed: Server):
     (panel,) = (p for p in panels.PANELS if p.title.startswith("Pages migrated before and"))
     before, after = (
-        {s["metric"]["pod"] for s in fed.query(ready_to_ask(expression))}
-        for expression, _ in panel.lines
+        {s["metric"]["pod"] for s in fed.query(filled(expression))} for expression, _ in panel.lines
     )
     assert (before, after) == ({"web-0"}, {"redis-0"})

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import detach
-from support.dashboards import ready_to_ask
-from support.prometheus import Server, running
 from support.world import NAMESPACE, World, get
 
 from numapin_chart import panels
+from numapin_lab.demo.board import filled
 from numapin_lab.demo.cluster import eventually
 from numapin_lab.demo.exposition import read
+from numapin_lab.scraping import Server, job, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800, func_only=True)]
 
@@ -151,29 +151,18 @@ def test_an_agent_that_stood_still_loses_nothing_and_says_so(world: World):
 
 
 @contextmanager
-def scraping(world: World, scratch: Path) -> Iterator[Server]:
+def scraping(world: World) -> Iterator[Server]:
     """A Prometheus on this machine that asks agents and operator through port-forwards."""
     with ExitStack() as open_:
         urls = {node: open_.enter_context(world.agent_http(node)) for node in ("numa-0", "numa-1")}
         urls["operator"] = open_.enter_context(world.operator_http())
-        scrapes = [
-            {
-                "job_name": name,
-                "scrape_interval": "5s",
-                "scrape_timeout": "5s",
-                "honor_labels": True,
-                "static_configs": [
-                    {"targets": [url.removeprefix("http://")], "labels": {"instance": name}}
-                ],
-            }
-            for name, url in urls.items()
-        ]
-        yield open_.enter_context(running(scratch, scrapes))
+        scrapes = [job(name, url.removeprefix("http://"), seconds=5) for name, url in urls.items()]
+        yield open_.enter_context(running(scrapes))
 
 
-def test_every_query_of_the_dashboard_runs_on_what_the_lab_offers(world: World, tmp_path: Path):
+def test_every_query_of_the_dashboard_runs_on_what_the_lab_offers(world: World):
     """Each is taken; those whose metric the lab has now return series."""
-    with scraping(world, tmp_path) as server:
+    with scraping(world) as server:
         eventually(
             lambda: (
                 server.query("rate(numapin_pod_numa_migrated_pages_total[1m])")
@@ -185,7 +174,7 @@ def test_every_query_of_the_dashboard_runs_on_what_the_lab_offers(world: World, 
         empty = {
             panel.title
             for panel in panels.PANELS
-            if not any(server.query(ready_to_ask(expression)) for expression, _ in panel.lines)
+            if not any(server.query(filled(expression)) for expression, _ in panel.lines)
         }
         # Only while pages are being moved.
         assert empty <= {"Memory still to be moved"}

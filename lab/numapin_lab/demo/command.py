@@ -6,7 +6,7 @@ Joins the lab and the demo's parts; what is measured and how stands in those.
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from kubernetes import client
@@ -23,6 +23,7 @@ from numapin_lab.demo.nodefiles import loop_script
 from numapin_lab.demo.report import Report, Seconds
 from numapin_lab.demo.run import Demo, Outcome, Workload, write
 from numapin_lab.demo.table import show
+from numapin_lab.demo.watch import METRICS_PORT, beside
 from numapin_lab.lab import Lab
 from numapin_lab.paths import checkout
 
@@ -31,35 +32,38 @@ MEASURED = ("hopper", "redis")
 """Pods of workloads.yaml that are labelled and reported; the others only make noise."""
 WORST_CASE = "hopper"
 WHAT_ANNOTATION = "demo.numapin.io/workload"
-_METRICS_PORT = 9465
 _READY_SECONDS = 300.0
 """Filling redis takes a minute where two cores emulate four."""
 
 
-def run(lab: Lab, *, seconds: int) -> int:
+def run(lab: Lab, *, seconds: int, dashboard: bool) -> int:
     """Bring everything up, run the demo, write and print its report.
 
     Args:
         lab: as it is; ended again on Ctrl-C if it was not up.
         seconds: length of each of the two measurements.
+        dashboard: whether a Prometheus runs beside it, for a picture of the dashboard.
 
     Returns:
         Exit status: 0, 1 when a criterion is not met, 130 when interrupted.
     """
     # Not a terminal: wide enough for the table, whatever an empty environment says.
     console = Console() if sys.stdout.isatty() else Console(width=100)
-    return ended_on_interrupt(lab, console, lambda: _run(lab, console, seconds))
+    return ended_on_interrupt(lab, console, lambda: _run(lab, console, seconds, dashboard))
 
 
-def _run(lab: Lab, console: Console, seconds: int) -> bool:
+def _run(lab: Lab, console: Console, seconds: int, dashboard: bool) -> bool:
     """The whole demo; whether all criteria are met."""
     begun = time.monotonic()
     lab.up_as_is()
     lab.deploy()
     cluster = Cluster(lab.paths.kubeconfig)
     ready = time.monotonic()
+    directory = lab.paths.root / "demo"
     workloads = _start_workloads(lab, cluster)
     with ExitStack() as stack:
+        watched = beside(lab, cluster) if dashboard else nullcontext()
+        watch = stack.enter_context(watched)
         meter = stack.enter_context(_meter(lab, cluster, workloads))
         view = stack.enter_context(LiveView(console, tuple(w.name for w in workloads)))
         outcome = Demo(
@@ -70,12 +74,15 @@ def _run(lab: Lab, console: Console, seconds: int) -> bool:
             node=NODE,
             seconds=seconds,
         ).run()
+        if watch is not None:
+            write(directory / "dashboard.svg", watch.picture(outcome))
+            console.print(f"dashboard: {directory / 'dashboard.svg'}")
     report = Report(
         pods=list(outcome.pods),
         node=outcome.node,
         seconds=Seconds(lab=round(ready - begun, 1), total=round(time.monotonic() - begun, 1)),
     )
-    return _publish(lab.paths.root / "demo", console, report, outcome)
+    return _publish(directory, console, report, outcome)
 
 
 def _start_workloads(lab: Lab, cluster: Cluster) -> Sequence[Workload]:
@@ -121,7 +128,7 @@ def _meter(lab: Lab, cluster: Cluster, workloads: Sequence[Workload]) -> Meter:
         pod = cluster.component(AGENT_SELECTOR, NODE)
         if pod is None or pod.metadata is None:
             return None
-        return str(pod.metadata.namespace), str(pod.metadata.name), _METRICS_PORT
+        return str(pod.metadata.namespace), str(pod.metadata.name), METRICS_PORT
 
     eventually(agent, seconds=60, what=f"the agent on {NODE} is ready")
     script = loop_script(w.uid for w in workloads)
