@@ -45,6 +45,8 @@ def test_a_pod_tells_of_itself_and_of_no_other(world: World):
             )
         for name in names:
             world.cluster.await_ready(NAMESPACE, name, seconds=420)
+        stolen = traced(world, "softirqs", "--pod", f"{NAMESPACE}/{OURS}", "--duration", "5s")
+        assert {row.labels["threads"] for row in stolen.rows} <= {"ran", "waited"}
         for probe in ("syscalls", "page-faults"):
             found = traced(world, probe, "--pod", f"{NAMESPACE}/{OURS}", "--duration", "10s")
             assert found.scope == f"pod {NAMESPACE}/{OURS}"

@@ -49,9 +49,8 @@ ONE_NODE_PER_SOCKET = {
     "syscallMoves": ["rawTracepoint: migrate_end"],
     "remoteDram": ["perfEvent: dram_switch dram_flush"],
 }
-SKIPS = dict.fromkeys(("6.1", "6.12"), []) | dict.fromkeys(
-    ("6.18", "7.3"), ["rawTracepoint: scan_skip"]
-)
+SCAN_SKIP = ["rawTracepoint: scan_skip"]
+SKIPS: dict[str, list[str]] = {"6.1": [], "6.12": [], "6.18": SCAN_SKIP, "7.3": SCAN_SKIP}
 """Scanner skips came with 6.16."""
 SEVERAL_NODES_PER_SOCKET = ONE_NODE_PER_SOCKET | {
     "numaMigrations": [

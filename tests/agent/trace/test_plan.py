@@ -176,6 +176,26 @@ def test_where_pages_come_from_is_looked_at_only_where_it_must_be(probe):
     assert untold.notes == ("this kernel does not tell from which NUMA node pages come",)
 
 
+@pytest.mark.parametrize("of", ["mm_migrate_pages_start", "mm_migrate_pages"])
+@pytest.mark.parametrize(
+    ("passed", "told"),
+    [
+        (("migrate_mode", "int"), True),
+        (("migrate_mode", "migrate_reason"), True),
+        (("migrate_mode", "folio"), False),
+        (("migrate_mode",), False),
+    ],
+)
+def test_the_reason_of_a_migration_is_an_int_or_its_enum(of, passed, *, told):
+    before = [] if of == "mm_migrate_pages_start" else ["long unsigned int"] * 6
+    kernel = replace(FULL, tracepoints={**FULL.tracepoints, of: parameters(*before, *passed)})
+    if told:
+        assert planned("numa-moves", kernel).macros["MOVE_REASON_ARG"] == 7
+    else:
+        with pytest.raises(RefusedError, match=rf"{of} doesn't end in \(migrate_mode, reason\)"):
+            planned("numa-moves", kernel)
+
+
 @pytest.mark.parametrize(("probe", "stealers"), [("softirqs", 10), ("hardirqs", 1)])
 def test_only_of_a_pod_it_is_told_what_waiting_threads_lose(probe, stealers):
     def waits(made):
