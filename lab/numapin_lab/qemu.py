@@ -71,7 +71,9 @@ def kernel_command_line(name: str) -> str:
     return (
         "root=/dev/vda rw console=ttyS0 net.ifnames=0 systemd.unified_cgroup_hierarchy=1 "
         # Emulated CPUs gain nothing from these, and pay for them.
-        f"mitigations=off audit=0 quiet systemd.hostname={name}"
+        "mitigations=off audit=0 quiet "
+        # A panic before /etc/sysctl.d is read would leave the node dead for good.
+        f"panic=10 oops=panic systemd.hostname={name}"
     )
 
 
