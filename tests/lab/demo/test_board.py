@@ -68,6 +68,7 @@ def test_every_panel_of_the_dashboard_is_drawn_and_an_empty_one_says_so():
     for panel in PANELS:
         assert f"<!-- {panel.title} -->" in text
     assert text.count("<!-- nothing just now -->") == 1
+    assert "<!-- seconds from the beginning; dotted: label set at 3 s -->" in text
 
 
 def test_more_lines_than_can_be_told_apart_are_counted():
@@ -76,4 +77,4 @@ def test_more_lines_than_can_be_told_apart_are_counted():
     text = board.draw([Row("Pod", (panel,))], lambda _: many, begin=0.0, marks={}).decode()
     assert "<!-- p11 -->" in text
     assert "<!-- p3 -->" not in text
-    assert "<!--  (+4) -->" in text
+    assert "<!-- and 4 more -->" in text
