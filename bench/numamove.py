@@ -3,16 +3,17 @@
 numamove (bcc, bpftrace) and what people write for ebpf_exporter put a kprobe and a kretprobe on
 migrate_misplaced_folio, with a table of begun calls between; a bpftrace program that does the same
 runs in the lab on the node of a pod whose pages the kernel moves, at the same moment as the agent.
-The kernel's own statistics (bpf_stats_enabled) tell runs and nanoseconds of each program, bpftool
-whose it is. They are emulated nanoseconds, so only ratios say something. A trap of a kprobe itself
-is in no program's time, nor is the trampoline of fentry.
+The kernel's own statistics (bpf_stats_enabled) tell runs and nanoseconds of each program, and
+fdinfo in /proc whose it is. They are emulated nanoseconds, so only ratios say something. A trap of
+a kprobe itself is in no program's time, nor is the trampoline of fentry.
 """
 
 import json
 import math
+import re
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -97,11 +98,12 @@ def _both(bed: Bed) -> Iterator[Row]:
     """A minute in which pages are moved, as all programs and the kernel's own books see it."""
     begun = _migrated(bed)
     eventually(lambda: _migrated(bed) > begun, seconds=240, what="the kernel moves pages")
+    held = {who: _held(bed, who) for who in (_RIVAL, _AGENT)}
     before, pages, at = _programs(bed), _migrated(bed), time.monotonic()
     time.sleep(_SECONDS)
     after, more, took = _programs(bed), _migrated(bed), time.monotonic() - at
     yield Row("pages moved, by /proc/vmstat", (more - pages) / took, "pages/s")
-    every = {who: spent(before, after, who=who) for who in (_RIVAL, _AGENT)}
+    every = {who: spent(before, after, ids) for who, ids in held.items()}
     for who, one in every.items():
         yield Row(f"{who}: runs of its programs", one.runs / took, "/s")
         yield Row(f"{who}: a run", one.each, "ns, emulated")
@@ -114,20 +116,20 @@ def _both(bed: Bed) -> Iterator[Row]:
 
 
 def spent(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], *, who: str
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], ids: Collection[int]
 ) -> Spent:
     """What somebody's programs have cost between two looks.
 
     Args:
         before: the first, as ``bpftool -j prog show`` prints it.
         after: the second.
-        who: name of a process that holds the programs.
+        ids: of somebody's programs.
     """
     first = {program["id"]: program for program in before}
     found = [
         (first[program["id"]], program)
         for program in after
-        if program["id"] in first and who in {h["comm"] for h in program.get("pids", ())}
+        if program["id"] in first and program["id"] in ids
     ]
 
     def grown(key: str) -> int:
@@ -138,6 +140,12 @@ def spent(
 
 def _programs(bed: Bed) -> Sequence[Mapping[str, Any]]:
     return list(json.loads(bed.ssh(_NODE, "bpftool -j prog show")))
+
+
+def _held(bed: Bed, who: str) -> set[int]:
+    """Ids of the programs that processes of that name hold."""
+    files = f"for pid in $(pgrep -x {who}); do cat /proc/$pid/fdinfo/*; done"
+    return {int(found) for found in re.findall(r"prog_id:\s*(\d+)", bed.ssh(_NODE, files))}
 
 
 def _migrated(bed: Bed) -> int:

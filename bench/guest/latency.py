@@ -10,6 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from numapin_agent.bpf import syscalls
@@ -32,7 +33,7 @@ def measure(probe: str, seconds: float) -> Mapping[str, Any]:
         one of them holds, CPU seconds of a scrape; or ``problem`` alone.
     """
     refusals: list[Exception] = []
-    latency = Latency((probe,), paths=HostPaths(), options=LoadOptions(), failed=refusals.append)
+    latency = Latency((probe,), paths=_paths(), options=LoadOptions(), failed=refusals.append)
     try:
         latency.start()
         while latency.missing():
@@ -53,6 +54,12 @@ def measure(probe: str, seconds: float) -> Mapping[str, Any]:
         }
     finally:
         latency.stop()
+
+
+def _paths() -> HostPaths:
+    """The host's; the agent's container has its root at /host and devices' names only there."""
+    root = Path("/host")
+    return HostPaths(root) if (root / "proc").is_dir() else HostPaths()
 
 
 def _spent(latency: Latency, probe: str) -> tuple[int, int]:

@@ -105,6 +105,8 @@ class Machine:
             lines = (self._proc / "interrupts").read_text().splitlines()
         except OSError:
             return {}
+        if not lines:
+            return {}  # masked, as container runtimes do with a container's own /proc
         cpus, found = len(lines[0].split()), {}
         for line in lines[1:]:
             number, _, rest = line.partition(":")
