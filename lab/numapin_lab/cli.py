@@ -128,7 +128,7 @@ def demo(lab: Lab, seconds: int, *, dashboard: bool) -> None:
 @click.option(
     "--seconds",
     type=click.IntRange(10, 600),
-    default=30,
+    default=60,
     show_default=True,
     help="Length of each measurement and each trace.",
 )
