@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from numapin_api.errors import LabError
 
@@ -103,12 +103,25 @@ def read(text: str) -> tuple[OnKernel, ...]:
         raise LabError(f"docs/kernels.json can't be read: {error}") from error
 
 
-def write(results: Sequence[OnKernel]) -> str:
+class OfKernel(Protocol):
+    """A result of which there is one for each kernel: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def kernel(self) -> str:
+        """As users name it."""
+
+
+R = TypeVar("R", bound=OfKernel)
+
+
+def write(results: Sequence[OfKernel]) -> str:
     """The JSON form of results."""
     return json.dumps([asdict(result) for result in results], indent=1) + "\n"
 
 
-def merge(old: Iterable[OnKernel], new: OnKernel, *, order: Sequence[str]) -> tuple[OnKernel, ...]:
+def merge(old: Iterable[R], new: R, *, order: Sequence[str]) -> tuple[R, ...]:
     """Results in a given order of kernels; the new one replaces the old of its kernel."""
     found = {r.kernel: r for r in (*old, new)}
     return tuple(found[name] for name in order if name in found)

@@ -103,8 +103,8 @@ def _probed(lab: Lab, kernel: str, day: date) -> Probed:
         found = probing.ask_all(lab, pod=_agent_pod(lab))
         result = Probed(kernel, release, day.isoformat(), found)
     file = checkout() / "docs" / "probes.json"
-    merged = probes.merge(probes.read(file.read_text()), result, order=list(kernels.KERNELS))
-    file.write_text(probes.write(merged))
+    merged = levels.merge(probes.read(file.read_text()), result, order=list(kernels.KERNELS))
+    file.write_text(levels.write(merged))
     _show(probes.table(merged), begin=probes.BEGIN, end=probes.END)
     return result
 

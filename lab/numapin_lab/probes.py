@@ -5,8 +5,8 @@ so that the table can't claim what no kernel gave.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from numapin_agent.trace.question import PROBES
@@ -88,17 +88,6 @@ def read(text: str) -> tuple[Probed, ...]:
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise LabError(f"docs/probes.json can't be read: {error}") from error
-
-
-def write(results: Sequence[Probed]) -> str:
-    """The JSON form of results."""
-    return json.dumps([asdict(result) for result in results], indent=1) + "\n"
-
-
-def merge(old: Iterable[Probed], new: Probed, *, order: Sequence[str]) -> tuple[Probed, ...]:
-    """Results in a given order of kernels; the new one replaces the old of its kernel."""
-    found = {r.kernel: r for r in (*old, new)}
-    return tuple(found[name] for name in order if name in found)
 
 
 def table(results: Sequence[Probed]) -> str:

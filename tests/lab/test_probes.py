@@ -11,7 +11,7 @@ import pytest
 from numapin_agent.trace.question import PROBES
 from numapin_agent.trace.result import Cost, ProgramCost, Result
 from numapin_api.errors import LabError
-from numapin_lab import compatibility, kernels, matrix, probes, probing
+from numapin_lab import compatibility, kernels, levels, matrix, probes, probing
 from numapin_lab.lab import Lab
 from numapin_lab.levels import Had
 from numapin_lab.paths import checkout
@@ -76,8 +76,8 @@ def test_results_survive_their_json_and_replace_their_kernels():
     one = Probed("6.1", RELEASE, "2026-11-26", {"timers": Had("none", "why")})
     two = Probed("newest", "7.1", "2026-11-26", {"timers": Had("fentry")})
     again = Probed("6.1", RELEASE, "2026-11-27")
-    assert probes.read(probes.write([one, two])) == (one, two)
-    assert probes.merge([two, one], again, order=list(kernels.KERNELS)) == (again, two)
+    assert probes.read(levels.write([one, two])) == (one, two)
+    assert levels.merge([two, one], again, order=list(kernels.KERNELS)) == (again, two)
     with pytest.raises(LabError, match=r"docs/probes\.json can't be read"):
         probes.read('[{"kernel": "6.1"}]')
 

@@ -164,7 +164,7 @@ static inline struct pair_counts *counts_of(u64 cgroup, u32 from, u32 to)
 #endif
 
 #ifdef WITH_migrate_start
-/* (enum migrate_mode mode, int reason) */
+/* (enum migrate_mode mode, reason: an int, or its enum) */
 int migrate_start(u64 *ctx)
 {
 	u32 thread = bpf_get_current_pid_tgid();
@@ -261,7 +261,7 @@ static inline void syscall_migrated(u64 pages)
 	add_total(1, pages);
 }
 
-/* (unsigned long succeeded, …, enum migrate_mode mode, int reason); succeeded counts base pages */
+/* (unsigned long succeeded, …, enum migrate_mode mode, reason); succeeded counts base pages */
 int migrate_end(u64 *ctx)
 {
 	int reason = ctx[MIGRATE_END_REASON_ARG];

@@ -54,7 +54,7 @@ static inline u64 route(u64 who, u32 to)
 }
 
 #ifdef WITH_move_begin
-/* (enum migrate_mode mode, int reason) */
+/* (enum migrate_mode mode, reason: an int, or its enum) */
 int move_begin(u64 *ctx)
 {
 	u64 who = runner();
@@ -68,7 +68,7 @@ int move_begin(u64 *ctx)
 }
 #endif
 #ifdef WITH_move_end
-/* (unsigned long succeeded, …, enum migrate_mode mode, int reason) */
+/* (unsigned long succeeded, …, enum migrate_mode mode, reason) */
 int move_end(u64 *ctx)
 {
 	u64 who = runner(), *pages, length;
