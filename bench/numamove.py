@@ -1,7 +1,8 @@
 """What numapin's counters cost beside numamove's, which a probe on one kernel function makes.
 
-numamove (bcc, bpftrace) puts a kprobe and a kretprobe on migrate_misplaced_folio, with a table of begun calls between; a bpftrace program that does the same
-runs in the lab on the node of a pod whose pages the kernel moves, at the same moment as the agent.
+numamove (bcc, bpftrace) puts a kprobe and a kretprobe on migrate_misplaced_folio, with a table of
+begun calls between; a bpftrace program that does the same runs in the lab on the node of a pod
+whose pages the kernel moves, at the same moment as the agent.
 The kernel's own statistics (bpf_stats_enabled) tell runs and nanoseconds of each program, and
 fdinfo in /proc whose it is. They are emulated nanoseconds, so only ratios say something. A trap of
 a kprobe itself is in no program's time, nor is the trampoline of fentry.
