@@ -149,10 +149,11 @@ class Run:
         mark = self._bed.audit_mark()
         operator = OperatorProcess(self._bed.plane.kubeconfig, *self._flags)
         self._operator = operator
-        while await self._api.count(f"{OWN}/numapins") < self._size.labelled:
+        while (there := await self._api.count(f"{OWN}/numapins")) < self._size.labelled:
             if operator.process.poll() is not None:
                 raise RuntimeError(f"the operator ended with status {operator.process.returncode}")
-            await asyncio.sleep(0.5)  # a watch of all pins would take CPU from the operator
+            passed = time.monotonic() - operator.begun
+            await asyncio.sleep(_pause(there, self._size.labelled, passed))
         planned, used = time.monotonic() - operator.begun, operator.cpu_seconds()
         memory = operator.megabytes()
         await self._quiet()
@@ -267,6 +268,11 @@ class Run:
             "unlabelledCpuPercent": (operator.cpu_seconds() - before) / took * 100,
             "unlabelledPodsPerSecond": count / took,
         }
+
+
+def _pause(there: int, wanted: int, passed: float) -> float:
+    """Seconds until it is worth counting again: to count, or to watch, takes CPU from the plan."""
+    return min(10.0, max(0.5, passed * (wanted - there) / max(1, there) / 4))
 
 
 async def _at_rate(work: Callable[[int], object], count: int) -> None:

@@ -21,6 +21,9 @@ from numapin_operator.store import KINDS, Dirt, Kind, ObjectKey, Store, Version,
 GRACE_SECONDS: Final = 5.0
 """How long a watch may be behind a LIST."""
 FIRST_COMPARISON_SECONDS: Final = 20.0
+VANISHED_SECONDS: Final = 1.0
+"""After a pin is gone, until its pod is looked at: the pod has mostly ended, too, and of two
+watches either may tell first."""
 STALE_COMPARISONS: Final = 3
 """So many comparisons in a row that found the watch behind: it is dead."""
 
@@ -75,16 +78,17 @@ class Informer:
             ended = obj["metadata"].get("deletionTimestamp")
             if kind == "pods" and ended and (pod := Key(*object_key(obj))) in self._store.pods:
                 self._reconciler.heard_of_end(pod)
-            self._mark(kind, self._store.drop(kind, object_key(obj), obj["metadata"].get("uid")))
+            dirt = self._store.drop(kind, object_key(obj), obj["metadata"].get("uid"))
+            self._mark(kind, dirt, after=VANISHED_SECONDS if kind == "numapins" else 0.0)
             return
         self._mark(kind, self._put(kind, obj))
 
-    def _mark(self, kind: Kind, dirt: Dirt) -> None:
+    def _mark(self, kind: Kind, dirt: Dirt, *, after: float = 0.0) -> None:
         if kind == "pods":
             for key in dirt:
                 if key in self._store.pods and key not in self._store.pins:
                     self._reconciler.heard_of_pod(key)
-        self._reconciler.mark(dirt)
+        self._reconciler.mark(dirt, after=after)
 
     def _put(self, kind: Kind, obj: Mapping[str, Any]) -> Dirt:
         try:

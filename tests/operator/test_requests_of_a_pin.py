@@ -50,6 +50,25 @@ def test_a_life_without_trouble_takes_four_requests(parts: Parts):
     assert parts.cluster.events == [("redis", "Pinned")]
 
 
+def test_a_pin_is_not_made_again_when_its_end_is_told_before_its_pods(parts: Parts):
+    parts.pod("redis")
+    parts.settle(60)
+    before = len(parts.cluster.writes)
+    parts.tell_gone("numapins", ("default", "redis"))
+    parts.settle(0.5)
+    end(parts, "redis")
+    parts.settle(600)
+    assert len(parts.cluster.writes) == before, parts.cluster.writes
+
+
+def test_a_pin_that_someone_deletes_is_made_again(parts: Parts):
+    parts.pod("redis")
+    parts.settle(60)
+    parts.tell_gone("numapins", ("default", "redis"))
+    parts.settle(2)
+    assert parts.sockets() == {"redis": 0}
+
+
 def test_a_pin_that_nobody_collects_is_deleted(parts: Parts):
     parts.pod("redis")
     parts.settle(60)
