@@ -3,17 +3,17 @@
 Level-triggered and idempotent: a key is only a name to look at again, so a lost, doubled or
 late event changes nothing but the time. All of it runs in the event loop, where deciding and
 taking room are one step without an await, so two pods can't be promised the same room.
-Deciding itself is in ``step``; which key comes when, and again after a failure, in ``work``.
+Deciding itself is in ``step``; which key comes when, and again after a failure, in ``work``;
+which pod is to be moved, in ``rounds``.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from numapin_api.errors import NumapinError
-from numapin_api.pin import Move, NumaPinStatus, Observed
+from numapin_api.pin import NumaPinStatus, Observed
 from numapin_api.policy import NumaPolicySpec
 from numapin_operator import before, build, conditions, moves, step
 from numapin_operator.allowance import Allowance
@@ -22,8 +22,9 @@ from numapin_operator.events import Restraint, event
 from numapin_operator.kube import Json
 from numapin_operator.metrics import Metrics
 from numapin_operator.pods import Key, Pod
-from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer, search
+from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer
 from numapin_operator.records import NodeKey, PinRecord, PolicyKey
+from numapin_operator.rounds import EVERY_NODE, Rounds
 from numapin_operator.store import Dirt, Store
 from numapin_operator.verdict import SILENT_AFTER, Judgement
 from numapin_operator.work import Work
@@ -41,8 +42,6 @@ POLICY_DELAY_SECONDS: Final = 1.0
 """Counts of a policy are written together, not once per pod."""
 WAITING_DELAY_SECONDS: Final = 0.5
 """After a pin is deleted, until those that wait for its room are looked at."""
-EVERY_NODE: Final = NodeKey("")
-"""Stands for a round over all nodes; no node has an empty name."""
 AnyKey = Key | PolicyKey | NodeKey
 """A pod and its pin, a policy, a node."""
 
@@ -86,7 +85,7 @@ class Reconciler:
         self._restraint = Restraint()
         self._allowance: Allowance[Key] = Allowance()
         self._rebalancer = Rebalancer(store, default)
-        self._moves: dict[Key, Move] = {}
+        self._rounds = Rounds(store, self._rebalancer, mark=self.mark, now=now, clock=clock)
         self._work.mark([EVERY_NODE], after=LOOK_SECONDS)
 
     # -- marking ----------------------------------------------------------------------
@@ -124,7 +123,7 @@ class Reconciler:
 
     async def _reconcile(self, key: AnyKey) -> None:
         if isinstance(key, NodeKey):
-            await self._node(key)
+            await self._rounds.look(key)
         elif isinstance(key, PolicyKey):
             await self._policy(key)
         else:
@@ -150,7 +149,7 @@ class Reconciler:
     async def _pod(self, key: Key) -> None:
         pod, pin = self._store.pods.get(key), self._store.pins.get(key)
         if pod is None or pod.finished or pod.terminating:
-            self._moves.pop(key, None)
+            self._rounds.take(key)
         if pod is None or pod.finished:
             self._heard.pop(key, None)
             self._fresh.pop(key, None)
@@ -202,7 +201,7 @@ class Reconciler:
                 namespace_labels=store.namespaces.get(pod.key.namespace, {}),
                 default=self._default,
                 overdue=before.devices_wait(pod, now=self._now()) <= 0,
-                move=self._moves.pop(pod.key, None),
+                move=self._rounds.take(pod.key),
             )
         )
         store.promise(pod.key, decision.spot)
@@ -352,38 +351,6 @@ class Reconciler:
         after = (stale - self._now()).total_seconds()
         if after > 0:
             self.mark([pin.key], after=after)
-
-    # -- moves ------------------------------------------------------------------------
-
-    async def _node(self, key: NodeKey) -> None:
-        """Look for a move on a node; the pod's own reconcile then makes it."""
-        if key == EVERY_NODE:
-            self._round()
-            return
-        now = self._now()
-        # Have they helped? Their pins' own watch says nothing of their sockets' load.
-        self.mark(k for k in self._store.moved if self._store.pins[k].node == key.node)
-        asked = self._rebalancer.look(key.node, now=now, clock=self._clock())
-        if asked is None:
-            return
-        found = await asyncio.to_thread(search, asked, now)
-        if found is None:
-            return
-        if self._moves or self._rebalancer.under_way(key.node):
-            # One that is about to be written does not show in the store yet, nor in budgets.
-            self._rebalancer.ask_again(key.node)
-            return
-        pod_key, move = found
-        self._moves[pod_key] = move
-        self.mark([pod_key])
-
-    def _round(self) -> None:
-        """Have every node looked at until the next round, evenly, so that none waits long."""
-        if self._rebalancer.wanted:
-            names = sorted(self._store.nodes)
-            for i, name in enumerate(names):
-                self.mark([NodeKey(name)], after=LOOK_SECONDS * i / len(names))
-        self.mark([EVERY_NODE], after=LOOK_SECONDS)
 
     # -- policies ---------------------------------------------------------------------
 

@@ -298,7 +298,7 @@ def test_the_same_search_is_not_made_again_and_again(parts: Parts, monkeypatch):
     def counted(asked: Any, now: Any) -> None:
         made.append(parts.seconds)
 
-    monkeypatch.setattr("numapin_operator.reconcile.search", counted)
+    monkeypatch.setattr("numapin_operator.rounds.search", counted)
     parts.node(status=usage(1900, 200))
     parts.settle(200)
     assert len(made) == 1
