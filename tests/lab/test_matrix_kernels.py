@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.any_lab import AnyLab
 
 from numapin_api.errors import LabError
 from numapin_lab import config, kernels, levels, matrix
-from numapin_lab.lab import Lab
 from numapin_lab.levels import Had
-from numapin_lab.steps import Steps
 
 DAY = datetime(2026, 11, 25, tzinfo=UTC).date()
 REPORT = '<testsuites><testsuite tests="4" failures="{failed}" skipped="1"/></testsuites>'
@@ -24,27 +23,6 @@ NODE = {
         }
     }
 }
-
-
-class AnyLab:
-    """Keeps how it is asked to be; some kernels don't come up in it."""
-
-    def __init__(self, *dead: str) -> None:
-        self.steps, self.cache, self.paths = Steps(), Lab().cache, Lab().paths
-        self.dead = dead
-        self.asked: list[dict[str, object]] = []
-        self.deployed = 0
-
-    def up(self, **wanted: object) -> None:
-        self.asked.append(wanted)
-        if wanted["kernel"] in self.dead:
-            raise LabError("numa-0 was not Ready")
-
-    def deploy(self) -> None:
-        self.deployed += 1
-
-    def programs(self) -> Path:
-        return Path("/nowhere")
 
 
 @pytest.fixture

@@ -7,16 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.any_lab import AnyLab
 
 from numapin_agent.trace.question import PROBES
 from numapin_agent.trace.result import Cost, ProgramCost, Result
 from numapin_api.errors import LabError
 from numapin_lab import compatibility, kernels, levels, matrix, probes, probing
-from numapin_lab.lab import Lab
 from numapin_lab.levels import Had
 from numapin_lab.paths import checkout
 from numapin_lab.probes import FAILED, Probed
-from numapin_lab.steps import Steps
 
 DAY = datetime(2026, 11, 26, tzinfo=UTC).date()
 RELEASE = "6.1.176-cloud"
@@ -87,22 +86,6 @@ def test_documents_are_in_step():
     page = (checkout() / "docs/compatibility.md").read_text()
     shown = probes.table(results)
     assert compatibility.splice(page, shown, begin=probes.BEGIN, end=probes.END) == page
-
-
-class AnyLab:
-    """Up with whatever is asked for."""
-
-    def __init__(self) -> None:
-        self.steps, self.cache, self.paths = Steps(), Lab().cache, Lab().paths
-
-    def up(self, **_: object) -> None:
-        pass
-
-    def deploy(self) -> None:
-        pass
-
-    def programs(self) -> Path:
-        return Path("/nowhere")
 
 
 @pytest.fixture
