@@ -16,7 +16,7 @@ from numapin_agent.trace.facts import VECTORS
 from numapin_agent.trace.histogram import Histogram
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
-from numapin_agent.trace.result import Cause, Moment, Result, Row, Stack
+from numapin_agent.trace.result import Cause, Moment, Result, Row, Stack, few_rows, few_stacks
 from numapin_agent.trace.systemcalls import DESCRIPTOR, WAITING, about
 
 SOFTIRQS: Final = (
@@ -228,7 +228,7 @@ def rows(counted: Counted, names: Names, question: Question) -> list[Row]:
         made.sort(key=lambda row: (waiting[row.labels["syscall"] in WAITING], -row.histogram.total))
     else:
         made.sort(key=lambda row: -row.histogram.total)
-    return made[:KEPT_ROWS]
+    return few_rows(made, KEPT_ROWS)
 
 
 def _frames(path: Path, counted: Counted, names: Names) -> list[str]:
@@ -243,14 +243,15 @@ def _frames(path: Path, counted: Counted, names: Names) -> list[str]:
 
 
 def stacks(counted: Counted, names: Names, *, by_time: bool) -> list[Stack]:
-    """Call paths with their weights, the heaviest first."""
+    """Call paths with their weights, the heaviest first; the lightest in one if there are many."""
     folded: dict[tuple[str, ...], int] = {}
     for path, weight in counted.paths.items():
         frames = tuple(_frames(path, counted, names))
         gain = weight.nanoseconds if by_time else weight.count
         folded[frames] = folded.get(frames, 0) + gain
-    heaviest = sorted(folded.items(), key=lambda one: -one[1])[:KEPT_STACKS]
-    return [Stack(frames=list(frames), weight=weight) for frames, weight in heaviest if weight]
+    order = sorted(folded.items(), key=lambda one: -one[1])
+    made = [Stack(frames=list(frames), weight=weight) for frames, weight in order if weight]
+    return few_stacks(made, KEPT_STACKS)
 
 
 def about_call(event: Event, counted: Counted) -> dict[str, str]:

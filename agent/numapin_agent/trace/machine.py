@@ -31,6 +31,8 @@ _BIGGEST_ELF: Final = 1 << 30
 _BIGGEST_PERF_MAP: Final = 64 << 20
 _ELVES: Final = 256
 """Programs and libraries kept in memory during one trace."""
+ENDED: Final = "[ended processes]"
+"""Name of all that had ended before they were met; none of them tells anything by its number."""
 
 
 class Machine:
@@ -72,11 +74,11 @@ class Machine:
             self._regions.setdefault(tgid, [])
 
     def process(self, tgid: int) -> str:
-        """A process' name, if it was met alive."""
+        """A process' name, or ``ENDED`` if it was not met alive."""
         self.meet(tgid)
         if tgid == 0:
             return "idle"
-        return self._names.get(tgid, f"process {tgid}, gone")
+        return self._names.get(tgid, ENDED)
 
     def descriptor(self, tgid: int, fd: int) -> str:
         """What a descriptor stands for: a path, or a socket with its addresses."""

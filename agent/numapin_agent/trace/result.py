@@ -18,6 +18,8 @@ Buckets = Annotated[
     BeforeValidator(lambda given: given if isinstance(given, Histogram) else from_data(given)),
 ]
 NANOSECONDS: Final = "ns"
+OTHERS: Final = "[others]"
+"""All rows, or all stacks, that are too many to be told one by one."""
 
 
 class Row(Wire):
@@ -107,6 +109,28 @@ class Result(Wire):
     def total(self) -> Histogram:
         """All rows in one."""
         return added(row.histogram for row in self.rows)
+
+
+def few_rows(rows: list[Row], most: int) -> list[Row]:
+    """At most so many, the last of all that come after, so that no event is missing in the sum.
+
+    Args:
+        rows: what matters most first.
+        most: at least 1.
+    """
+    if len(rows) <= most:
+        return rows
+    kept, rest = rows[: most - 1], rows[most - 1 :]
+    told = dict.fromkeys(rest[0].labels, OTHERS)
+    return [*kept, Row(labels=told, histogram=added(row.histogram for row in rest))]
+
+
+def few_stacks(stacks: list[Stack], most: int) -> list[Stack]:
+    """The same of stacks."""
+    if len(stacks) <= most:
+        return stacks
+    rest = sum(stack.weight for stack in stacks[most - 1 :])
+    return [*stacks[: most - 1], Stack(frames=[OTHERS], weight=rest)]
 
 
 def events_per_second(result: Result) -> float:

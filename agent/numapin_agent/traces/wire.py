@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from numapin_agent.trace.question import DEFAULT_THRESHOLD, Question
-from numapin_agent.trace.result import Result
+from numapin_agent.trace.result import OTHERS, Result, few_rows, few_stacks
 from numapin_api.errors import TraceError
 from numapin_api.trace import MAX_RESULT_BYTES, NumaTraceSpec, pack
 
@@ -53,9 +53,10 @@ def question(spec: NumaTraceSpec) -> dict[str, Any]:
 
 
 def fitted(result: Result, *, most: int = MAX_RESULT_BYTES) -> str:
-    """An answer as the object holds it; what there is no room for is left out, and said.
+    """An answer as the object holds it; what there is no room for is said.
 
-    Call paths go first, the lightest of them, then single events, then rows.
+    Call paths go first, the lightest of them, then single events, then rows. Call paths and rows
+    are joined, so that shares of the whole stay right; single events are left out.
 
     Args:
         result: the answer.
@@ -85,15 +86,22 @@ _NAMES: Final[Mapping[str, str]] = {
 
 
 def _cut(result: Result, part: str, kept: int) -> Result:
+    """The same with so many of a part. Rows and call paths beyond are joined; no event is lost."""
     every = list(getattr(result, part))
-    if part == "stacks":
-        every.sort(key=lambda one: -one.weight)
-    elif part == "moments":
+    if part == "moments":
         every.sort(key=lambda one: -one.nanoseconds)
+        fewer, gone, fate = every[:kept], len(every) - kept, "left out"
     else:
-        every.sort(key=lambda one: -one.histogram.total)
+        kept = max(1, kept)
+        gone, fate = len(every) - kept + 1, f"told as one, {OTHERS}"
+        if part == "stacks":
+            every.sort(key=lambda one: -one.weight)
+            fewer = few_stacks(every, kept)
+        else:
+            every.sort(key=lambda one: -one.histogram.total)
+            fewer = few_rows(every, kept)
     note = (
-        f"{len(every) - kept:,} of {len(every):,} {_NAMES[part]}, the least of them, are left "
-        "out: an answer by way of the API server has no room for more"
+        f"{gone:,} of {len(every):,} {_NAMES[part]}, the least of them, are {fate}: "
+        "an answer by way of the API server has no room for more"
     )
-    return result.model_copy(update={part: every[:kept], "notes": [*result.notes, note]})
+    return result.model_copy(update={part: fewer, "notes": [*result.notes, note]})

@@ -6,10 +6,18 @@ import socket
 import pytest
 
 from numapin_agent.trace import causes, histogram, records
-from numapin_agent.trace.answers import NOT_KEPT, Counted, answer, hook_labels, plain
+from numapin_agent.trace.answers import (
+    KEPT_ROWS,
+    KEPT_STACKS,
+    NOT_KEPT,
+    Counted,
+    answer,
+    hook_labels,
+    plain,
+)
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
-from numapin_agent.trace.result import Result
+from numapin_agent.trace.result import OTHERS, Result, Stack
 
 MS = 1_000_000
 KERNEL = {
@@ -102,6 +110,31 @@ def test_rows_of_the_same_name_are_joined():
         Key(10, records.QUEUED, 0): H,
     }
     assert [r.histogram.count for r in told("run-queue", histograms=keys).rows] == [4, 2]
+
+
+def test_what_is_too_much_to_tell_is_told_in_one():
+    """A row or a stack that is left out must not be missing in the sums."""
+    many = 3 * KEPT_ROWS
+    keys = {Key(i, records.TIMER, 0): histogram.of([i]) for i in range(1000, 1000 + many)}
+    made = answer(Question("timers"), "node", Counted(histograms=keys), Numbered()).rows
+    assert len(made) == KEPT_ROWS
+    assert made[0].labels == {"function": f"f{999 + many}", "timer": "timer"}
+    assert made[-1].labels == {"function": OTHERS, "timer": OTHERS}
+    assert sum(row.histogram.count for row in made) == many
+
+    paths = {Path(7, -1, i, records.FUNCTION): Weight(i, 0) for i in range(1, KEPT_STACKS + 3)}
+    calls = {i: (i,) for i in range(1, KEPT_STACKS + 3)}
+    asked = Question("function", "f", stacks=True)
+    found = answer(asked, "node", Counted(paths=paths, kernel=calls), Numbered()).stacks
+    assert len(found) == KEPT_STACKS
+    assert found[-1] == Stack(frames=[OTHERS], weight=1 + 2 + 3)
+
+
+class Numbered(Names):
+    """Each kernel function has a name of its own."""
+
+    def kernel_name(self, address: int) -> str:
+        return f"f{address}"
 
 
 def test_the_slow_ipvs_timer_is_named_with_its_remedy():

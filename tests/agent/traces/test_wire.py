@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from numapin_agent.trace.histogram import of
 from numapin_agent.trace.question import PROBES, Question, QuestionError
-from numapin_agent.trace.result import Moment, Result, Row, Stack
+from numapin_agent.trace.result import OTHERS, Moment, Result, Row, Stack
 from numapin_agent.traces.wire import Asked, fitted, question
 from numapin_api import trace as contract
 from numapin_api.errors import TraceError
@@ -75,8 +75,10 @@ def test_the_lightest_call_paths_go_first():
     assert len(text) <= 8000
     found = Result.model_validate(unpack(text))
     assert 0 < len(found.stacks) < 4000
-    weights = [one.weight for one in found.stacks]
+    *heaviest, others = found.stacks
+    weights = [one.weight for one in heaviest]
     assert weights == sorted(range(4000), reverse=True)[: len(weights)]
+    assert others == Stack(frames=[OTHERS], weight=sum(range(4000)) - sum(weights))
     assert (len(found.moments), len(found.rows)) == (10, 10)
     assert found.notes[0] == "a note"
     assert f"{4000 - len(weights):,} of 4,000 call paths" in found.notes[1]
@@ -88,6 +90,8 @@ def test_every_answer_fits_and_says_what_it_lacks(stacks, moments, rows, most):
     text = fitted(whole, most=most)
     assert len(text) <= most
     found = Result.model_validate(unpack(text))
+    assert sum(one.weight for one in found.stacks) == sum(one.weight for one in whole.stacks)
+    assert found.total() == whole.total()
     short = [p for p in ("stacks", "moments", "rows") if getattr(found, p) != getattr(whole, p)]
     assert len(found.notes) == 1 + len(short)
 
