@@ -23,11 +23,11 @@ _WATCH = """
 attached() {{ bpftool link list | grep -cE '^[0-9]+: (raw_tracepoint|tracing|perf_event)'; }}
 now() {{ cut -d' ' -f1 /proc/uptime; }}
 before=$(attached); touch {run}/armed
-until [ $(attached) -gt $before ]; do :; done
+until [ $(attached) -gt $before ]; do sleep 0.2; done
 {begin}; now >{run}/times
 had=$before; have=$(attached)
 until [ $had = $have ]; do sleep 1; had=$have; have=$(attached); done
-until [ $(attached) -lt $have ]; do :; done
+until [ $(attached) -lt $have ]; do sleep 0.2; done
 {end}; now >>{run}/times
 """
 

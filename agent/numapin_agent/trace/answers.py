@@ -52,7 +52,9 @@ KEPT_STACKS: Final = 5000
 NOT_KEPT: Final = "[stack not kept]"
 _COLLISION: Final = -errno.EEXIST
 """Another stack has this one's place (bpf_get_stackid)."""
-_OURS: Final = re.compile(r"bpf_trace_run\d+$|bpf_prog_\w+( \[bpf\])?$|bpf_trampoline_|perf_trace_")
+_OURS: Final = re.compile(
+    r"bpf_trace_run\d+$|bpf_prog_\w+( \[bpf\])?$|bpf_trampoline_|perf_trace_|__traceiter_"
+)
 """Innermost frames that are the probe's own."""
 _JUDGED: Final = 200
 """Slowest calls for which a culprit is looked for."""

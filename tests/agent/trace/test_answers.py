@@ -25,6 +25,7 @@ KERNEL = {
     2: "vfs_read",
     3: "bpf_trace_run2",
     4: "do_syscall_64",
+    5: "__traceiter_page_fault_user",
     20: "ip_vs_reply6 [ip_vs]",
     21: "nft_do_chain_ipv6",
     22: "ipt_do_table",
@@ -157,7 +158,7 @@ def test_threads_of_ipvs_are_named_when_they_take_time(threads, nanoseconds, nam
 
 def test_call_paths_begin_with_the_process_and_hide_the_probe():
     paths = {Path(7, 0, 1, 0): Weight(3, 0), Path(7, -errno.EEXIST, 1, 0): Weight(1, 0)}
-    made = told("page-faults", paths=paths, user={0: (11, 10)}, kernel={1: (3, 2, 4)})
+    made = told("page-faults", paths=paths, user={0: (11, 10)}, kernel={1: (3, 5, 2, 4)})
     assert [(s.frames, s.weight) for s in made.stacks] == [
         (["redis", "user10", "user11", "do_syscall_64_[k]", "vfs_read_[k]"], 3),
         (["redis", "do_syscall_64_[k]", "vfs_read_[k]", NOT_KEPT], 1),
