@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from support.beside import NODE, both, check
 from support.bpftrace import SCRIPTS
-from support.guest_tools import Bcc, Bpftrace, Tool
+from support.guest_tools import Bcc, Bpftrace, Counted, Tool
 from support.traced import programs
 from support.verdicts import made
 from support.workloads import HOPS
@@ -107,6 +107,13 @@ fexit:vfs_read /@begun[tid]/ {{
   @count[0] = count(); @took[0] = hist(nsecs - @begun[tid]); delete(@begun[tid]);
 }}"""
 FAULTS = "software:page-faults:1 /{ours}/ {{ @count[0] = count(); }}"
+WAITED = """
+fentry:handle_mm_fault /{ours}/ {{ @begun[tid] = nsecs; @hint[tid] = 0; }}
+fentry:task_numa_fault {{ @hint[tid] = 1; }}
+fexit:handle_mm_fault /@begun[tid]/ {{
+  @count[@hint[tid]] = count(); @took[@hint[tid]] = hist(nsecs - @begun[tid]);
+  delete(@begun[tid]);
+}}"""
 
 By = Callable[[Mapping[str, str]], str]
 
@@ -241,19 +248,39 @@ def test_calls_of_a_pod_are_bpftraces(world: World):
     print(check("vfs_read of a pod", told.ours.total(), told.theirs["0"], told))
 
 
-def test_page_faults_of_a_pod_are_bpftraces(world: World):
-    """Counted by stack; bpftrace counts the event by which the kernel itself does."""
+@pytest.fixture
+def faults(world: World) -> Iterator[str]:
+    """A pod that makes page faults."""
     few = resources("100m", "64Mi", limits=True)
-    faults = container(script="exec stress-ng --fault 1 --temp-path /tmp -q", resources=few)
-    with made(world, pod("trace-faults", faults, pinned=False)):
+    busy = container(script="exec stress-ng --fault 1 --temp-path /tmp -q", resources=few)
+    with made(world, pod("trace-faults", busy, pinned=False)):
         world.cluster.await_ready(NAMESPACE, "trace-faults", seconds=420)
-        script = FAULTS.format(ours=ids(world, "trace-faults"))
-        whom = ("--pod", f"{NAMESPACE}/trace-faults")
-        told = both(world, Bpftrace(script), "page-faults", whom=whom)
+        yield "trace-faults"
+
+
+def test_page_faults_of_a_pod_are_bpftraces(world: World, faults: str):
+    """Counted by stack; bpftrace counts the event by which the kernel itself does."""
+    script = FAULTS.format(ours=ids(world, faults))
+    told = both(world, Bpftrace(script), "page-faults", whom=("--pod", f"{NAMESPACE}/{faults}"))
     assert told.theirs["0"].count >= ENOUGH
     assert told.ours.lost == 0
     ours = Histogram(sum(stack.weight for stack in told.ours.stacks))
     print(check("page faults of a pod", ours, told.theirs["0"], told))
+
+
+def test_waits_for_memory_are_bpftraces(world: World, faults: str):
+    script = WAITED.format(ours=ids(world, faults))
+    told = both(world, Bpftrace(script), "memory-wait", whom=("--pod", f"{NAMESPACE}/{faults}"))
+    waits = grouped(told.ours, lambda labels: labels["wait"])
+    for name, key in (("page fault", "0"), ("NUMA hint fault", "1")):
+        theirs = told.theirs.get(key, Counted())
+        print(f"{name}: {theirs.count}")
+        if theirs.count >= ENOUGH:
+            print(check(name, waits.get(name, Histogram()), theirs, told))
+    assert told.theirs["0"].count >= ENOUGH
+    rates = {figure.name: figure.value for figure in told.ours.figures}
+    spent = waits["page fault"].total / 1e6 / told.ours.seconds
+    assert rates["time in page faults"] == pytest.approx(spent, rel=0.01)
 
 
 def test_moves_are_bpftraces(world: World):

@@ -41,6 +41,8 @@ _STAGES: Final = (
 _ORDER: Final = (0, 1, 4, 5, 2, 3)
 """Of stages, as a packet goes through them."""
 _ANY_INTERRUPT: Final = {"interrupt": "any"}
+FAULTS: Final = ("page fault", "NUMA hint fault")
+"""By number, see ``bpf/waits.c``."""
 WAITED, RAN = "waited", "ran"
 """What threads did that were held up."""
 _THREADS: Final = (
@@ -200,9 +202,12 @@ def labels(  # noqa: PLR0911 — one for each kind
         return hook_labels(key.id)
     if kind == records.RECEIVE:
         return {"stage": _STAGES[key.id]}
+    if kind == records.FAULT:
+        return {"wait": FAULTS[key.id]}
     if kind == records.MIGRATION:
         source = key.id >> 32
-        return {
+        among = {"wait": "NUMA migration"} if question.probe == "memory-wait" else {}
+        return among | {
             "from": names.numa_node(source - 1) if source else "unknown",
             "to": names.numa_node(key.id & 0xFFFFFFFF),
         }

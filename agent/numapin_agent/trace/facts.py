@@ -80,6 +80,8 @@ NAMES: Final = (
     "ip_local_deliver",
     "hstate",
     "kmem_cache",
+    "handle_mm_fault",
+    "task_numa_fault",
     *MISPLACED,
     *(f"btf_trace_{name}" for name in TRACEPOINTS),
     *(f"btf_trace_{name}_{end}" for name, _ in VECTORS for end in ("entry", "exit")),
@@ -124,6 +126,7 @@ def facts(btf: Btf, question: Question, machine: str) -> Facts:
         macros |= {f"OFF_ARG{i}": at, f"OFF_SYSARG{i}": at}
     tracepoints = [*TRACEPOINTS, *(f"{v}_{end}" for v, _ in VECTORS for end in ("entry", "exit"))]
     wanted = {"nf_hook_slow", "ip_local_deliver", "tcp_v4_rcv", *MISPLACED}
+    wanted |= {"handle_mm_fault", "task_numa_fault"}
     functions = wanted | ({question.function} if question.function else set())
     return Facts(
         macros,

@@ -16,6 +16,8 @@ from numapin_agent.trace.question import Question
 
 _UNTOLD: Final = "from which NUMA node pages come"
 _UNTOLD_WAITS: Final = "what is taken from threads that wait for a CPU"
+_UNTOLD_FAULTS: Final = "the time of page faults"
+_UNTOLD_HINTS: Final = "which page faults are NUMA hint faults"
 STEALERS: Final = {"softirqs": 10, "hardirqs": 1}
 """How many are told apart: NR_SOFTIRQS; interrupts are too many, and are one."""
 MOMENTS: Final = 8192
@@ -124,6 +126,13 @@ def _raw(kernel: Facts, name: str, target: str) -> Program:
 
 def _raws(kernel: Facts, **targets: str) -> tuple[Program, ...]:
     return tuple(_raw(kernel, name, target) for name, target in targets.items())
+
+
+def _entry(kernel: Facts, name: str, target: str) -> tuple[tuple[Program, ...], ...]:
+    """Ways to be told that a kernel function is called."""
+    function = kernel.functions.get(target)
+    best = ((Program(f"{name}_fentry", "fentry", target, function[0]),),) if function else ()
+    return (*best, (Program(f"{name}_kprobe", "kprobe", target),))
 
 
 def _around(kernel: Facts, name: str, target: str) -> Part:
@@ -278,19 +287,21 @@ def _receive(kernel: Facts, _: Question) -> Plan:
         ("rx_ip", "ip_local_deliver", "the stage IP, which is part of the one to TCP then"),
         ("rx_tcp", "tcp_v4_rcv", "the stage to TCP"),
     ):
-        function = kernel.functions.get(target)
-        attempts = [(Program(f"{name}_fentry", "fentry", target, function[0]),)] if function else []
-        if "OFF_ARG0" in kernel.macros:
-            attempts.append((Program(f"{name}_kprobe", "kprobe", target),))
-        parts.append(Part(tuple(attempts), lacks))
+        known = "OFF_ARG0" in kernel.macros
+        found = [a for a in _entry(kernel, name, target) if known or a[0].kind != "kprobe"]
+        parts.append(Part(tuple(found), lacks))
     return Plan(("receive",), {}, tuple(parts), tuple(notes))
 
 
 def _memory(kernel: Facts, question: Question) -> Plan:
+    faults = replace(_around(kernel, "fault", "handle_mm_fault"), optional=_UNTOLD_FAULTS)
     try:
-        return _moves(kernel, question)
+        moves = _moves(kernel, question)
     except RefusedError as refused:
-        return Plan((), {}, (), (f"time of NUMA migrations is not known: {refused}",))
+        lacks = f"time of NUMA migrations is not known: {refused}"
+        return Plan(("waits",), {}, (faults,), (lacks,))
+    hints = Part(_entry(kernel, "hint", "task_numa_fault"), _UNTOLD_HINTS)
+    return replace(moves, sources=(*moves.sources, "waits"), parts=(*moves.parts, faults, hints))
 
 
 def _spike(kernel: Facts, question: Question) -> Plan:

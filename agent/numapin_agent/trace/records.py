@@ -22,7 +22,8 @@ from typing import Final
     RECEIVE,
     MIGRATION,
     STOLEN,
-) = range(1, 14)
+    FAULT,
+) = range(1, 15)
 """KIND_* of ``bpf/common.c``."""
 
 _KEY: Final = struct.Struct("=QII")

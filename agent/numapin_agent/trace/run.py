@@ -20,8 +20,9 @@ from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.sysfs import read_topology
 from numapin_agent.trace import kernel, memory, records
-from numapin_agent.trace.answers import Counted, answer
+from numapin_agent.trace.answers import FAULTS, Counted, answer
 from numapin_agent.trace.causes import of_threads
+from numapin_agent.trace.histogram import Histogram, added
 from numapin_agent.trace.launch import Held, hold, task_of
 from numapin_agent.trace.machine import Machine
 from numapin_agent.trace.question import Question, Scope, Task
@@ -370,11 +371,20 @@ def _rates(found: Result, pages: int, seconds: float) -> list[Figure]:
     """How much a second, where that is what people know."""
     if found.probe not in {"numa-moves", "memory-wait"} or seconds <= 0:
         return []
-    total = found.total()
+    moves = [row.histogram for row in found.rows if "to" in row.labels]
     return [
-        Figure(name="NUMA migrations", value=round(total.count / seconds, 1), unit="/s"),
+        Figure(name="NUMA migrations", value=round(added(moves).count / seconds, 1), unit="/s"),
         Figure(name="pages moved", value=round(pages / seconds, 1), unit="/s"),
-        Figure(
-            name="time in NUMA migrations", value=round(total.total / seconds / 1e6, 3), unit="ms/s"
+        _time("NUMA migrations", moves, seconds),
+        *(
+            _time(f"{name}s", [row.histogram], seconds)
+            for name in FAULTS
+            for row in found.rows
+            if row.labels.get("wait") == name
         ),
     ]
+
+
+def _time(what: str, spent: list[Histogram], seconds: float) -> Figure:
+    milliseconds = added(spent).total / 1e6
+    return Figure(name=f"time in {what}", value=round(milliseconds / seconds, 3), unit="ms/s")

@@ -89,6 +89,13 @@ H = histogram.of([10, 20 * MS])
             {"from": "NUMA node 0", "to": "NUMA node 1"},
         ),
         ("numa-moves", Key(3, records.MIGRATION, 0), {"from": "unknown", "to": "NUMA node 3"}),
+        (
+            "memory-wait",
+            Key(3, records.MIGRATION, 0),
+            {"wait": "NUMA migration", "from": "unknown", "to": "NUMA node 3"},
+        ),
+        ("memory-wait", Key(0, records.FAULT, 0), {"wait": "page fault"}),
+        ("memory-wait", Key(1, records.FAULT, 0), {"wait": "NUMA hint fault"}),
     ],
 )
 def test_what_a_row_is_of(probe, key, labels):

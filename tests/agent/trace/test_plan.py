@@ -150,8 +150,20 @@ def test_without_numa_balancing_moves_are_refused_and_memory_wait_is_not():
     with pytest.raises(RefusedError, match="no NUMA balancing"):
         planned("numa-moves", none)
     made = planned("memory-wait", none)
-    assert made.parts == ()
+    assert [part.optional for part in made.parts] == ["the time of page faults"]
     assert "NUMA migrations is not known" in made.notes[0]
+
+
+def test_memory_wait_times_page_faults_and_tells_hint_faults_apart():
+    moves, faults, hints = planned("memory-wait").parts
+    assert moves.optional is None
+    assert [[p.name for p in a] for a in faults.attempts] == [["fault_kprobe", "fault_kretprobe"]]
+    assert [[p.name for p in a] for a in hints.attempts] == [["hint_kprobe"]]
+    known = dict.fromkeys(("handle_mm_fault", "task_numa_fault"), (7, ()))
+    full = replace(FULL, functions={**FULL.functions, **known})
+    _, faults, hints = planned("memory-wait", full).parts
+    assert [p.kind for p in faults.attempts[0]] == ["fentry", "fexit"]
+    assert [p.kind for p in hints.attempts[0]] == ["fentry"]
 
 
 def test_page_faults_are_an_event_where_there_are_no_tracepoints():

@@ -29,6 +29,7 @@
 #define KIND_RECEIVE 11
 #define KIND_MIGRATION 12
 #define KIND_STOLEN 13
+#define KIND_FAULT 14
 
 struct key { u64 id; u32 kind; u32 cpu; };
 struct hist { u64 count, total, max; u32 slots[SLOTS]; };
