@@ -24,7 +24,6 @@ from numapin_api import crd
 from numapin_lab.paths import checkout
 
 RESULTS: Final = checkout() / "docs" / "scale.json"
-RATE: Final = 50.0
 SERIES: Final = (
     *(Shape(5000, pods, 2 * pods, 10) for pods in (5000, 20_000, 100_000)),
     *(Shape(nodes, 5000, 0, 10) for nodes in (500, 2000, 5000)),
@@ -45,7 +44,6 @@ def main() -> None:
 @click.option("--labelled", default=None, type=int, help="Of them; a third without this.")
 @click.option("--policies", default=10, show_default=True)
 @click.option("--seconds", default=60.0, show_default=True, help="How long rates are kept up.")
-@click.option("--rate", default=RATE, show_default=True, help="Pods a second that come and go.")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 @click.option("--stage", "only", multiple=True, type=click.Choice(STAGES), help="All without this.")
 @click.option("--operator-flag", multiple=True, help="Such as --api-rate=1000.")
@@ -57,7 +55,6 @@ def run(  # noqa: PLR0913 -- one per flag
     labelled: int | None,
     policies: int,
     seconds: float,
-    rate: float,
     results: Path,
     only: tuple[str, ...],
     operator_flag: tuple[str, ...],
@@ -67,8 +64,7 @@ def run(  # noqa: PLR0913 -- one per flag
     if not 0 < wanted <= pods:
         raise click.BadParameter(f"{wanted} is not within 1 and {pods}", param_hint="--labelled")
     size = Shape(nodes, wanted, pods - wanted, policies)
-    stages = only or STAGES
-    _measure(size, directory, results, seconds=seconds, rate=rate, flags=operator_flag, only=stages)
+    _measure(size, directory, results, seconds=seconds, flags=operator_flag, only=only or STAGES)
 
 
 @main.command()
@@ -96,7 +92,6 @@ def _measure(  # noqa: PLR0913 -- all but three by keyword
     results: Path,
     *,
     seconds: float,
-    rate: float = RATE,
     flags: tuple[str, ...],
     only: Collection[str] = STAGES,
 ) -> None:
@@ -113,7 +108,7 @@ def _measure(  # noqa: PLR0913 -- all but three by keyword
                 await api.make(
                     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd.crd(kind)
                 )
-            run = Run(bed=bed, api=api, size=size, seconds=seconds, rate=rate, flags=flags, say=say)
+            run = Run(bed=bed, api=api, size=size, seconds=seconds, flags=flags, say=say)
             await run.all(only)
 
     say(size.label)

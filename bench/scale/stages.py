@@ -19,6 +19,7 @@ from bench.scale.api import OWN, AnswerError, Api, spread
 from bench.scale.bed import Bed, Json
 
 WIDTH: Final = 16
+EVENTS_PER_SECOND: Final = 50
 QUIET_SHARE: Final = 3.0
 """Per cent of a core below which the operator is at rest."""
 QUIET_SECONDS: Final = 5.0
@@ -35,7 +36,6 @@ class Run:
         api: of its API server.
         size: how big it is.
         seconds: how long a rate is kept up.
-        rate: pods a second that come, and go.
         flags: of the operator.
         say: told what goes on.
     """
@@ -47,12 +47,11 @@ class Run:
         api: Api,
         size: shape.Shape,
         seconds: float,
-        rate: float,
         flags: tuple[str, ...],
         say: Callable[[str], None],
     ) -> None:
         self._bed, self._api, self._size, self._say = bed, api, size, say
-        self._seconds, self._per_second, self._flags = seconds, rate, flags
+        self._seconds, self._flags = seconds, flags
         self._operator: OperatorProcess | None = None
 
     async def all(self, only: Collection[str] = STAGES) -> None:
@@ -207,7 +206,7 @@ class Run:
         """Pods come at a rate, are answered and verified, and go again: whole lives of pins."""
         operator = await self._started()
         mark, before = self._bed.audit_mark(), operator.cpu_seconds()
-        count = int(self._seconds * self._per_second)
+        count = int(self._seconds * EVENTS_PER_SECOND)
         made: dict[str, float] = {}
         prefix = f"r{int(time.time())}"  # a run that was broken off may have left some
 
@@ -216,13 +215,13 @@ class Run:
 
         async with Agents(self._api, of=prefix) as agents:
             begun = time.monotonic()
-            await self._at_rate(make, count)
+            await _at_rate(make, count)
             took = time.monotonic() - begun
             await agents.until(set(made), "Verified", LONGEST_SECONDS)
             seen = dict(agents.first_seen)
             await self._quiet()
             used = operator.cpu_seconds() - before
-            await self._at_rate(lambda number: self._remove(prefix, number), count)
+            await _at_rate(lambda number: self._remove(prefix, number), count)
             while await self._api.count(f"{OWN}/numapins") > self._size.labelled:
                 await asyncio.sleep(0.5)
             await self._quiet()
@@ -237,15 +236,6 @@ class Run:
             "requestsPerPin": _per_pin(self._bed.writes(mark), prefix) / count,
             "writes": _tally(self._bed.writes(mark)),
         }
-
-    async def _at_rate(self, work: Callable[[int], object], count: int) -> None:
-        """Begin that many pieces of work, evenly, whether or not earlier ones have ended."""
-        begun = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for number in range(count):
-                due = begun + number / self._per_second
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-                group.create_task(work(number))  # type: ignore[arg-type]
 
     async def _remove(self, prefix: str, number: int) -> None:
         """A pod goes, and the garbage collector takes its pin."""
@@ -269,9 +259,9 @@ class Run:
             await self._make_pod(prefix, number, labelled=False)
             await self._remove_pod(prefix, number)
 
-        count = int(self._seconds * self._per_second)
+        count = int(self._seconds * EVENTS_PER_SECOND)
         before, begun = operator.cpu_seconds(), time.monotonic()
-        await self._at_rate(pass_by, count)
+        await _at_rate(pass_by, count)
         took = time.monotonic() - begun
         return {
             "restCpuPercent": rest * 100,
@@ -283,6 +273,15 @@ class Run:
 def _pause(there: int, wanted: int, passed: float) -> float:
     """Seconds until it is worth counting again: to count, or to watch, takes CPU from the plan."""
     return min(10.0, max(0.5, passed * (wanted - there) / max(1, there) / 4))
+
+
+async def _at_rate(work: Callable[[int], object], count: int) -> None:
+    """Begin that many pieces of work, ``EVENTS_PER_SECOND``, whether or not earlier ones end."""
+    begun = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            await asyncio.sleep(max(0.0, begun + number / EVENTS_PER_SECOND - time.monotonic()))
+            group.create_task(work(number))  # type: ignore[arg-type]
 
 
 def _tally(writes: Iterable[Json]) -> dict[str, int]:
