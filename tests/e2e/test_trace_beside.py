@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from support.beside import NODE, both, check
 from support.bpftrace import SCRIPTS
-from support.guest_tools import Bcc, Bpftrace, Counted, Tool
+from support.guest_tools import Bcc, Bpftrace, Tool
 from support.traced import programs
 from support.verdicts import made
 from support.workloads import HOPS
@@ -268,23 +268,25 @@ def test_page_faults_of_a_pod_are_bpftraces(world: World, faults: str):
     print(check("page faults of a pod", ours, told.theirs["0"], told))
 
 
-def test_waits_for_memory_are_bpftraces(world: World, faults: str):
-    script = WAITED.format(ours=ids(world, faults))
-    told = both(world, Bpftrace(script), "memory-wait", whom=("--pod", f"{NAMESPACE}/{faults}"))
-    waits = grouped(told.ours, lambda labels: labels["wait"])
-    for name, key in (("page fault", "0"), ("NUMA hint fault", "1")):
-        theirs = told.theirs.get(key, Counted())
-        print(f"{name}: {theirs.count}")
-        if theirs.count >= ENOUGH:
-            print(check(name, waits.get(name, Histogram()), theirs, told))
-    assert told.theirs["0"].count >= ENOUGH
-    rates = {figure.name: figure.value for figure in told.ours.figures}
-    spent = waits["page fault"].total / 1e6 / told.ours.seconds
-    assert rates["time in page faults"] == pytest.approx(spent, rel=0.01)
+def check_waits(world: World, name: str, wait: str, key: str) -> None:
+    """By a pod's name and cgroups; ``key`` is bpftrace's for that wait."""
+    script = WAITED.format(ours=ids(world, name))
+    told = both(world, Bpftrace(script), "memory-wait", whom=("--pod", f"{NAMESPACE}/{name}"))
+    ours, theirs = grouped(told.ours, lambda labels: labels["wait"])[wait], told.theirs[key]
+    assert theirs.count >= ENOUGH
+    assert told.ours.lost == 0
+    print(check(wait, ours, theirs, told))
+    (rate,) = (one.value for one in told.ours.figures if one.name == f"time in {wait}s")
+    assert rate == pytest.approx(ours.total / 1e6 / told.ours.seconds, rel=0.01)
 
 
-def test_moves_are_bpftraces(world: World):
-    """Of a program that is sent from socket to socket."""
+def test_times_of_page_faults_are_bpftraces(world: World, faults: str):
+    check_waits(world, faults, "page fault", "0")
+
+
+@pytest.fixture
+def hopper(world: World) -> Iterator[str]:
+    """A program that is sent from socket to socket, and whose pages the kernel moves by now."""
 
     def migrated() -> int:
         return int(world.ssh(NODE, "grep numa_pages_migrated /proc/vmstat").split()[1])
@@ -294,5 +296,14 @@ def test_moves_are_bpftraces(world: World):
         world.cluster.await_ready(NAMESPACE, "trace-beside", seconds=420)
         begun = migrated()
         eventually(lambda: migrated() > begun, seconds=240, what="the kernel moves pages")
-        told = both(world, Bpftrace(MOVED), "numa-moves")
+        yield "trace-beside"
+
+
+def test_times_of_hint_faults_are_bpftraces(world: World, hopper: str):
+    check_waits(world, hopper, "NUMA hint fault", "1")
+
+
+@pytest.mark.usefixtures("hopper")
+def test_moves_are_bpftraces(world: World):
+    told = both(world, Bpftrace(MOVED), "numa-moves")
     print(check("moves", told.ours.total(), told.theirs["0"], told))

@@ -9,11 +9,12 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from support.buckets import check_quantile
 from support.guest_tools import RUN, Counted, Tool
 from support.traced import traced
 from support.world import World
 
-from numapin_agent.trace.histogram import Histogram, bounds
+from numapin_agent.trace.histogram import Histogram
 from numapin_agent.trace.result import Result
 from numapin_lab.demo.cluster import eventually
 
@@ -114,30 +115,13 @@ def stop(world: World) -> None:
 def check(name: str, ours: Histogram, theirs: Counted, both_told: Both) -> str:
     """Fail unless rates differ by at most 5 % and histograms by at most a bucket.
 
-    Each times the other one as well, whichever was attached first, hence the bucket.
-
     Returns:
         both, for people.
     """
     here = ours.count / both_told.ours.seconds
     there = theirs.count / both_told.seconds
     told = f"{name}: {here:.1f}/s, tool {there:.1f}/s ({100 * (here / there - 1):+.1f} %)"
-    for share in (0.5, 0.9):
-        if theirs.buckets:
-            low, high = quantile(theirs, share)
-            least, most = bounds(ours.at_most(share).bit_length())
-            told += f"; p{100 * share:.0f} {least}-{most} ns, tool {low}-{high}"
-            assert least <= 2 * high, told
-            assert most >= low / 2, told
+    for share in (0.5, 0.9) if theirs.buckets else ():
+        told += f"; {check_quantile(theirs.buckets, ours, share)}"
     assert abs(here / there - 1) <= 0.05, told
     return told
-
-
-def quantile(counted: Counted, share: float) -> tuple[int, int]:
-    """The bucket in which the share of its values ends."""
-    wanted, passed = share * sum(counted.buckets.values()), 0
-    for span, count in sorted(counted.buckets.items()):
-        passed += count
-        if passed >= wanted:
-            return span
-    raise AssertionError(counted)

@@ -19,9 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.buckets import Buckets, of_bpftrace
 from support.wait import until
-
-from numapin_agent.trace.histogram import Histogram, bounds
 
 _SWITCHED_TO = """
   if (@begun[args->next_pid]) {
@@ -125,8 +124,8 @@ class Witness:
         self._child = child
         self._said = said
         self._totals: list[Total] = []
-        self.took: dict[str, list[dict[str, int]]] = {}
-        """Buckets (min, max, count) by key; there when it has ended."""
+        self.took: dict[str, Buckets] = {}
+        """By key; there when it has ended."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -182,7 +181,8 @@ class Witness:
                 self._totals.append(Total(read_from, now, told["data"]["@count"]))
                 read_from = 0
             elif told["type"] == "hist":
-                self.took |= told["data"].get("@took", {})
+                took = told["data"].get("@took", {})
+                self.took |= {key: of_bpftrace(printed) for key, printed in took.items()}
 
 
 @contextmanager
@@ -203,21 +203,3 @@ def witness(probe: str) -> Iterator[Witness]:
             yield found
         finally:
             found.end()
-
-
-def median_bucket(buckets: list[dict[str, int]]) -> tuple[int, int]:
-    """Bounds of the bucket that holds bpftrace's median."""
-    half, passed = sum(b["count"] for b in buckets) / 2, 0
-    for bucket in buckets:
-        passed += bucket["count"]
-        if passed >= half:
-            return bucket.get("min", 0), bucket["max"]
-    raise AssertionError(buckets)
-
-
-def check_median(theirs: list[dict[str, int]], ours: Histogram) -> None:
-    """Within a bucket: the one that is attached first times the other one as well."""
-    low, high = median_bucket(theirs)
-    least, most = bounds(ours.at_most(0.5).bit_length())
-    assert least <= 2 * high
-    assert most >= low / 2

@@ -10,13 +10,14 @@ import io
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.buckets import Buckets, of_bpftrace
 from support.world import World
 
 from numapin_lab import guestroot, kernels, nodes
@@ -49,11 +50,11 @@ class Counted:
 
     Attributes:
         count: of events.
-        buckets: their nanoseconds: least, most, how many. Empty when they were not timed.
+        buckets: of their times; empty when they were not timed.
     """
 
     count: int = 0
-    buckets: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    buckets: Buckets = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,7 @@ class Bpftrace:
             told = json.loads(line) if line.startswith("{") else {}
             if told.get("type") in {"map", "hist"}:
                 found |= told["data"]
-        took = {
-            key: {(bucket.get("min", 0), bucket["max"]): bucket["count"] for bucket in buckets}
-            for key, buckets in found["@took"].items()
-        }
+        took = {key: of_bpftrace(printed) for key, printed in found["@took"].items()}
         return {key: Counted(n, took.get(key, {})) for key, n in found["@count"].items()}
 
 
@@ -156,7 +154,7 @@ def install(world: World, node: str) -> None:
         return
     state = world.lab.state()
     assert state is not None
-    fetched = _fetch(world.lab.paths.logs.parent / "bcc-tools", release, state.kernel)
+    fetched = _fetch(world.lab.paths.root / "bcc-tools", release, state.kernel)
     argv = nodes.ssh(world.lab.node(node), world.lab.paths, [f"tar -xzf - -C {_TOOLS}"])
     world.ssh(node, f"rm -rf {_TOOLS}; mkdir -p {_TOOLS}")
     subprocess.run(argv, input=_packed(fetched, release), check=True, timeout=300)
@@ -170,7 +168,7 @@ def _fetch(out: Path, release: str, kernel: str) -> Path:
         'cd "$1" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -q download '
         f"{packages} && for one in *.deb; do dpkg-deb -x $one .; done"
     )
-    subprocess.run(["rm", "-rf", out], check=True)
+    shutil.rmtree(out, ignore_errors=True)
     guestroot.debootstrap(
         out,
         [],

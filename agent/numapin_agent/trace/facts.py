@@ -71,18 +71,19 @@ VECTORS: Final = (
 MISPLACED: Final = ("migrate_misplaced_folio", "migrate_misplaced_page")
 """Take a page that NUMA balancing is about to move; the latter up to 6.6."""
 
+FUNCTIONS: Final = (
+    *("nf_hook_slow", "tcp_v4_rcv", "ip_local_deliver", "handle_mm_fault", "task_numa_fault"),
+    *MISPLACED,
+)
+"""Those that probes hook, besides the one that is asked about."""
+
 NAMES: Final = (
     *{struct for places in OFFSETS.values() for struct, _ in places},
     "pt_regs",
     "migrate_reason",
-    "nf_hook_slow",
-    "tcp_v4_rcv",
-    "ip_local_deliver",
     "hstate",
     "kmem_cache",
-    "handle_mm_fault",
-    "task_numa_fault",
-    *MISPLACED,
+    *FUNCTIONS,
     *(f"btf_trace_{name}" for name in TRACEPOINTS),
     *(f"btf_trace_{name}_{end}" for name, _ in VECTORS for end in ("entry", "exit")),
 )
@@ -125,9 +126,7 @@ def facts(btf: Btf, question: Question, machine: str) -> Facts:
     for i, at in argument_offsets(btf, machine, 3).items():
         macros |= {f"OFF_ARG{i}": at, f"OFF_SYSARG{i}": at}
     tracepoints = [*TRACEPOINTS, *(f"{v}_{end}" for v, _ in VECTORS for end in ("entry", "exit"))]
-    wanted = {"nf_hook_slow", "ip_local_deliver", "tcp_v4_rcv", *MISPLACED}
-    wanted |= {"handle_mm_fault", "task_numa_fault"}
-    functions = wanted | ({question.function} if question.function else set())
+    functions = {*FUNCTIONS, *filter(None, (question.function,))}
     return Facts(
         macros,
         {n: p for n in tracepoints if (p := btf.tracepoint(n)) is not None},

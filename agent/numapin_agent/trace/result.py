@@ -115,22 +115,25 @@ def few_rows(rows: list[Row], most: int) -> list[Row]:
     """At most so many, the last of all that come after, so that no event is missing in the sum.
 
     Args:
-        rows: what matters most first.
+        rows: what matters most first; such a last one among them stays the last, and the only one.
         most: at least 1.
     """
     if len(rows) <= most:
         return rows
-    kept, rest = rows[: most - 1], rows[most - 1 :]
+    order = sorted(rows, key=lambda row: OTHERS in row.labels.values())
+    rest = order[most - 1 :]
     told = dict.fromkeys(rest[0].labels, OTHERS)
-    return [*kept, Row(labels=told, histogram=added(row.histogram for row in rest))]
+    last = Row(labels=told, histogram=added(row.histogram for row in rest))
+    return [*order[: most - 1], last]
 
 
 def few_stacks(stacks: list[Stack], most: int) -> list[Stack]:
     """The same of stacks."""
     if len(stacks) <= most:
         return stacks
-    rest = sum(stack.weight for stack in stacks[most - 1 :])
-    return [*stacks[: most - 1], Stack(frames=[OTHERS], weight=rest)]
+    order = sorted(stacks, key=lambda stack: stack.frames == [OTHERS])
+    rest = sum(stack.weight for stack in order[most - 1 :])
+    return [*order[: most - 1], Stack(frames=[OTHERS], weight=rest)]
 
 
 def events_per_second(result: Result) -> float:

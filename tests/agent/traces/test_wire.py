@@ -84,6 +84,19 @@ def test_the_lightest_call_paths_go_first():
     assert f"{4000 - len(weights):,} of 4,000 call paths" in found.notes[1]
 
 
+def test_what_was_told_as_one_already_is_told_as_one_again():
+    """Of a node there may be too many rows for an answer, and then for an object."""
+    whole = big(4000, 0, 4000)
+    stack = Stack(frames=[OTHERS], weight=1 << 40)
+    row = Row(labels={"name": OTHERS}, histogram=of([1 << 39]))
+    whole = whole.model_copy(update={"stacks": [*whole.stacks, stack], "rows": [*whole.rows, row]})
+    found = Result.model_validate(unpack(fitted(whole, most=8000)))
+    assert [one.frames for one in found.stacks].count([OTHERS]) == 1
+    assert [one.labels["name"] for one in found.rows].count(OTHERS) == 1
+    assert sum(s.weight for s in found.stacks) == sum(s.weight for s in whole.stacks)
+    assert found.total() == whole.total()
+
+
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(1200, 4000))
 def test_every_answer_fits_and_says_what_it_lacks(stacks, moments, rows, most):
     whole = big(stacks, moments, rows)
