@@ -305,5 +305,6 @@ def test_times_of_hint_faults_are_bpftraces(world: World, hopper: str):
 
 @pytest.mark.usefixtures("hopper")
 def test_moves_are_bpftraces(world: World):
-    told = both(world, Bpftrace(MOVED), "numa-moves")
+    """They come in bursts of a second: some tenths of one at either end would show in a minute."""
+    told = both(world, Bpftrace(MOVED), "numa-moves", seconds=240)
     print(check("moves", told.ours.total(), told.theirs["0"], told))

@@ -48,7 +48,13 @@ class Both:
     seconds: float
 
 
-def both(world: World, tool: Tool, *probe: str, whom: tuple[str, str] = ("--node", NODE)) -> Both:
+def both(
+    world: World,
+    tool: Tool,
+    *probe: str,
+    whom: tuple[str, str] = ("--node", NODE),
+    seconds: int = SECONDS,
+) -> Both:
     """Ask both; again when the emulator, and so the node, crashed meanwhile.
 
     Args:
@@ -56,11 +62,12 @@ def both(world: World, tool: Tool, *probe: str, whom: tuple[str, str] = ("--node
         tool: of the distribution.
         probe: arguments of ``numapin trace`` but for how long.
         whom: of them, whose events count.
+        seconds: for how long; the more, the more bursty what is counted.
     """
     for _ in range(3):
         crashes = world.patching_crashes()
         try:
-            return _both(world, tool, (*probe, *whom))
+            return _both(world, tool, (*probe, *whom, "--duration", f"{seconds}s"))
         except AssertionError:
             if world.patching_crashes() == crashes:
                 raise
@@ -80,7 +87,7 @@ def _both(world: World, tool: Tool, probe: tuple[str, ...]) -> Both:
         begin, end = tool.tell
         _start(world, "watch", _WATCH.format(run=RUN, begin=begin, end=end))
         eventually(lambda: said(world, "armed", "ls"), seconds=60, what="the node watches")
-        ours = traced(world, *probe, "--duration", f"{SECONDS}s")
+        ours = traced(world, *probe)
         eventually(lambda: said(world, "tool.rc"), seconds=180, what="the tool has ended")
         begun, ended = map(float, said(world, "times").split())
         return Both(ours, tool.read(said(world, "tool")), ended - begun)
