@@ -68,7 +68,8 @@ def fitted(result: Result, *, most: int = MAX_RESULT_BYTES) -> str:
     text = pack(result.wire())
     for part in _NAMES:
         cut, kept = result, len(getattr(result, part))
-        while kept and len(text) > most:
+        least = 0 if part == "moments" else 1
+        while kept > least and len(text) > most:
             kept //= 2
             cut = _cut(result, part, kept)
             text = pack(cut.wire())
@@ -92,7 +93,6 @@ def _cut(result: Result, part: str, kept: int) -> Result:
         every.sort(key=lambda one: -one.nanoseconds)
         fewer, gone, fate = every[:kept], len(every) - kept, "left out"
     else:
-        kept = max(1, kept)
         gone, fate = len(every) - kept + 1, f"told as one, {OTHERS}"
         if part == "stacks":
             every.sort(key=lambda one: -one.weight)

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from numapin_agent.trace.histogram import of
@@ -98,6 +98,7 @@ def test_what_was_told_as_one_already_is_told_as_one_again():
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(1200, 4000))
+@example(1, 0, 30, 1200)
 def test_every_answer_fits_and_says_what_it_lacks(stacks, moments, rows, most):
     whole = big(stacks, moments, rows)
     text = fitted(whole, most=most)
