@@ -1,13 +1,17 @@
 """Runs the command line in this process, and makes the objects that it shows."""
 
 import io
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from kubernetes.client import CoreV1Api, CustomObjectsApi
 from rich.console import Console, RenderableType
+from support.kubeconfig import kubeconfig
 
+from numapin_api import names
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_cli.main import main
@@ -215,3 +219,40 @@ def numa_node():
 def shown(now, text):
     """What people see of an explanation."""
     return lambda e: text(render(e, now=now))
+
+
+@pytest.fixture
+def here(tmp_path, apiserver, namespace):
+    """Options that name the test's cluster, its namespace being that of the context."""
+    path = kubeconfig(tmp_path / "config", apiserver, token=apiserver.token, namespace=namespace)
+    return ("--kubeconfig", path)
+
+
+@pytest.fixture
+def make(kube, namespace):
+    """Create an object in the cluster, status included, and return it."""
+    custom, core = CustomObjectsApi(kube), CoreV1Api(kube)
+    # admission wants one for every pod, and no controller makes it here
+    core.create_namespaced_service_account(namespace, {"metadata": {"name": "default"}})
+    ours = (names.GROUP, names.VERSION)
+
+    def make(obj: dict, plural: str) -> dict:
+        obj = json.loads(json.dumps(obj))
+        meta = {"name": obj["metadata"]["name"]}
+        if plural == "pods":
+            return core.create_namespaced_pod(namespace, obj)
+        scope = (namespace,) if plural == "numapins" else ()
+        create = (
+            custom.create_namespaced_custom_object if scope else custom.create_cluster_custom_object
+        )
+        patch = (
+            custom.patch_namespaced_custom_object_status
+            if scope
+            else custom.patch_cluster_custom_object_status
+        )
+        kind = {"numapins": "NumaPin", "numanodes": "NumaNode"}[plural]
+        body = {"apiVersion": names.API_VERSION, "kind": kind, "metadata": meta}
+        create(*ours, *scope, plural, body | ({"spec": obj["spec"]} if "spec" in obj else {}))
+        return patch(*ours, *scope, plural, meta["name"], {"status": obj.get("status")})
+
+    return make

@@ -1,82 +1,16 @@
 """The command line against a real API server: what it shows, and how it fails."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes.client import CoreV1Api, CustomObjectsApi
+from kubernetes.client import CoreV1Api
+from support.kubeconfig import kubeconfig
 
 from numapin_api import names
 from numapin_cli.kube import Cluster
 
 pytestmark = pytest.mark.integration
-
-
-def kubeconfig(path: Path, apiserver, *, token: str, namespace: str) -> Path:
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "test",
-                "contexts": [
-                    {
-                        "name": "test",
-                        "context": {"cluster": "test", "user": "test", "namespace": namespace},
-                    }
-                ],
-                "clusters": [
-                    {
-                        "name": "test",
-                        "cluster": {
-                            "server": apiserver.url,
-                            "certificate-authority": str(apiserver.ca),
-                        },
-                    }
-                ],
-                "users": [{"name": "test", "user": {"token": token}}],
-            }
-        )
-    )
-    return path
-
-
-@pytest.fixture
-def here(tmp_path, apiserver, namespace):
-    """Options that name the test's cluster, its namespace being that of the context."""
-    path = kubeconfig(tmp_path / "config", apiserver, token=apiserver.token, namespace=namespace)
-    return ("--kubeconfig", path)
-
-
-@pytest.fixture
-def make(kube, namespace):
-    """Create an object in the cluster, status included, and return it."""
-    custom, core = CustomObjectsApi(kube), CoreV1Api(kube)
-    # admission wants one for every pod, and no controller makes it here
-    core.create_namespaced_service_account(namespace, {"metadata": {"name": "default"}})
-    ours = (names.GROUP, names.VERSION)
-
-    def make(obj: dict, plural: str) -> dict:
-        obj = json.loads(json.dumps(obj))
-        meta = {"name": obj["metadata"]["name"]}
-        if plural == "pods":
-            return core.create_namespaced_pod(namespace, obj)
-        scope = (namespace,) if plural == "numapins" else ()
-        create = (
-            custom.create_namespaced_custom_object if scope else custom.create_cluster_custom_object
-        )
-        patch = (
-            custom.patch_namespaced_custom_object_status
-            if scope
-            else custom.patch_cluster_custom_object_status
-        )
-        kind = {"numapins": "NumaPin", "numanodes": "NumaNode"}[plural]
-        body = {"apiVersion": names.API_VERSION, "kind": kind, "metadata": meta}
-        create(*ours, *scope, plural, body | ({"spec": obj["spec"]} if "spec" in obj else {}))
-        return patch(*ours, *scope, plural, meta["name"], {"status": obj.get("status")})
-
-    return make
 
 
 def pod(name: str, **labels: str) -> dict:
@@ -129,6 +63,20 @@ def test_nodes(numapin, here):
     assert {k: v["ready"] for k, v in by_name.items()} == {"numa-0": True, "bare": None}
     assert by_name["numa-0"]["numaNodes"][1]["memoryAvailableBytes"] == 1 << 30
     assert "bare: no numapin agent has reported from this node" in numapin("nodes", *here).out
+
+
+@pytest.mark.usefixtures("cluster")
+def test_plan_of_a_cluster(numapin, here, namespace):
+    run = numapin("plan", *here, "-o", "json")
+    assert (run.status, run.err) == (0, "")
+    found = json.loads(run.out)
+    ours = [p for p in found["pins"] if p["namespace"] == namespace]
+    # One has a pin of its own name's earlier pod, and none is left where that was.
+    assert [(p["name"], p["node"], p["memory"]) for p in ours] == [
+        ("redis-0", "numa-0", "Strict"),
+        ("redis-1", "numa-0", "Strict"),
+    ]
+    assert [u["name"] for u in found["unplaceable"] if u["namespace"] == namespace] == []
 
 
 @pytest.mark.usefixtures("cluster")

@@ -103,6 +103,13 @@ def test_pods_are_decided_in_order(plan):
     assert "moves" not in found
 
 
+def test_limits_alone_are_asked_for_as_the_api_server_would_have_it(plan):
+    objects = [pod(n, resources={"limits": {"cpu": "3"}}) for n in "abc"]
+    found = plan(node(), *objects)
+    assert sockets(found) == {"a": 0, "b": 1}
+    assert [u["name"] for u in found["unplaceable"]] == ["c"]
+
+
 def test_pins_that_exist_hold_their_room_whatever_the_order(plan):
     found = plan(pod("a", "3"), pod("b", "3"), pin("b", 0), node())
     assert sockets(found) == {"a": 1, "b": 0}

@@ -70,7 +70,8 @@ class Planner:
 
     def __init__(self, objects: Objects, default: NumaPolicySpec) -> None:
         self._store, self._default = Store(), default
-        self._order: list[Key] = []
+        self._order: dict[Key, None] = {}
+        """As they were read first; a set has no order."""
         pin_uids = {
             (p["metadata"]["namespace"], p["metadata"]["name"]): p["spec"]["podUID"]
             for p in objects.pins
@@ -86,8 +87,7 @@ class Planner:
             key = Key(meta["namespace"], meta["name"])
             uid = meta.get("uid") or pin_uids.get(key) or str(uuid5(NAMESPACE_OID, str(key)))
             self._put("pods", {**pod, "metadata": {**meta, "uid": uid}})
-            if key not in self._order:
-                self._order.append(key)
+            self._order.setdefault(key)
         self._pods_read = len(self._order)
         for pin in objects.pins:
             self._put("numapins", pin)

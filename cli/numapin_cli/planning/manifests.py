@@ -1,7 +1,7 @@
 """Kubernetes manifests as people keep them, as the objects that a plan is made from. Pure.
 
-YAML or JSON, several documents, Lists. What an API server would fill in (a namespace, a uid)
-is filled in; what it would refuse is refused with the file, the object and the field.
+YAML or JSON, several documents, Lists. What an API server would fill in (a namespace, requests
+from limits) is filled in; what it would refuse is refused with the file, the object and the field.
 Objects of kinds that a plan doesn't need are counted, not refused: manifests are seldom
 pods alone.
 """
@@ -20,6 +20,7 @@ from numapin_api.names import GROUP
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
 from numapin_api.policy import NumaPolicy
+from numapin_cli.planning.defaults import defaulted
 
 Json = Mapping[str, Any]
 
@@ -141,7 +142,17 @@ def read(text: str, *, source: str, into: Objects) -> None:
             obj = _named(found, source)
             if kind in _OURS:
                 _check(obj, source)
+            elif kind == "Pod":
+                obj = _filled(obj, source)
             into.take(obj)
+
+
+def _filled(pod: Json, source: str) -> dict[str, Any]:
+    meta = pod["metadata"]
+    try:
+        return defaulted(pod)
+    except (TypeError, AttributeError, ValueError) as e:
+        raise ManifestError(f"{source}: Pod {meta['namespace']}/{meta['name']}: {e}") from e
 
 
 def _check(obj: Json, source: str) -> None:
