@@ -171,7 +171,10 @@ class Store:
             dirt |= self.waiting(old.node)
         if pod.node:
             self._pods_of_node[pod.node].add(pod.key)
-            if old is not None and (old.finished, old.requests) != (pod.finished, pod.requests):
+            if old is not None and old.requests != pod.requests:
+                # Where it is there may be too little now, and another than it may fit elsewhere.
+                dirt |= self._pods_of_node[pod.node]
+            elif old is not None and old.finished != pod.finished:
                 dirt |= self.waiting(pod.node)
         return dirt
 

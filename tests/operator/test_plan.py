@@ -249,8 +249,14 @@ def test_single_socket_with_several_numa_nodes_can_be_pinned_by_numa_node():
 @pytest.mark.parametrize(
     ("machine_text", "current", "taken", "how", "result"),
     [
-        # Where it is pinned it stays, however full it gets there.
-        (TWO, "S1", "S1 4/8G", choice(), "S1 4-7 N1"),
+        # Where it is pinned it stays, as long as no more is asked for there than there is.
+        (TWO, "S1", "S1 3500m/7G", choice(), "S1 4-7 N1"),
+        (TWO, "S1", "S1 4/1G", choice(), "S0 0-3 N0"),
+        (TWO, "S1", "S1 1/8G", choice(), "S0 0-3 N0"),
+        # And then, too, when no other place holds it.
+        (TWO, "S1", "S1 4/8G, S0 4/0", choice(), "S1 4-7 N1"),
+        (TWO, "S1", "S1 4/8G, S0 0/8G", choice(otherwise="CpuOnly"), "S1 4-7 N1"),
+        (TWO, "S1", "S1 4/8G, S0 0/8G", choice(otherwise="Split"), "S1 4-7 N1"),
         (TWO, "S1", "", choice("Pack"), "S1 4-7 N1"),
         # Unless it asks for another socket, or that one is gone.
         (TWO, "S1", "", choice(socket=0), "S0 0-3 N0"),
@@ -260,13 +266,20 @@ def test_single_socket_with_several_numa_nodes_can_be_pinned_by_numa_node():
         # Granularity changed: within its socket, if that has room.
         (SNC, "S1", "", choice(granularity="NumaNode"), "S1/N2 4-5 N2"),
         (SNC, "S1", "S1/N2 1/1G", choice(granularity="NumaNode"), "S1/N3 6-7 N3"),
-        (SNC, "S1", "S1/N2 2/1G, S1/N3 2/1G", choice(granularity="NumaNode"), "S1 4-7 N2-3"),
+        (
+            SNC,
+            "S1",
+            "S1/N2 1750m/1G, S1/N3 1750m/1G",
+            choice(granularity="NumaNode"),
+            "S1 4-7 N2-3",
+        ),
+        (SNC, "S1", "S1/N2 2/1G, S1/N3 2/1G", choice(granularity="NumaNode"), "S0/N0 0-1 N0"),
         (SNC, "S1/N3", "", choice(granularity="NumaNode"), "S1/N3 6-7 N3"),
         (SNC, "S1/N3", "", choice(), "S1 4-7 N2-3"),
-        (SNC, "S1/N3", "S1 4/8G", choice(), "S1 4-7 N2-3"),
+        (SNC, "S1/N3", "S1 3500m/7G", choice(), "S1 4-7 N2-3"),
         # Memory is released or bound as the policy says now.
         (TWO, "S1", "", choice(memory="None"), "S1 4-7 -"),
-        (TWO, "S1", "S1 4/8G", choice(memory="Preferred"), "S1 4-7 N1"),
+        (TWO, "S1", "S1 3500m/8G", choice(memory="Preferred"), "S1 4-7 N1"),
         (TWO, "S1 cpu", "", choice(), "S1 4-7 N1"),
         (TWO, "S1 cpu", "S1 0/8G", choice(otherwise="CpuOnly"), "S1 4-7 -"),
         (TWO, "S1 cpu", "S1 0/8G", choice(), "S0 0-3 N0"),
@@ -276,6 +289,23 @@ def test_pins_are_sticky(machine_text: str, current: str, taken: str, how: Choic
     where, *rest = current.split()
     now = spot(where, memory="cpu" not in rest)
     assert outcome(decide(machine_text, taken, "500m/1G", how, current=now)) == result
+
+
+@pytest.mark.parametrize(
+    ("wants", "how", "result"),
+    [
+        # On no socket can it have what it asks for now: it is not kept from it.
+        ("6/1G", choice(), "NoRoom"),
+        ("6/1G", choice(otherwise="Split"), "S0 0-7 N0-1"),
+        ("6/1G", choice(otherwise="CpuOnly"), "NoRoom"),
+        ("1/12G", choice(), "NoRoom"),
+        ("1/12G", choice(otherwise="CpuOnly"), "S1 4-7 -"),
+        ("1/12G", choice(memory="Preferred"), "S1 4-7 N1"),
+        ("4/8G", choice(), "S1 4-7 N1"),
+    ],
+)
+def test_a_pod_that_outgrows_its_socket_is_not_kept_there(wants: str, how: Choice, result: str):
+    assert outcome(decide(TWO, "", wants, how, current=spot("S1"))) == result
 
 
 def test_messages_have_the_numbers():

@@ -6,7 +6,8 @@ are not opted in are not counted by request, since the kernel moves them away; t
 the CPU time that they take are, by what the node reports.
 
 It deliberately leaves a pod where it is pinned (moving memory costs more than imbalance; when
-that pays, ``rebalance`` says so), does not look at a clock, and writes nothing.
+that pays, ``rebalance`` says so) unless more is asked for there than there is, because a pod
+grew or CPUs went, and it fits elsewhere. It does not look at a clock, and writes nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -193,7 +194,7 @@ class _Case:
         if current is None or not self.required <= set(current.sockets):
             return None
         place = self.same(candidates)
-        if place is None:
+        if place is None or self.must_go(place, (*candidates, *self.wider())):
             return None
         if not self.strict:
             return self.unbound(place)
@@ -202,6 +203,23 @@ class _Case:
         if self.choice.on_unplaceable == "CpuOnly":
             return self.cpus_only(place, candidates)
         return None
+
+    def must_go(self, place: Place, others: Sequence[Place]) -> bool:
+        """Whether the pod can't be left in the place that it has.
+
+        It can't where it alone asks for more than there is. Where all pods together do, it goes
+        if it fits elsewhere. By requests alone, without headroom: what pods use is for
+        ``rebalance`` to weigh.
+        """
+        asks = self.pod.requests
+        bound = self.strict and self.pod.current is not None and self.pod.current.memory
+        memory = asks.memory_bytes if bound else 0
+        if asks.cpu_millis > place.cpu_capacity or memory > place.memory_total:
+            return True
+        crowded = not self.takes_cpu(place) or (
+            bound and not place.takes_memory(memory, headroom_percent=0)
+        )
+        return crowded and any(map(self.fits, others))
 
     def same(self, candidates: Sequence[Place]) -> Place | None:
         """The place that the pod has, as it is now."""
