@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.machines import SHARED, SNC, TWO, machine, pins
+from support.machines import GIB, SHARED, SNC, TWO, machine, pins
 from support.operator_objects import two_sockets
 
 from numapin_api.cpulist import CpuSet
@@ -14,7 +14,8 @@ from numapin_api.errors import ApiError
 from numapin_operator.advertise.loop import Advertiser
 from numapin_operator.advertise.zones import OWN, OWN_LABEL, body, foreign, zones
 from numapin_operator.kube import RefusedError
-from numapin_operator.placement.values import Node
+from numapin_operator.placement.values import Node, Pinned, Spot
+from numapin_operator.requests import Requests
 from numapin_operator.store import Store
 
 Json = dict[str, Any]
@@ -78,6 +79,22 @@ def told(text: str, taken: str = "", reserved: str = "") -> list[str]:
 )
 def test_what_is_left(text: str, taken: str, reserved: str, expected: list[str]) -> None:
     assert told(text, taken, reserved) == expected
+
+
+def left(node: Node, held: tuple[Pinned, ...] = ()) -> dict[str, list[str]]:
+    return {z["name"]: [r["available"] for r in z["resources"]] for z in zones(node, held)}
+
+
+def test_a_pod_on_both_sockets_leaves_each_what_is_left_of_both() -> None:
+    split = Pinned(Spot(0, also=(1,)), Requests(7000, 12 * GIB))
+    found = left(Node("n", machine(TWO)), (split,))
+    rest = ["1000m", str(4 * GIB)]
+    assert found == {"socket-0": rest, "socket-1": rest, "node-0": rest, "node-1": rest}
+
+
+def test_a_node_that_is_left_to_another_tool_has_nothing_to_give() -> None:
+    found = left(Node("n", machine(TWO), taken_by=("koordlet",)))
+    assert set(map(tuple, found.values())) == {("0m", "0")}
 
 
 def test_distances_are_costs_and_no_policy_is_claimed() -> None:

@@ -10,7 +10,7 @@ from support.machines import GIB, ONE, SHARED, SNC, TWO, asks, machine, outcome,
 from numapin_api.cpulist import CpuSet
 from numapin_api.policy import Granularity, MemoryMode, OnUnplaceable, Strategy, Verification
 from numapin_operator.placement.plan import plan
-from numapin_operator.placement.room import places
+from numapin_operator.placement.room import MEMORY, places
 from numapin_operator.placement.values import Candidate, Node, Pinned, Placement, Unplaceable
 from numapin_operator.requests import Requests
 from numapin_operator.select import Choice
@@ -375,7 +375,7 @@ def test_no_place_is_ever_promised_more_than_it_has(
         for place in places(where, taken, granularity):
             assert place.cpu_used <= place.cpu_capacity
             if len(strict) == len(wanted):
-                assert place.memory_used <= place.memory_total
+                assert place.room.taken(place.mask, MEMORY) <= place.memory_total
 
 
 @given(nodes(), pods, requests, choices)

@@ -8,7 +8,7 @@ a scheduler that finds one turns pods away by rules that this kubelet may not fo
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from numapin_operator.placement.room import Place, places
+from numapin_operator.placement.room import CPU, MEMORY, Place, places
 from numapin_operator.placement.values import Node, Pinned
 
 API_VERSION: Final = "topology.node.k8s.io/v1alpha2"
@@ -22,34 +22,27 @@ Json = dict[str, Any]
 def zones(node: Node, pins: Sequence[Pinned]) -> list[Json]:
     """What there is and what is left of each socket and of each of its NUMA nodes.
 
-    Left is what no pin has taken by its requests: pods that are not pinned run everywhere, and
-    the scheduler counts them for the node.
+    Left is what one more pin could ask for: pods that are not pinned run everywhere, and the
+    scheduler counts them for the node. On a node that is left to another tool that is nothing.
 
     Args:
         node: as its agent reports it.
         pins: all that take room there.
     """
-    sockets = {p.socket: p for p in places(node, pins, "Socket")}
     found = [
-        {
-            "name": _socket(place.socket),
-            "type": "Socket",
-            "resources": _resources(node, place, (place,)),
-        }
-        for place in sockets.values()
+        {"name": _socket(place.socket), "type": "Socket", "resources": _resources(node, place)}
+        for place in places(node, pins, "Socket")
     ]
-    for place in places(node, pins, "NumaNode"):
-        # A pin of the whole socket may be anywhere in it.
-        around = (place, sockets[place.socket])
-        found.append(
-            {
-                "name": _numa_node(place.numa_node),
-                "type": "Node",
-                "parent": _socket(place.socket),
-                "costs": _costs(node, place.numa_node),
-                "resources": _resources(node, place, around),
-            }
-        )
+    found += [
+        {
+            "name": _numa_node(place.numa_node),
+            "type": "Node",
+            "parent": _socket(place.socket),
+            "costs": _costs(node, place.numa_node),
+            "resources": _resources(node, place),
+        }
+        for place in places(node, pins, "NumaNode")
+    ]
     return found
 
 
@@ -102,14 +95,16 @@ def _costs(node: Node, numa_node: int | None) -> list[Json]:
     return [{"name": _numa_node(i), "value": d} for i, d in zip(ids, row, strict=True)]
 
 
-def _resources(node: Node, place: Place, around: Sequence[Place]) -> list[Json]:
+def _resources(node: Node, place: Place) -> list[Json]:
     topology = node.topology
     online = next(
         s.cpus
         for s in (topology.sockets if place.numa_node is None else topology.nodes)
         if s.id == (place.socket if place.numa_node is None else place.numa_node)
     )
-    cpu_left = min(p.cpu_capacity - p.cpu_used for p in around)
+    share = 0 if node.taken_by else 1
+    # A pin of the whole socket may be anywhere in it, one of two sockets on either.
+    cpu_left = share * place.room.left(place.mask, CPU)
     found = [
         {
             "name": "cpu",
@@ -119,7 +114,7 @@ def _resources(node: Node, place: Place, around: Sequence[Place]) -> list[Json]:
         }
     ]
     if place.mems:
-        memory_left = min(p.memory_total - p.memory_used for p in around)
+        memory_left = share * place.room.left(place.mask, MEMORY)
         found.append(
             {
                 "name": "memory",

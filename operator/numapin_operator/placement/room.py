@@ -239,11 +239,6 @@ class Place:
         """Bytes of memory of ``mems``, without huge pages."""
         return self.room.capacity(self.mask, MEMORY)
 
-    @property
-    def memory_used(self) -> int:
-        """Bytes asked for by the pins inside that bind memory."""
-        return self.room.taken(self.mask, MEMORY)
-
     def memory_capacity(self, headroom_percent: int) -> int:
         """Bytes that pins may ask for together."""
         return self.room.memory_capacity(self.mask, headroom_percent)
