@@ -13,13 +13,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from numapin_api.names import STATIC_CPU_MANAGER
 from numapin_api.node import Neighbour
 
 HOLD_SECONDS = 600.0
 """How long a neighbour counts after its last sign: tools are restarted and upgraded, exclusive
 CPUs come and go with short jobs, and what they wrote stays for a while."""
 
-STATIC_CPU_MANAGER = "kubelet-static-cpu-manager"
 NRI_DIRECTORIES = ("/run/nri", "/var/run/nri", "/var/lib/nri-resource-policy")
 CGROUP_DIRECTORIES = ("/sys/fs/cgroup", "/sys/fs", "/sys")
 _DRA_CPU = re.compile(r"dra\.cpu(-[-0-9a-z]+)?-reg\.sock", re.ASCII)

@@ -25,6 +25,9 @@ ANNOTATIONS: Final = (POLICY_ANNOTATION, SOCKET_ANNOTATION, MEMORY_ANNOTATION, M
 OPERATOR_MANAGER: Final = "numapin-operator"
 AGENT_MANAGER: Final = "numapin-agent"
 
+STATIC_CPU_MANAGER: Final = "kubelet-static-cpu-manager"
+"""The neighbour by which an agent tells that its kubelet's CPU manager has the policy static."""
+
 DEFAULT_POLICY: Final = "(default)"
 """What NumaPin.spec.policy says when no NumaPolicy matches and the built-in one applies.
 

@@ -44,11 +44,13 @@ def taken(node: Node, pod: Pod) -> Obstacle | None:
             f"node {node.name} is left to another tool that pins there: {listed(node.taken_by)}",
             "Conflict",
         )
-    if pod.exclusive and node.exclusive:
+    if pod.exclusive and (node.exclusive or node.static_cpu_manager):
+        # Before any is given, too: this pod may be the first to get some, on whatever socket.
+        given = f"; {node.exclusive} are given so" if node.exclusive else ""
         return Obstacle(
             "Conflict",
             f"the kubelet of node {node.name} gives this pod CPUs of its own (CPU manager policy "
-            f"static; a Guaranteed pod that asks for whole CPUs; {node.exclusive} are given so)",
+            f"static; a Guaranteed pod that asks for whole CPUs{given})",
             "Conflict",
         )
     return None

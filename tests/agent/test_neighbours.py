@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from support.sockets import short_directory
 
-from numapin_agent import neighbours
 from numapin_agent.neighbours import HOLD_SECONDS, PodSign, Signs, remember, seen
 from numapin_agent.pods import PodView
 from numapin_agent.signs import pod_signs, registered
+from numapin_api.names import STATIC_CPU_MANAGER
 from numapin_api.node import Neighbour
 
 
@@ -30,9 +30,9 @@ KOORDLET = PodSign(koord_app="koordlet", host_paths=("/etc/localtime", "/sys/fs/
     ("signs", "found"),
     [
         (Signs(), {}),
-        (Signs(static_cpu_manager=True), {neighbours.STATIC_CPU_MANAGER: False}),
-        (Signs(static_cpu_manager=True, exclusive=True), {neighbours.STATIC_CPU_MANAGER: True}),
-        (Signs(exclusive=True), {neighbours.STATIC_CPU_MANAGER: True}),
+        (Signs(static_cpu_manager=True), {STATIC_CPU_MANAGER: False}),
+        (Signs(static_cpu_manager=True, exclusive=True), {STATIC_CPU_MANAGER: True}),
+        (Signs(exclusive=True), {STATIC_CPU_MANAGER: True}),
         (Signs(pods=(nri(BALLOONS),)), {BALLOONS: True}),
         (Signs(pods=(nri(AWARE),)), {AWARE: True}),
         (Signs(pods=(PodSign(app=AWARE, host_paths=("/run/nri/",)),)), {AWARE: True}),

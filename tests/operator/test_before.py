@@ -68,11 +68,21 @@ def test_stands_down_where_another_tool_pins():
 
 
 @pytest.mark.parametrize(
-    ("exclusive_pod", "given", "stands_down"),
-    [(True, "4-5", True), (True, "", False), (False, "4-5", False)],
+    ("exclusive_pod", "static", "given", "stands_down"),
+    [
+        (True, False, "4-5", True),
+        (True, True, "4-5", True),
+        (True, True, "", True),
+        (True, False, "", False),
+        (False, True, "", False),
+        (False, True, "4-5", False),
+    ],
 )
 def test_stands_down_for_pods_that_the_kubelet_pins(
-    exclusive_pod: bool, given: str, stands_down: bool
+    exclusive_pod: bool, static: bool, given: str, stands_down: bool
 ):
     pod = Pod(Key("ns", "a"), "u", exclusive=exclusive_pod)
-    assert (taken(node(TWO, exclusive=given), pod) is not None) == stands_down
+    where = node(TWO, exclusive=given, static_cpu_manager=static)
+    found = taken(where, pod)
+    assert (found is not None) == stands_down
+    assert found is None or ("are given so" in found.message) == bool(given)

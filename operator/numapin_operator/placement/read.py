@@ -6,6 +6,7 @@ One reading for the operator and the command line, so that both plan on the same
 from collections.abc import Iterable
 
 from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.names import STATIC_CPU_MANAGER
 from numapin_api.node import Hugepages, NumaNode
 from numapin_operator.placement.values import Node
 from numapin_operator.requests import page_bytes
@@ -49,4 +50,5 @@ def read_machine(node: NumaNode) -> Node | None:
             for n in sorted(status.neighbours or (), key=lambda n: n.name)
             if n.stand_down
         ),
+        static_cpu_manager=any(n.name == STATIC_CPU_MANAGER for n in status.neighbours or ()),
     )

@@ -32,6 +32,8 @@ class Node:
         busy: millicores in use on each socket by everything, where reported.
         devices: NUMA nodes of each pod's devices, by namespace and name; None while unknown.
         taken_by: other tools that pin here and to which numapin leaves the node, in words.
+        static_cpu_manager: the kubelet gives whole CPUs of Guaranteed pods to them alone, also
+            when it has not given any yet.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Node:
     busy: Mapping[int, int] = field(default_factory=dict)
     devices: Mapping[tuple[str, str], NodeSet] | None = None
     taken_by: tuple[str, ...] = ()
+    static_cpu_manager: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,13 @@ def test_an_agent_of_before_says_none_of_it():
     assert found.devices is None
     assert (found.exclusive, found.busy, found.available) == (CpuSet(), {}, {})
     assert found.taken_by == ()
+    assert not found.static_cpu_manager
+
+
+def test_a_cpu_manager_that_has_given_nothing_yet():
+    tool = {"name": "kubelet-static-cpu-manager", "standDown": False}
+    found = read(neighbours=[tool])
+    assert (found.static_cpu_manager, found.taken_by) == (True, ())
 
 
 def test_tools_that_only_are_there_take_nothing():
