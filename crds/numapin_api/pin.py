@@ -64,8 +64,8 @@ class Move(Wire):
     room."""
     message: Annotated[str, Field(max_length=1024)]
     gain: Annotated[int, Field(ge=0, le=10000)]
-    """Expected, in percent of a socket: what the busiest socket is relieved of, or what the pod
-    that waits asks for."""
+    """Expected, in percent of a socket: what the busiest socket is relieved of, or less where the
+    pod left another one to make way; or what the pod that waits asks for."""
     load: Annotated[int, Field(ge=0, le=10000)]
     """Percent of the busiest resource of socket ``from`` that was in use before."""
     bytes_to_move: Bytes

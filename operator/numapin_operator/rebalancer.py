@@ -117,15 +117,13 @@ class Rebalancer:
 
     def under_way(self, node: str | None = None) -> Counter[str]:
         """Pods on the move by policy, on one node or on all."""
-        found: Counter[str] = Counter()
-        for key in self._store.moved:
-            pin = self._store.pins[key]
-            if node is not None and pin.node != node:
-                continue
-            status = pin.status()
-            if _record(pin, [] if status is None else status.conditions).under_way:
-                found[pin.policy] += 1
-        return found
+        return Counter(pin.policy for pin in self._store.moving(node))
+
+    def affordable(self, pod: Key) -> bool:
+        """Whether the policy of a pinned pod lets one more pod be on the move."""
+        pin = self._store.pins.get(pod)
+        left = moves.budget(self._settings(), self.under_way())
+        return pin is not None and left.get(pin.policy, 1) > 0
 
     def _quiet(self, node: Node) -> bool:
         """Whether nothing can be worth moving there, told without looking at each pod's policy.

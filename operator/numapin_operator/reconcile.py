@@ -149,7 +149,7 @@ class Reconciler:
     async def _pod(self, key: Key) -> None:
         pod, pin = self._store.pods.get(key), self._store.pins.get(key)
         if pod is None or pod.finished or pod.terminating:
-            self._rounds.take(key)
+            self._rounds.settled(key)
         if pod is None or pod.finished:
             self._heard.pop(key, None)
             self._fresh.pop(key, None)
@@ -175,8 +175,11 @@ class Reconciler:
             self._metrics.held_back.inc()
             self.mark([key], after=wait)
             return
-        decision = self._decide(pod, pin)
-        pin = await self._write_pin(pod, pin, decision)
+        try:
+            decision = self._decide(pod, pin)
+            pin = await self._write_pin(pod, pin, decision)
+        finally:
+            self._rounds.settled(key)
         record = self._store.nodes.get(pod.node)
         seen = Eyes() if record is None else record.eyes
         judgement = step.assess(decision, pin, seen=seen, now=self._now())
@@ -201,7 +204,7 @@ class Reconciler:
                 namespace_labels=store.namespaces.get(pod.key.namespace, {}),
                 default=self._default,
                 overdue=before.devices_wait(pod, now=self._now()) <= 0,
-                move=self._rounds.take(pod.key),
+                move=self._rounds.move(pod.key),
             )
         )
         store.promise(pod.key, decision.spot)

@@ -17,6 +17,7 @@ from numapin_api.policy import NumaPolicy, NumaPolicySpec, NumaPolicyStatus
 from numapin_api.topology import Topology
 from numapin_operator.build import RELEASED_ANNOTATION
 from numapin_operator.checks import Eyes, eyes
+from numapin_operator.moves import judged
 from numapin_operator.packed import pack, unpack
 from numapin_operator.placement.read import read_machine
 from numapin_operator.placement.values import Node, Spot
@@ -76,6 +77,7 @@ class PinRecord:
         verdict: status.verdict, empty when absent.
         released: value of the release annotation.
         move: its last move.
+        on_the_move: it was moved, and whether that has helped is not known yet.
         packed_spec: the spec.
         packed_status: the status; None before anybody wrote one.
     """
@@ -101,6 +103,7 @@ class PinRecord:
     verdict: str
     released: str | None
     move: Move | None
+    on_the_move: bool
     packed_spec: bytes
     packed_status: bytes | None
 
@@ -172,6 +175,8 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         and any(c.type == "Pinned" and c.status == "True" for c in status.conditions),
         verdict=(status.verdict if status is not None else None) or "",
         move=spec.move,
+        on_the_move=spec.move is not None
+        and judged(spec.move, [] if status is None else status.conditions) is None,
         released=(meta.annotations or {}).get(RELEASED_ANNOTATION),
         packed_spec=pack(spec.model_dump_json(by_alias=True, exclude_none=True)),
         packed_status=None

@@ -50,9 +50,15 @@ class Rounds:
         self._now, self._clock = now, clock
         self._found: dict[Key, Move] = {}
 
-    def take(self, pod: Key) -> Move | None:
-        """The move that was found for a pod; it is forgotten, whether or not it can be made."""
-        return self._found.pop(pod, None)
+    def move(self, pod: Key) -> Move | None:
+        """The move that was found for a pod; it is kept until that is settled."""
+        return self._found.get(pod)
+
+    def settled(self, pod: Key) -> None:
+        """The pod was decided, and its pin written or not: what was found is forgotten."""
+        move, pin = self._found.pop(pod, None), self._store.pins.get(pod)
+        if move is not None and pin is not None and pin.move != move:
+            self._rebalancer.ask_again(pin.node)
 
     async def look(self, key: NodeKey) -> None:
         """Look for a move on a node, or begin a round over all of them."""
@@ -61,18 +67,20 @@ class Rounds:
             return
         now = self._now()
         # Have they helped? Their pins' own watch says nothing of their sockets' load.
-        self._mark(k for k in self._store.moved if self._store.pins[k].node == key.node)
+        self._mark(pin.key for pin in self._store.moving(key.node))
         asked = self._rebalancer.look(key.node, now=now, clock=self._clock())
         if asked is None:
             return
         found = await asyncio.to_thread(search, asked, now)
         if found is None:
             return
-        if self._found or self._rebalancer.under_way(key.node):
-            # One that is about to be written does not show in the store yet, nor in budgets.
+        pod, move = found
+        # Others may have been made during the search. One that is about to be written does not
+        # show in the store yet, nor in budgets.
+        late = self._found or self._rebalancer.under_way(key.node)
+        if late or not self._rebalancer.affordable(pod):
             self._rebalancer.ask_again(key.node)
             return
-        pod, move = found
         self._found[pod] = move
         self._mark([pod])
 

@@ -89,8 +89,7 @@ class Store:
         self.policies: dict[str, PolicyRecord] = {}
         self.namespaces: dict[str, Mapping[str, str]] = {}
         self._pods_of_node: defaultdict[str, set[Key]] = defaultdict(set)
-        self.moved: set[Key] = set()
-        """Pins that were moved from one socket to another: few, and asked for often."""
+        self._moving: defaultdict[str, set[Key]] = defaultdict(set)
         self._promises: dict[Key, Spot | None] = {}
         self._counts: dict[str, Counts] = {}
         self._seen: dict[Kind, dict[ObjectKey, Seen]] = {kind: {} for kind in KINDS}
@@ -191,10 +190,10 @@ class Store:
     def _put_pin(self, pin: PinRecord) -> Dirt:
         old = self.pins.get(pin.key)
         self.pins[pin.key] = pin
-        if pin.move is None:
-            self.moved.discard(pin.key)
-        else:
-            self.moved.add(pin.key)
+        if old is not None and old.on_the_move:
+            self._moving[old.node].discard(pin.key)
+        if pin.on_the_move:
+            self._moving[pin.node].add(pin.key)
         if old is not None and replace(old, version=pin.version) == pin:
             return set()
         dirt = self._policies_of(old, pin) | {pin.key}
@@ -205,9 +204,9 @@ class Store:
 
     def _drop_pin(self, key: Key) -> Dirt:
         old = self.pins.pop(key, None)
-        self.moved.discard(key)
         if old is None:
             return set()
+        self._moving[old.node].discard(key)
         return self._policies_of(old, None) | self.waiting(old.node) | {key}
 
     def _policies_of(self, old: PinRecord | None, new: PinRecord | None) -> Dirt:
@@ -277,6 +276,11 @@ class Store:
             for key in self._pods_of_node[node]
             if (pin := self.pins.get(key)) is not None and pin.waiting
         }
+
+    def moving(self, node: str | None = None) -> list[PinRecord]:
+        """Pins that are on the move, of a node or of all: few, and asked for often."""
+        nodes = self._moving.values() if node is None else (self._moving.get(node, set()),)
+        return [self.pins[key] for keys in nodes for key in keys]
 
     def pods_of(self, node: str) -> list[Pod]:
         """The pods of a node, oldest first."""

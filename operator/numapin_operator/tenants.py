@@ -42,7 +42,6 @@ def tenant(  # noqa: PLR0913 (each is another thing known of a pod)
     spot: Spot | None,
     observed: Observed | None = None,
     movable: bool = True,
-    barred: frozenset[int] = frozenset(),
 ) -> Tenant:
     """A pod of a node.
 
@@ -53,7 +52,6 @@ def tenant(  # noqa: PLR0913 (each is another thing known of a pod)
         spot: where it is pinned; None while it waits.
         observed: what the agent says of it.
         movable: nothing speaks against moving it now.
-        barred: sockets where a move has led it in vain.
     """
     return Tenant(
         name=str(pod.key),
@@ -61,5 +59,4 @@ def tenant(  # noqa: PLR0913 (each is another thing known of a pod)
         choice=choice,
         cpu_millis=_cpu_millis(observed),
         movable=movable and not pod.terminating,
-        barred=barred,
     )

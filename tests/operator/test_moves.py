@@ -1,5 +1,7 @@
 """Moves in the operator: when one is made, what is said of it, and when no more."""
 
+import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,8 @@ from numapin_api.base import Condition
 from numapin_api.pin import Move
 from numapin_api.policy import Rebalance
 from numapin_operator.moves import Patience, Record, judged, movable, outcome
-from numapin_operator.rebalancer import FRUITLESS_SECONDS
+from numapin_operator.rebalancer import FRUITLESS_SECONDS, search
+from numapin_operator.records import NodeKey
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 AUTO: dict[str, Any] = {
@@ -289,6 +292,69 @@ def test_devices_are_waited_for_but_not_for_ever():
     assert parts.sockets() == {"a": 1, "b": None}
     parts.settle(40)
     assert parts.sockets() == {"a": 1, "b": 0}
+
+
+def two_nodes() -> Parts:
+    """Pods a and b on socket 0 of numa-0, c and d on that of numa-1; one may be on the move."""
+    made = Parts()
+    made.policy("p", placement={"rebalance": AUTO})
+    for name in ("numa-0", "numa-1"):
+        made.node(name)
+    made.start()
+    for pod, name in (("a", "numa-0"), ("b", "numa-0"), ("c", "numa-1"), ("d", "numa-1")):
+        made.pod(pod, cpu="500m", node=name, annotations={"numapin.io/socket": "0"})
+        made.settle(5)
+        pinned(made, pod)
+        made.pod(pod, cpu="500m", node=name)
+        made.settle(5)
+        pinned(made, pod)
+    for name in ("numa-0", "numa-1"):
+        made.node(name, status=usage(1900, 200))
+    return made
+
+
+def on_the_move(parts: Parts) -> list[str]:
+    return [name for name in "abcd" if moved(parts, name) is not None]
+
+
+def test_no_more_are_on_the_move_than_the_policy_lets(monkeypatch):
+    """A search that began before another node's move was written must not end in a second one."""
+    parts = two_nodes()
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(asked: Any, now: datetime) -> Any:
+        if asked.node.name == "numa-1":
+            entered.set()
+            assert go_on.wait(10)
+        return search(asked, now)
+
+    async def both() -> None:
+        late = asyncio.create_task(parts.reconciler._rounds.look(NodeKey("numa-1")))
+        assert await asyncio.to_thread(entered.wait, 10)
+        await parts.reconciler._rounds.look(NodeKey("numa-0"))
+        while await parts.reconciler.work_once():
+            pass
+        assert len(on_the_move(parts)) == 1
+        go_on.set()
+        await late
+
+    parts.settle(40)  # looks, but it has not been busy for long enough
+    assert on_the_move(parts) == []
+    monkeypatch.setattr("numapin_operator.rounds.search", slow)
+    parts.seconds += 60
+    asyncio.run(both())
+    parts.settle(20)
+    assert len(on_the_move(parts)) == 1
+
+
+def test_a_move_that_could_not_be_written_is_found_again(parts: Parts):
+    parts.node(status=usage(1900, 200))
+    parts.settle(40)
+    parts.cluster.fail = 1
+    parts.settle(60)
+    assert parts.cluster.fail == 0
+    parts.settle(60)
+    assert moved(parts, "a") is not None
 
 
 def test_the_same_search_is_not_made_again_and_again(parts: Parts, monkeypatch):

@@ -11,7 +11,7 @@ device keeps where they are stay.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from numapin_api.policy import percent
@@ -68,8 +68,9 @@ class Proposal:
         from_socket: where it is.
         to_socket: where it should be.
         bytes_to_move: of its memory.
-        gain: percent of a socket: what the busiest socket is relieved of by a move of this
-            series on average, or what the pod that waits asks for.
+        gain: percent of a socket: what the busy socket is relieved of by a move of this series
+            on average, or less where the pod leaves another one to make way; or what the pod
+            that waits asks for.
         load: percent of the busier resource of ``from_socket`` in use before.
         reason: why.
         message: the same for people.
@@ -154,6 +155,14 @@ def _search(
     return best
 
 
+def _heat(state: State, start: State, hot: frozenset[int]) -> int:
+    """The load that counts: the highest of busy sockets, and of those that have got busier."""
+    return max(
+        (load for s, load in state.loads.items() if s in hot or load > start.loads.get(s, 0)),
+        default=0,
+    )
+
+
 def _relief(start: State, hot: frozenset[int], bounds: Bounds) -> State | None:
     """The moves that relieve busy sockets; None if none are worth it."""
     moving = [t for t in start.tenants.values() if t.movable and t.name in start.spots]
@@ -163,17 +172,17 @@ def _relief(start: State, hot: frozenset[int], bounds: Bounds) -> State | None:
     floor = start.floor + start.floor * NEAR // WHOLE
     best = _search(
         start,
-        lambda s: s.peak < goal or s.peak <= floor,
-        lambda s: (s.steepness, s.bytes_moved, s.identity),
+        lambda s: _heat(s, start, hot) < goal or _heat(s, start, hot) <= floor,
+        lambda s: ((_heat(s, start, hot), *s.steepness), s.bytes_moved, s.identity),
         most=bounds.most_moves,
         patience=2,  # a swap
     )
-    lowest = min(s.peak for s in best)
-    near = lowest + lowest * NEAR // WHOLE
-    for state in best:
-        gain = start.peak - state.peak
-        worth = gain > 0 and gain >= _least_gain(state)
-        if (state.peak < goal or state.peak <= near) and (worth or not state.steps):
+    before = _heat(start, start, hot)
+    heats = [_heat(s, start, hot) for s in best]
+    near = min(heats) + min(heats) * NEAR // WHOLE
+    for state, heat in zip(best, heats, strict=True):
+        worth = before > heat and before - heat >= _least_gain(state)
+        if (heat < goal or heat <= near) and (worth or not state.steps):
             return state if state.steps else None
     return None
 
@@ -234,13 +243,17 @@ def _proposals(start: State, end: State, reason: Reason, gain: int, why: str) ->
             break
         moved = after.bytes_moved - state.bytes_moved
         load = _points(state.loads.get(source, 0))
+        relief = gain
+        if reason == "SocketBusy":
+            # A pod that makes way for a swap relieves its own socket of what it takes, no more.
+            relief = max(0, min(gain, state.loads.get(source, 0) - after.loads.get(source, 0)))
         made.append(
             Proposal(
                 name=name,
                 from_socket=source,
                 to_socket=to,
                 bytes_to_move=moved,
-                gain=_points(gain),
+                gain=_points(relief),
                 load=load,
                 reason=reason,
                 message=f"moved from socket {source} ({load:.0f} % in use) to socket {to}, "
@@ -266,7 +279,8 @@ def rebalance(
         A series of moves for one reason; empty when nothing is worth moving.
     """
     allowed = [
-        t if _allowed(t, usage, policy) else _fixed(t) for t in sorted(pins, key=lambda t: t.name)
+        t if _allowed(t, usage, policy) else replace(t, movable=False)
+        for t in sorted(pins, key=lambda t: t.name)
     ]
     start = begin(node, allowed, usage.waiting)
     for waiting in usage.waiting:
@@ -276,23 +290,14 @@ def rebalance(
             why = f"so that {waiting.name}, which had none, has room"
             return tuple(_proposals(start, end, "PodWaiting", gain, why))
     hot = too_busy(node, allowed, forced=usage.forced)
-    end = _relief(start, hot if usage.hot is None else hot & usage.hot, policy)
+    hot = hot if usage.hot is None else hot & usage.hot
+    end = _relief(start, hot, policy)
     if end is None:
         return ()
-    gain = (start.peak - end.peak) // len(end.steps)
+    before, heat = _heat(start, start, hot), _heat(end, start, hot)
+    gain = (before - heat) // len(end.steps)
     why = (
-        f"the busiest socket goes from {_points(start.peak):.0f} to {_points(end.peak):.0f} % "
+        f"the busiest socket goes from {_points(before):.0f} to {_points(heat):.0f} % "
         f"in use by {len(end.steps)} move{'s' if len(end.steps) > 1 else ''}"
     )
     return tuple(_proposals(start, end, "SocketBusy", gain, why))
-
-
-def _fixed(tenant: Tenant) -> Tenant:
-    return Tenant(
-        tenant.name,
-        tenant.pod,
-        tenant.choice,
-        tenant.cpu_millis,
-        movable=False,
-        barred=tenant.barred,
-    )

@@ -32,7 +32,6 @@ class Tenant:
         choice: its policy, annotations applied.
         cpu_millis: CPU time that it takes; None where not known.
         movable: it may be moved now.
-        barred: sockets where a move has led it in vain.
     """
 
     name: str
@@ -40,7 +39,6 @@ class Tenant:
     choice: Choice
     cpu_millis: int | None = None
     movable: bool = True
-    barred: frozenset[int] = frozenset()
 
     @property
     def use(self) -> tuple[int, int]:
@@ -197,7 +195,7 @@ class State:
             if name in done or spot.also or not tenant.movable:
                 continue
             for to in sorted(self.loads):
-                if to == spot.socket or to in tenant.barred:
+                if to == spot.socket:
                     continue
                 found = self.moved(tenant, to)
                 if found is not None:
