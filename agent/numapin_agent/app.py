@@ -132,6 +132,10 @@ class Agent:
             answered=self._answered,
             failed=self._failed,
             clock=clock,
+            uids=lambda: {
+                (pod.metadata.namespace, pod.metadata.name): pod.uid
+                for pod in self._cluster.pods().values()
+            },
         )
         self._available = Remembered(
             lambda: available_memory(config.paths), seconds=AVAILABLE_SECONDS, clock=clock

@@ -208,6 +208,9 @@ class PodDevices(Wire):
 
     namespace: Annotated[str, Field(max_length=253)]
     name: Annotated[str, Field(max_length=253)]
+    pod_uid: Annotated[str | None, Field(alias="podUID", max_length=64)] = None
+    """UID of the pod that had the name when the kubelet was asked; its successor of the same name
+    may hold others."""
     numa_nodes: Annotated[list[int], Field(max_length=1024)] = []
     """NUMA nodes that the devices' plugins named; empty if none of them said so."""
 

@@ -72,6 +72,12 @@ def devices_wait(pod: Pod, *, now: datetime) -> float:
     return max(0.0, (bound + DEVICES_WAIT - now).total_seconds())
 
 
+def told_devices(node: Node, pod: Pod) -> NodeSet | None:
+    """NUMA nodes of a pod's devices as its node's agent tells; None if it tells of none."""
+    told = node.devices or {}
+    return told.get((*pod.key, pod.uid), told.get((*pod.key, "")))
+
+
 def devices(
     pod: Pod, node: Node, choice: Choice, *, pinned: bool, overdue: bool
 ) -> NodeSet | Obstacle:
@@ -89,7 +95,7 @@ def devices(
     """
     if choice.devices == "Ignore":
         return NOWHERE
-    known = None if node.devices is None else node.devices.get((pod.key.namespace, pod.key.name))
+    known = told_devices(node, pod)
     if known is not None:
         return known
     if pinned or not pod.devices:

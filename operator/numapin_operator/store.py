@@ -246,7 +246,15 @@ class Store:
             )
             == node.plan
         )
-        return self.waiting(node.name) if same_machine else {*self._pods_of_node[node.name]}
+        if not same_machine or old is None:
+            return {*self._pods_of_node[node.name]}
+        return self.waiting(node.name) | self._with_other_devices(old, node)
+
+    def _with_other_devices(self, old: NodeRecord, new: NodeRecord) -> Dirt:
+        """Pods of which something else is said than before: Require may send them elsewhere."""
+        before, after = ((n.plan.devices if n.plan is not None else None) or {} for n in (old, new))
+        names = {k[:2] for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
+        return {key for key in self._pods_of_node[new.name] if key in names}
 
     def _put_policy(self, policy: PolicyRecord) -> Dirt:
         old = self.policies.get(policy.name)

@@ -6,6 +6,7 @@ would move.
 
 from numapin_api.cpulist import NodeSet
 from numapin_api.pin import Observed
+from numapin_operator.before import told_devices
 from numapin_operator.placement.state import Tenant
 from numapin_operator.placement.values import NOWHERE, Node, Spot
 from numapin_operator.pods import Pod
@@ -29,9 +30,8 @@ def held(pod: Pod, node: Node, choice: Choice) -> NodeSet:
         node: where it runs.
         choice: its policy.
     """
-    if choice.devices == "Ignore" or node.devices is None:
-        return NOWHERE
-    return node.devices.get((pod.key.namespace, pod.key.name), NOWHERE)
+    known = None if choice.devices == "Ignore" else told_devices(node, pod)
+    return NOWHERE if known is None else known
 
 
 def tenant(  # noqa: PLR0913 (each is another thing known of a pod)

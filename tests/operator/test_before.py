@@ -17,19 +17,22 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("wish", "known", "pinned", "overdue", "answer"),
     [
-        ("Prefer", {("ns", "a"): NodeSet([1])}, False, False, "1"),
-        ("Require", {("ns", "a"): NodeSet([1])}, True, True, "1"),
-        ("Ignore", {("ns", "a"): NodeSet([1])}, False, False, ""),
+        ("Prefer", {("ns", "a", "u"): NodeSet([1])}, False, False, "1"),
+        ("Require", {("ns", "a", "u"): NodeSet([1])}, True, True, "1"),
+        ("Ignore", {("ns", "a", "u"): NodeSet([1])}, False, False, ""),
         ("Prefer", {}, False, False, "AwaitingDevices"),
         ("Require", {}, False, False, "AwaitingDevices"),
         ("Prefer", {}, False, True, ""),
         ("Require", {}, False, True, "DevicesUnknown"),
+        # What an earlier pod of its name held says nothing of this one.
+        ("Prefer", {("ns", "a", "earlier"): NodeSet([1])}, False, False, "AwaitingDevices"),
+        ("Prefer", {("ns", "a", "earlier"): NodeSet([1])}, False, True, ""),
         # A pod that is pinned keeps its place for want of knowledge.
         ("Require", {}, True, False, ""),
         # An agent that can't know: nothing is waited for.
         ("Prefer", None, False, False, ""),
         ("Require", None, False, False, "DevicesUnknown"),
-        ("Require", {("ns", "a"): NodeSet()}, False, False, ""),
+        ("Require", {("ns", "a", ""): NodeSet()}, False, False, ""),
     ],
 )
 def test_devices(wish: str, known: object, pinned: bool, overdue: bool, answer: str):

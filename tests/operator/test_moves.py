@@ -294,6 +294,32 @@ def test_devices_are_waited_for_but_not_for_ever():
     assert parts.sockets() == {"a": 1, "b": 0}
 
 
+def test_devices_of_an_earlier_pod_of_that_name_are_waited_out():
+    parts = Parts()
+    gpu = {"example.com/gpu": "1"}
+    parts.policy("p", placement={"devices": "Require"})
+
+    def held(uid: str, *nodes: int) -> None:
+        one = {"namespace": "default", "name": "web-0", "podUID": uid, "numaNodes": nodes}
+        parts.node(status=two_sockets() | {"devices": [one]})
+
+    held("u-before", 1)
+    parts.start()
+    made = parts.pod("web-0")
+    made["spec"]["containers"][0]["resources"]["limits"] = gpu
+    made["metadata"] |= {"creationTimestamp": parts.time(), "uid": "u-now"}
+    parts.tell("pods", made)
+    parts.settle(6)
+    assert parts.sockets() == {"web-0": None}
+    held("u-now", 0)
+    parts.settle(5)
+    assert parts.sockets() == {"web-0": 0}
+    # What is said of a pod changes: it is looked at, though it waits for nothing.
+    held("u-now", 1)
+    parts.settle(5)
+    assert parts.sockets() == {"web-0": 1}
+
+
 def two_nodes() -> Parts:
     """Pods a and b on socket 0 of numa-0, c and d on that of numa-1; one may be on the move."""
     made = Parts()

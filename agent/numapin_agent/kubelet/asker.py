@@ -7,11 +7,11 @@ changes is one question. A node where nothing happens is never asked.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from numapin_agent.kubelet.resources import UNASKED, Resources, resources
+from numapin_agent.kubelet.resources import UNASKED, PodName, Resources, resources
 from numapin_api.errors import KubeletError
 
 log = logging.getLogger(__name__)
@@ -34,22 +34,25 @@ class Asker:
         answered: called when something else came out than before, by the thread.
         failed: called with each error, by the thread.
         clock: monotonic seconds.
+        uids: of the pods of this node, as the API server says.
         pause: seconds from a change to the question.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all but one by keyword
         self,
         path: Path,
         *,
         answered: Callable[[], None],
         failed: Callable[[Exception], None],
         clock: Callable[[], float],
+        uids: Callable[[], Mapping[PodName, str]],
         pause: float = PAUSE_SECONDS,
     ) -> None:
         self._path = path
         self._answered = answered
         self._failed = failed
         self._clock = clock
+        self._uids = uids
         self._pause = pause
         self._latest = UNASKED
         self._good_at = 0.0
@@ -86,6 +89,7 @@ class Asker:
     def ask(self) -> None:
         """Ask now, by the calling thread."""
         self._identity = self._socket()
+        before = self._uids()
         try:
             found = self._answer()
         except KubeletError as e:
@@ -95,6 +99,9 @@ class Asker:
             stands = self._clock() - self._good_at < STALE_SECONDS
             found = replace(self._latest if stands else Resources(), problem=str(e)[:1024])
         else:
+            # A pod that came in between is a change, and the reason for the next question.
+            now = self._uids()
+            found = found.of({name: uid for name, uid in before.items() if now.get(name) == uid})
             self._good_at = self._clock()
         if found != self._latest:
             self._latest = found

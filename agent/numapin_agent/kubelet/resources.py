@@ -4,13 +4,16 @@ Pure. Messages are those of k8s.io/kubelet/pkg/apis/podresources/v1/api.proto; f
 no use here (device ids, memory blocks) are skipped without becoming objects.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from numapin_agent.kubelet.protobuf import MalformedError, fields, int64s, message, text
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CpuListError, KubeletError
 from numapin_api.node import PodDevices
+
+PodName = tuple[str, str]
+"""Namespace and name."""
 
 _NO_CPUS = CpuSet()
 MAX_NODE = 1 << 16
@@ -25,11 +28,13 @@ class Holder:
         namespace: its namespace.
         name: its name.
         numa_nodes: ascending; empty when no plugin said where its devices are.
+        uid: of the pod; None when it is not known which of that name was meant.
     """
 
     namespace: str
     name: str
     numa_nodes: tuple[int, ...]
+    uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,22 @@ class Resources:
         if self.holders is None:
             return None
         return [
-            PodDevices(namespace=h.namespace, name=h.name, numa_nodes=list(h.numa_nodes))
+            PodDevices(
+                namespace=h.namespace, name=h.name, pod_uid=h.uid, numa_nodes=list(h.numa_nodes)
+            )
             for h in self.holders
         ]
+
+    def of(self, uids: Mapping[PodName, str]) -> "Resources":
+        """The same with the UIDs of pods, which the kubelet does not say.
+
+        Args:
+            uids: of the pods that were there before the kubelet was asked and still are.
+        """
+        if self.holders is None:
+            return self
+        named = (replace(h, uid=uids.get((h.namespace, h.name))) for h in self.holders)
+        return replace(self, holders=tuple(h for h in named if h.uid is not None))
 
 
 UNASKED = Resources(problem="the kubelet has not been asked yet")

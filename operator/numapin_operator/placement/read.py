@@ -44,7 +44,9 @@ def read_machine(node: NumaNode) -> Node | None:
         busy={s.id: s.cpu_millicores for s in sockets or ()},
         devices=None
         if status.devices is None
-        else {(d.namespace, d.name): NodeSet(d.numa_nodes) for d in status.devices},
+        else {
+            (d.namespace, d.name, d.pod_uid or ""): NodeSet(d.numa_nodes) for d in status.devices
+        },
         taken_by=tuple(
             f"{n.name}: {n.message}" if n.message else n.name
             for n in sorted(status.neighbours or (), key=lambda n: n.name)

@@ -30,7 +30,8 @@ class Node:
         hugepages: pages that are set up.
         hugepages_free: of those, pages that nobody holds, where reported.
         busy: millicores in use on each socket by everything, where reported.
-        devices: NUMA nodes of each pod's devices, by namespace and name; None while unknown.
+        devices: NUMA nodes of each pod's devices, by namespace, name and UID (empty where an
+            agent of before does not say); None while unknown.
         taken_by: other tools that pin here and to which numapin leaves the node, in words.
         static_cpu_manager: the kubelet gives whole CPUs of Guaranteed pods to them alone, also
             when it has not given any yet.
@@ -44,7 +45,7 @@ class Node:
     hugepages: PageCounts = field(default_factory=dict)
     hugepages_free: PageCounts = field(default_factory=dict)
     busy: Mapping[int, int] = field(default_factory=dict)
-    devices: Mapping[tuple[str, str], NodeSet] | None = None
+    devices: Mapping[tuple[str, str, str], NodeSet] | None = None
     taken_by: tuple[str, ...] = ()
     static_cpu_manager: bool = False
 

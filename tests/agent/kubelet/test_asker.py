@@ -27,7 +27,7 @@ from numapin_api.cpulist import CpuSet
 from numapin_api.errors import KubeletError
 
 CAMERA = pod("camera", container(device(1), cpus=[2, 3]))
-HOLDS = (Holder("default", "camera", (1,)),)
+HOLDS = (Holder("default", "camera", (1,), "u1"),)
 
 
 @dataclass
@@ -38,6 +38,9 @@ class Bed:
     now: float = 1e6
     told: list[str | None] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
+    uids: dict[tuple[str, str], str] = field(
+        default_factory=lambda: {("default", "camera"): "u1", ("default", "plain"): "u2"}
+    )
 
     def __post_init__(self) -> None:
         self.asker = Asker(
@@ -45,6 +48,7 @@ class Bed:
             answered=lambda: self.told.append(self.asker.latest.problem),
             failed=self.errors.append,
             clock=lambda: self.now,
+            uids=lambda: dict(self.uids),
             pause=0.0,
         )
 
@@ -67,6 +71,23 @@ def test_pods_devices_and_cpus_as_a_grpc_server_says_them(bed: Bed) -> None:
     assert (bed.told, bed.errors) == ([None], [])
 
 
+def test_devices_are_of_the_pod_that_had_the_name_all_the_while(bed: Bed) -> None:
+    """A StatefulSet's next pod has the name of the one before, and perhaps another device."""
+    kubelet = Kubelet()
+    kubelet.say(CAMERA)
+    with serve(kubelet, bed.path):
+        bed.uids = {}
+        bed.asker.ask()
+        assert bed.asker.latest.holders == ()
+        seen = iter([{("default", "camera"): "u1"}, {("default", "camera"): "u9"}])
+        bed.asker._uids = lambda: next(seen)
+        bed.asker.ask()
+        assert bed.asker.latest.holders == ()
+        bed.asker._uids = lambda: {("default", "camera"): "u9"}
+        bed.asker.ask()
+    assert bed.asker.latest.holders == (Holder("default", "camera", (1,), "u9"),)
+
+
 def test_the_same_answer_is_told_once(bed: Bed) -> None:
     kubelet = Kubelet()
     with serve(kubelet, bed.path):
@@ -80,6 +101,7 @@ def test_an_answer_of_many_windows_comes_whole(bed: Bed) -> None:
     """HTTP/2 lets a server send 64 KiB before it hears from us."""
     kubelet = Kubelet()
     kubelet.say(*(pod(f"pod-{i:04}", container(*[device(i % 4)] * 40)) for i in range(1000)))
+    bed.uids = {("default", f"pod-{i:04}"): f"u{i}" for i in range(1000)}
     with serve(kubelet, bed.path):
         bed.asker.ask()
     assert bed.asker.latest.problem is None

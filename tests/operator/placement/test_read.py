@@ -27,7 +27,7 @@ def test_everything_that_is_published():
     assert found.hugepages_free == {1: {2 << 20: 100}}
     assert found.busy == {0: 1200, 1: 40}
     assert found.available == {0: 2823000000, 1: 2941000000}
-    assert found.devices == {("default", "camera"): NodeSet([0])}
+    assert found.devices == {("default", "camera", ""): NodeSet([0])}
     assert found.taken_by == (
         "kubelet-static-cpu-manager: the kubelet gave CPUs 1 to single containers",
     )
