@@ -56,7 +56,7 @@ class Eyes:
     Attributes:
         topology: None while unknown.
         numa_balancing: whether the kernel's NUMA balancing is on.
-        levels: how each signal is had.
+        levels: how each signal is had; one that is missing here is not known yet.
         reasons: why a signal is missing or lower than best.
         kernel: release, such as ``6.12.117``.
     """
@@ -68,12 +68,20 @@ class Eyes:
     kernel: str = ""
 
     def level(self, signal: str) -> Level:
-        """How a signal is had; ``none`` when nothing is known."""
+        """How a signal is had; ``none`` when nothing is known, which ``told`` tells apart."""
         return (self.levels or {}).get(signal, "none")
 
     def why(self, signal: str) -> str:
         """Why a signal is missing."""
         return (self.reasons or {}).get(signal, "the agent does not report it")
+
+    @property
+    def told(self) -> bool:
+        """Whether the agent has said how migrations and hint faults are counted, or why not.
+
+        One that has just started does not know yet.
+        """
+        return {"numaMigrations", "hintFaults"} <= (self.levels or {}).keys()
 
     @property
     def blind(self) -> bool:

@@ -39,7 +39,7 @@ def _would_do(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> str:
 
 def _would_gain(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> str:
     counters = observed.counters
-    if counters is None or not counters.seconds:
+    if counters is None or not counters.seconds or not seen.told:
         return "what it can gain is not counted yet"
     found = listed(_gains(spec, observed, counters, seen))
     if found:

@@ -54,6 +54,7 @@ class Judgement:
         cross_socket_pages_per_second: NUMA-balancing migrations between sockets.
         whole_window: a whole window was counted.
         by_figures: it rests on the figures of a window, which the next one may gainsay.
+        unsaid: nothing can be concluded until the agent has said what it can count.
     """
 
     verdict: Verdict
@@ -64,6 +65,7 @@ class Judgement:
     cross_socket_pages_per_second: float | None = None
     whole_window: bool = False
     by_figures: bool = False
+    unsaid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class _Row:
     message: str
     evidence: Evidence | None = None
     by_figures: bool = False
+    unsaid: bool = False
 
 
 def _said(found: tuple[Check, ...], names: tuple[str, ...] = ()) -> str:
@@ -219,6 +222,10 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
         return _Row("Drifted", drift)
     if misplaced:
         return _Row("Ineffective", _said(misplaced) + because)
+    if not seen.told and not _silent(observed, now):
+        whole = found["window"].ok is True
+        awaited = "the agent has not said yet what it can count"
+        return _Row("Pending", awaited if whole else found["window"].message, unsaid=True)
     if observed.counters is None and seen.blind:
         return _uncounted(spec, found, seen)
     if found["window"].ok is not True:
@@ -277,7 +284,7 @@ def judge(  # noqa: PLR0913 (each is another witness)
     counters = observed.counters
     level = sight.level("numaMigrations")
     if spec.mode == "Observe":
-        row = _Row("Observing", observing.told(spec, observed, sight))
+        row = _Row("Observing", observing.told(spec, observed, sight), unsaid=not sight.told)
     elif observed.phase == "Refused":
         row = _refused(spec, observed)
     elif observed.phase != "Pinned":
@@ -296,4 +303,5 @@ def judge(  # noqa: PLR0913 (each is another witness)
         else checks.crossing(counters, level),
         whole_window=found[-1].ok is True,
         by_figures=row.by_figures,
+        unsaid=row.unsaid,
     )

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.operator_objects import good_report
+from support.operator_objects import good_report, two_sockets
 from support.operator_parts import Parts
 
 
@@ -64,6 +64,41 @@ def test_a_restart_in_doubt_decides_nothing(parts: Parts):
     again = parts.again()
     assert again.cluster.writes == []
     assert again.verdicts() == {"redis": "Verified"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [("good", "Verified"), ("bad", "Ineffective"), ("idle", "NoSignal")]
+)
+def test_an_agent_that_starts_anew_says_nothing_against_a_verdict(
+    parts: Parts, kind: str, verdict: str
+):
+    """It does not know its signals until its tracer is loaded, which takes up to a minute."""
+    pod = Flapping(parts)
+    assert pod.window(kind) == verdict
+    parts.settle(300)  # Events are told by then
+    known, events = two_sockets(), list(parts.cluster.events)
+    parts.cluster.writes.clear()
+    parts.node(status=known | {"capabilities": known["capabilities"] | {"signals": []}})
+    parts.settle(60)
+    parts.node(status=known)
+    parts.settle(60)
+    assert parts.cluster.writes == []
+    assert parts.cluster.events == events
+    assert parts.verdicts() == {"redis": verdict}
+
+
+def test_without_counters_a_pod_waits_for_what_the_agent_can_count(parts: Parts):
+    known = two_sockets()
+    blind = [{"name": n, "level": "none"} for n in ("numaMigrations", "hintFaults")]
+    parts.node(status=known | {"capabilities": known["capabilities"] | {"signals": []}})
+    pod = Flapping(parts)
+    report = good_report(pod.pin, since=parts.time()) | {"counters": None}
+    parts.observe("redis", report)
+    parts.settle(60)
+    assert parts.verdicts() == {"redis": "Pending"}
+    parts.node(status=known | {"capabilities": known["capabilities"] | {"signals": blind}})
+    parts.settle(60)
+    assert parts.verdicts() == {"redis": "Verified"}
 
 
 def test_onfailure_unpin_waits_for_a_second_bad_window_of_a_pod_that_was_fine(parts: Parts):

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from numapin_api.base import Condition
 from numapin_api.pin import NumaPinStatus, Observed
 from numapin_operator.steady import steadied
 from numapin_operator.verdict import Judgement
@@ -71,3 +72,58 @@ def test_a_pin_without_a_report_or_a_status_starts_afresh():
     judged = Judgement("Verified", "m", by_figures=True)
     assert steadied(judged, None, generation=1) is judged
     assert steadied(judged, NumaPinStatus(verdict="Ineffective"), generation=1) is judged
+
+
+def told(verdict, *, pinned: str, generation: int = 1) -> NumaPinStatus:
+    """A status with its conditions and figures."""
+    conditions = [("Pinned", pinned, "socket 1"), ("Verified", "Unknown", "as it was")]
+    return before(verdict, windows=3, generation=generation).model_copy(
+        update={
+            "local_percent": 99.7,
+            "cross_socket_pages_per_second": 1.5,
+            "conditions": [
+                Condition.model_validate(
+                    {
+                        "type": kind,
+                        "status": status,
+                        "reason": "R",
+                        "message": message,
+                        "lastTransitionTime": SINCE,
+                    }
+                )
+                for kind, status, message in conditions
+            ],
+        }
+    )
+
+
+UNSAID = Judgement("Pending", "not said yet", local_percent=98.0, unsaid=True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        (told("Verified", pinned="True"), UNSAID, True),
+        (told("Ineffective", pinned="True"), UNSAID, True),
+        (told("NoSignal", pinned="True"), UNSAID, True),
+        (told("Observing", pinned="False"), Judgement("Observing", "m", unsaid=True), True),
+        # A pin that was not in force, a drift, a conflict, or one that nobody has judged.
+        (told("Ineffective", pinned="False"), UNSAID, False),
+        (told("Drifted", pinned="True"), UNSAID, False),
+        (told("Conflict", pinned="True"), UNSAID, False),
+        (told("Pending", pinned="True"), UNSAID, False),
+        (told("Verified", pinned="True", generation=2), UNSAID, False),
+        (before("Verified", windows=3), UNSAID, False),
+    ],
+)
+def test_what_was_told_stays_until_the_agent_says_what_it_can_count(old, new, kept):
+    found = steadied(new, old, generation=1)
+    if not kept:
+        assert found is new
+        return
+    assert (found.verdict, found.evidence, found.message) == (
+        old.verdict,
+        old.evidence,
+        "as it was",
+    )
+    assert (found.local_percent, found.cross_socket_pages_per_second) == (99.7, 1.5)

@@ -17,6 +17,7 @@ from support.reports import (
     row,
     skipping,
     spec,
+    starting,
 )
 
 from numapin_api.pin import CpusMems, NumaPinSpec, Observed
@@ -147,6 +148,34 @@ from numapin_operator.checks import Eyes
             "BPF is not allowed, and no container was seen",
             sight=eyes(migrations="none", faults="none"),
         ),
+        row(
+            "signals are not known yet",
+            observed(),
+            "Pending",
+            "has not said yet what it can count",
+            sight=starting(),
+        ),
+        row(
+            "only one of the signals is known yet",
+            observed(),
+            "Pending",
+            "has not said yet what it can count",
+            sight=starting("hintFaults"),
+        ),
+        row(
+            "signals are not known yet, nothing is counted",
+            observed(counters=None),
+            "Pending",
+            "a window of 60 s is not over yet",
+            sight=starting(),
+        ),
+        row(
+            "signals are not known yet: cpusets need none",
+            observed(effective=WIDE, counters=None),
+            "Ineffective",
+            "0-3 lie outside 4-7",
+            sight=starting(),
+        ),
         row("no residency", observed(counters=QUIET, memory=[]), "NoSignal", "no memory figures"),
         row(
             "contradiction outranks idleness",
@@ -206,6 +235,15 @@ from numapin_operator.checks import Eyes
             "Observing",
             "CPUs 4-7, memory as it is; what it can gain is not counted yet",
             wanted=spec(mode="Observe", mems=None, memory="None"),
+        ),
+        row(
+            "observing: signals are not known yet",
+            observed(phase="Observing", effective=WIDE),
+            "Observing",
+            "99.7% of its memory is there already, 1.0 MiB elsewhere; what it can gain is not "
+            "counted yet",
+            wanted=spec(mode="Observe"),
+            sight=starting(),
         ),
         row(
             "shared NUMA node",

@@ -83,12 +83,16 @@ def kinds(*, tmpfs: int, cache: int) -> list[NodeBytes]:
 
 def dead(why: str, *names: str) -> Eyes:
     """What is left to see when programs have died: as the agent reports it, levels none."""
-    return Eyes(
-        topology=machine(TWO),
-        levels=dict.fromkeys(names, "none"),
-        reasons=dict.fromkeys(names, why),
-        kernel="6.12.1",
-    )
+    seen = eyes()
+    levels = {**(seen.levels or {}), **dict.fromkeys(names, "none")}
+    return replace(seen, levels=levels, reasons=dict.fromkeys(names, why))
+
+
+def starting(*names: str) -> Eyes:
+    """What an agent says that has just started: of all but these signals, nothing yet."""
+    seen = eyes()
+    levels = {name: level for name, level in (seen.levels or {}).items() if name in names}
+    return replace(seen, levels=levels, reasons={})
 
 
 def spec(**more: object) -> NumaPinSpec:
