@@ -128,8 +128,11 @@ def _silent(observed: Observed, now: datetime | None) -> bool:
 
 
 def _measured(found: dict[str, Check]) -> Evidence | None:
-    """What a measurement of locality rests on; None where nothing valid was measured."""
-    if found["hintFaults"].ok:
+    """What a measurement of locality rests on; None where nothing valid was measured.
+
+    Hint faults sample the pages that are there; that none wander, migrations have to say.
+    """
+    if found["hintFaults"].ok and found["migrations"].ok is not None:
         return "Measured"
     if dram.NAME in found and found[dram.NAME].ok:
         return "MeasuredPMU"

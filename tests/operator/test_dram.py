@@ -1,5 +1,6 @@
 """What DRAM fills by the PMU make of a verdict, row by row."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -111,6 +112,10 @@ def test_the_check(seen: Counters | None, ok: bool | None, said: str) -> None:
 
 
 LOCAL, REMOTE = counters(), counters(ENOUGH, 9 * ENOUGH)
+MIGRATIONS_DEAD = replace(
+    eyes(),
+    levels={"numaMigrations": "none", "hintFaults": "fentry", "remoteDram": "perfEvent"},
+)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +154,13 @@ LOCAL, REMOTE = counters(), counters(ENOUGH, 9 * ENOUGH)
             "MeasuredPMU",
             "99.0% of 1,000,000 reads",
             id="nothing else is counted",
+        ),
+        pytest.param(
+            judged(LOCAL.model_copy(update=FAULTS), MIGRATIONS_DEAD),
+            "Verified",
+            "MeasuredPMU",
+            "99.0% of 1,000,000 reads",
+            id="migrations are dead: what was read where needs none",
         ),
         pytest.param(
             judged(UNCOUNTED, eyes()), "Verified", "ByPlacement", "by placement", id="not counted"

@@ -129,6 +129,7 @@ def test_verified_never_comes_with_a_contradiction(seen: Observed, sight: Eyes):
     by_name = {c.name: c.ok for c in found.checks}
     assert False not in {by_name[n] for n in ("cpus", "mems", "containers", "migrations")}
     assert by_name["cpus"] is by_name["window"] is by_name["residency"] is True
+    assert by_name["migrations"] is True
     assert (found.evidence == "Measured") is (by_name["hintFaults"] is True)
 
 

@@ -104,6 +104,36 @@ from numapin_operator.checks import Eyes
             ),
         ),
         row(
+            "migrations died alone: samples of the pages that are there don't stand for them",
+            observed(),
+            "NoSignal",
+            "not counted: program migrate_end of numaMigrations is not attached any more",
+            sight=dead(
+                "program migrate_end of numaMigrations is not attached any more", "numaMigrations"
+            ),
+        ),
+        row(
+            "migrations died alone, and samples contradict",
+            observed(counters=counters(hint_fault_pages_remote=990)),
+            "Ineffective",
+            "50.0% of 1980 sampled pages",
+            sight=dead("not attached any more", "numaMigrations"),
+        ),
+        row(
+            "migrations from files are counted",
+            observed(),
+            "Verified/Measured",
+            "NUMA migrations (direction unknown): 0.0 pages/s",
+            sight=eyes(migrations="cgroup"),
+        ),
+        row(
+            "hint faults died alone: migrations say enough",
+            observed(),
+            "Verified/ByPlacement",
+            "not counted: not attached any more",
+            sight=dead("not attached any more", "hintFaults"),
+        ),
+        row(
             "no counters at all",
             observed(counters=None),
             "Verified/ByPlacement",
