@@ -9,7 +9,7 @@ which pod is to be moved, in ``rounds``.
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from numapin_api.errors import NumapinError
@@ -26,7 +26,7 @@ from numapin_operator.rebalancer import LOOK_SECONDS, Rebalancer
 from numapin_operator.records import NodeKey, PinRecord, PolicyKey
 from numapin_operator.rounds import EVERY_NODE, Rounds
 from numapin_operator.store import Dirt, Store
-from numapin_operator.verdict import SILENT_AFTER, Judgement
+from numapin_operator.verdict import Judgement, silent_from
 from numapin_operator.work import Work
 from numapin_operator.writer import Writer
 
@@ -350,10 +350,9 @@ class Reconciler:
         counters = status.observed.counters if status and status.observed else None
         if counters is None or judgement.verdict == "NoSignal":
             return
-        stale = counters.since + timedelta(seconds=counters.seconds + 1) + SILENT_AFTER
-        after = (stale - self._now()).total_seconds()
+        after = (silent_from(counters) - self._now()).total_seconds()
         if after > 0:
-            self.mark([pin.key], after=after)
+            self.mark([pin.key], after=after + 1)
 
     # -- policies ---------------------------------------------------------------------
 

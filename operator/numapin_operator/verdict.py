@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from numapin_api.pin import Evidence, NumaPinSpec, Observed, Verdict
+from numapin_api.pin import Counters, Evidence, NumaPinSpec, Observed, Verdict
 from numapin_operator import checks, dram, observing
 from numapin_operator.checks import Check, Eyes
 from numapin_operator.text import listed
 
 SILENT_AFTER: Final = timedelta(minutes=25)
 """Agents report at least every 10 minutes; two missed reports and a bit mean silence."""
+WINDOWS_AT_MOST: Final = 3
+"""So many windows after a window's begin the next one is whole: itself, one that a restart of the
+agent broke off at its end, and the next."""
 
 _HANDS_OFF: Final = {
     "Waiting": "the pod's cgroup is not there yet",
@@ -120,11 +123,21 @@ def _drifted(observed: Observed, *, placed: bool) -> str | None:
     return None
 
 
+def silent_from(counters: Counters) -> datetime:
+    """From when on an agent that has published nothing since this window is called silent.
+
+    A living one publishes the same window until the next is whole, and begins that anew when it
+    is restarted: its last word may be of a window that ended two windows ago.
+
+    Args:
+        counters: the last whole window that it has published.
+    """
+    return counters.since + timedelta(seconds=WINDOWS_AT_MOST * counters.seconds) + SILENT_AFTER
+
+
 def _silent(observed: Observed, now: datetime | None) -> bool:
     counters = observed.counters
-    if now is None or counters is None:
-        return False
-    return now - counters.since > timedelta(seconds=counters.seconds) + SILENT_AFTER
+    return now is not None and counters is not None and now > silent_from(counters)
 
 
 def _measured(found: dict[str, Check]) -> Evidence | None:

@@ -160,13 +160,21 @@ def test_policy_counts_are_written_once_for_many_pods(parts: Parts):
     assert parts.cluster.objects_of["numapolicies"]["", "p"]["status"]["matched"] == 6
 
 
-def test_a_silent_agent_is_noticed_without_any_event(parts: Parts):
+@pytest.mark.parametrize("seconds", [60, 3600])
+def test_a_silent_agent_is_noticed_without_any_event(parts: Parts, seconds: int):
+    parts.policy("p", verification={"window": f"{seconds}s"})
     parts.pod("redis")
     parts.settle()
-    parts.observe("redis", good_report(parts.cluster.pin("default", "redis"), since=parts.time()))
+    pin = parts.cluster.pin("default", "redis")
+    report = good_report(pin, since=parts.time(), seconds=float(seconds))
+    parts.settle(seconds)
+    parts.observe("redis", report)
     parts.settle(60)
     assert parts.verdicts() == {"redis": "Verified"}
-    parts.settle(SILENT_AFTER.total_seconds() + 120)
+    # A living agent may have nothing newer until the next window is whole, and restart meanwhile.
+    parts.settle(2 * seconds + SILENT_AFTER.total_seconds() - 70)
+    assert parts.verdicts() == {"redis": "Verified"}
+    parts.settle(20)
     assert parts.verdicts() == {"redis": "NoSignal"}
     parts.cluster.writes.clear()
     parts.settle()

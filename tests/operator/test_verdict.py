@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from support.reports import DRIFT, SPEC, START, WIDE, counters, eyes, memory, observed, spec
 
 from numapin_api.pin import Counters, CpusMems, Observed
+from numapin_api.policy import Verification
 from numapin_operator.checks import MIN_HINT_FAULT_PAGES, Eyes
 from numapin_operator.verdict import Judgement, Refusal, judge
 
@@ -20,12 +21,29 @@ def test_a_refusal_is_the_verdict(verdict):
 
 
 @pytest.mark.parametrize(
-    ("minutes", "verdict"),
-    [(0, "Verified"), (20, "Verified"), (27, "NoSignal"), (9999, "NoSignal")],
+    ("window", "minutes", "verdict"),
+    [
+        (1, 0, "Verified"),
+        (1, 28, "Verified"),
+        (1, 28.1, "NoSignal"),
+        (1, 9999, "NoSignal"),
+        # Published whole, again each ten minutes until the next one is whole: two hours after its
+        # begin, three when the agent was restarted at the end of that.
+        (60, 85.1, "Verified"),
+        (60, 130, "Verified"),
+        (60, 190, "Verified"),
+        (60, 205, "Verified"),
+        (60, 205.1, "NoSignal"),
+    ],
 )
-def test_an_agent_that_falls_silent_proves_nothing_any_more(minutes: int, verdict: str):
+def test_an_agent_that_falls_silent_proves_nothing_any_more(
+    window: int, minutes: float, verdict: str
+):
+    terms = Verification(window=f"{window}m")
+    report = observed(counters=counters(seconds=60.0 * window, cpu_nanoseconds=10**12))
     now = START + timedelta(minutes=minutes)
-    assert judge(SPEC, observed(), seen=eyes(), now=now).verdict == verdict
+    found = judge(spec(verification=terms), report, seen=eyes(), now=now)
+    assert found.verdict == verdict
 
 
 def test_figures_are_those_of_the_status():
