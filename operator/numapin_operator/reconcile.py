@@ -19,6 +19,7 @@ from numapin_operator import before, build, conditions, moves, step
 from numapin_operator.allowance import Allowance
 from numapin_operator.checks import Eyes
 from numapin_operator.events import Restraint, event
+from numapin_operator.figures import Figures
 from numapin_operator.kube import Json
 from numapin_operator.metrics import Metrics
 from numapin_operator.pods import Key, Pod
@@ -82,6 +83,7 @@ class Reconciler:
         self._heard: dict[Key, float] = {}
         self._fresh: dict[Key, float] = {}
         self._collected: dict[Key, float] = {}
+        self._figures: Figures[Key] = Figures()
         self._restraint = Restraint()
         self._allowance: Allowance[Key] = Allowance()
         self._rebalancer = Rebalancer(store, default)
@@ -153,6 +155,7 @@ class Reconciler:
         if pod is None or pod.finished:
             self._heard.pop(key, None)
             self._fresh.pop(key, None)
+            self._figures.forget(key)
             wait = self._collected.get(key, 0.0) - self._clock()
             if pod is None and pin is not None and wait > 0:
                 self.mark([key], after=wait)
@@ -278,8 +281,13 @@ class Reconciler:
         new = step.status(decision, pin, judgement, moved=moved, now=self._now())
         if conditions.same(old, new) or self._withheld(pod.key, old, new):
             return
+        wait = self._figures.wait(pod.key, old, new, now=self._clock())
+        if wait > 0:
+            self.mark([pod.key], after=wait)
+            return
         body = build.pin_status(pod.key.namespace, pod.key.name, new)
         answer = await self._call("status", self._writer.apply_pin_status, body, of=pod.key)
+        self._figures.forget(pod.key)
         self._take_answer(answer, pod.key, pin)
         if old is None or old.verdict != new.verdict:
             log.info(

@@ -85,6 +85,25 @@ def test_one_bad_window_is_shown_and_overturns_nothing(pin, numa_node, now):
     assert e.verdict_now == "Ineffective"
 
 
+@pytest.mark.parametrize("verdict", ["Verified", "Ineffective"])
+def test_figures_are_those_of_now_while_they_mean_what_the_operator_said(
+    pin, numa_node, now, verdict: str
+):
+    """It brings its own up to date each half hour only; beside the checks' they would mislead."""
+    said = {
+        "type": "Verified",
+        "status": "True",
+        "reason": "Measured",
+        "message": "99.9% of the memory, half an hour ago",
+        "lastTransitionTime": now.isoformat(),
+    }
+    status = {"verdict": verdict, "conditions": [said]}
+    e = explain(pin(status=status), numa_node(), now=now)
+    assert e.verdict_now == "Verified"
+    residency = next(c for c in e.checks if c.name == "residency")
+    assert e.message.startswith(residency.message if verdict == "Verified" else said["message"])
+
+
 @pytest.mark.parametrize(
     ("before", "after", "shown_as", "direction"),
     [

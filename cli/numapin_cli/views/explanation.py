@@ -218,13 +218,19 @@ def rates(counters: Counters) -> Rates:
 
 
 def _message(pin: NumaPin, judged: Judgement) -> str:
-    """The operator's words if it has judged, else those of the same checks now."""
+    """The operator's words if it has judged otherwise, else those of the same checks now.
+
+    Its status need not hold the last figures while they mean the same.
+    """
     conditions = {c.type: c for c in (pin.status.conditions if pin.status else ())}
     if pin.spec.socket is None and "Pinned" in conditions:
         return conditions["Pinned"].message
-    if pin.status is not None and pin.status.verdict is not None and "Verified" in conditions:
-        return conditions["Verified"].message
-    return judged.message
+    status = pin.status
+    if status is None or status.verdict is None or "Verified" not in conditions:
+        return judged.message
+    if (judged.verdict, judged.evidence) == (status.verdict, status.evidence):
+        return judged.message
+    return conditions["Verified"].message
 
 
 def _checks(pin: NumaPin, judged: Judgement) -> tuple[CheckRow, ...]:
