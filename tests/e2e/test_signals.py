@@ -12,7 +12,7 @@ Samples = dict[tuple[str, ...], float]
 
 PAGES = 1000
 MOVES = f"""
-import ctypes, mmap, sys
+import ctypes, mmap, os, re, subprocess, sys
 libc = ctypes.CDLL(None, use_errno=True)
 n, size = {PAGES}, mmap.PAGESIZE
 area = mmap.mmap(-1, n * size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -39,8 +39,27 @@ with open(sys.argv[1] + "/cgroup.procs", "w") as file:
 move_pages(1)
 move_pages(0)
 mbind(1)
+# migrate_pages(2) takes all that a process has on a node: of one that is stopped that is known.
+code = f"import os, signal; area = bytes([1]) * {{n * size}}; os.kill(os.getpid(), signal.SIGSTOP)"
+child = subprocess.Popen([sys.executable, "-c", code])
+os.waitpid(child.pid, os.WUNTRACED)
+def there(node):
+    with open(f"/proc/{{child.pid}}/numa_maps") as file:
+        return sum(map(int, re.findall(f" N{{node}}=([0-9]+)", file.read())))
+def migrate_pages(old, new):
+    before = there(old)
+    masks = [ctypes.byref(ctypes.c_ulong(1 << node)) for node in (old, new)]
+    left = libc.syscall(ctypes.c_long(256), child.pid, ctypes.c_ulong(64), *masks)
+    assert left >= 0, ctypes.get_errno()
+    return before - there(old)
+gone = migrate_pages(1, 0)
+back = migrate_pages(0, 1)
+child.kill()
+assert back >= n, (gone, back)
+print(gone + back)
 """
-"""move_pages(2) of all pages there and back, then mbind(2) with MPOL_MF_MOVE and STRICT."""
+"""move_pages(2) of all pages there and back, mbind(2) with MPOL_MF_MOVE and STRICT, and then
+migrate_pages(2) of another process; it prints what that one had moved."""
 
 
 def scrape(world: World, node: str = "numa-0") -> Samples:
@@ -64,12 +83,13 @@ def test_pages_that_a_program_moves_are_counted_exactly(world: World):
         before = scrape(world)[name]
         scopes = world.ssh("numa-0", f"find {world.cgroup('calls')} -name '*.scope'").split()
         assert scopes
-        world.ssh("numa-0", f"python3 - {scopes[0]} <<'END'\n{MOVES}\nEND")
+        printed = world.ssh("numa-0", f"python3 - {scopes[0]} <<'END'\n{MOVES}\nEND")
+        made = 3 * PAGES + int(printed)
         # A container's cgroup that is newer than the agent's last look is found at the next.
         eventually(
-            lambda: scrape(world)[name] - before == 3 * PAGES,
+            lambda: scrape(world)[name] - before == made,
             seconds=120,
-            what=f"{3 * PAGES} pages are counted, and not one more",
+            what=f"{made} pages are counted, and not one more",
         )
     finally:
         world.cluster.delete(NAMESPACE, ["calls"])
