@@ -184,15 +184,20 @@ class NodeReporter:
             if new == self._submitted:
                 return
             self._submitted, self._submitted_at = new, self._clock()
-        self._publisher.submit("node", lambda: self._write(new))
+        self._publisher.submit("node", self._write)
 
-    def _write(self, status: NumaNodeStatus) -> None:
-        if not self.written:
-            held = self._api.numa_node()
-            first, status = status, pure.take_over(status, held.status if held else None)
-            with self._lock:
-                if self._submitted is first:
-                    self._submitted = status
+    def _write(self) -> None:
+        """Write what was submitted last, if need be with what the predecessor knew.
+
+        Also into what was looked at while the API server was asked, which lacks it as well.
+        """
+        held = None if self.written else self._api.numa_node()
+        with self._lock:
+            status = self._submitted
+            if status is None:
+                return
+            if not self.written:
+                status = self._submitted = pure.take_over(status, held.status if held else None)
         self._api.apply_numa_node(status)
         self._written.set()
 

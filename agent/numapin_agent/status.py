@@ -112,7 +112,7 @@ def node_status(  # noqa: PLR0913 -- a status is made of many things, all by key
         exclusive_cpus: what they say was given to single containers.
         resources: what the kubelet said when it was asked.
         neighbours: other tools that pin.
-        capabilities: as probed.
+        capabilities: as probed; without signals while the counters are being loaded.
         agent_version: this package's.
         reasons: what is wrong.
         previous: what was published last.
@@ -132,10 +132,25 @@ def node_status(  # noqa: PLR0913 -- a status is made of many things, all by key
         exclusive_cpus=str(CpuSet(exclusive_cpus | resources.exclusive)),
         devices=devices,
         neighbours=list(neighbours),
-        capabilities=capabilities.model_copy(update={"devices_unknown": resources.problem}),
+        capabilities=capabilities.model_copy(
+            update={
+                "devices_unknown": resources.problem,
+                "signals": _signals(capabilities, previous),
+            }
+        ),
         agent_version=agent_version,
         conditions=conditions(reasons, previous.conditions if previous else [], now=now),
     )
+
+
+def _signals(found: Capabilities, before: NumaNodeStatus | None) -> list[Signal]:
+    """How each signal is had; while that is being found out, how it was had before.
+
+    Without any signal nobody could be told from a node whose verdicts wait for counters in vain.
+    """
+    if found.signals or before is None or before.capabilities is None:
+        return found.signals
+    return before.capabilities.signals
 
 
 def no_signals(error: NumapinError) -> tuple[Signal, ...]:
@@ -209,7 +224,8 @@ def take_over(new: NumaNodeStatus, held: NumaNodeStatus | None) -> NumaNodeStatu
     """The first status of an agent that was just started, with what its predecessor knew.
 
     Args:
-        new: what is to be written: CPU use is not known yet, and the kubelet perhaps not asked.
+        new: what is to be written: CPU use is not known yet, the kubelet perhaps not asked, and
+            the counters perhaps not loaded.
         held: what the API server holds.
     """
     if held is None:
@@ -225,6 +241,10 @@ def take_over(new: NumaNodeStatus, held: NumaNodeStatus | None) -> NumaNodeStatu
     }
     if new.usage and held.usage and new.usage.sockets is None:
         update["usage"] = new.usage.model_copy(update={"sockets": held.usage.sockets})
-    if new.capabilities and new.capabilities.devices_unknown == UNASKED.problem:
-        update["devices"] = held.devices
+    if new.capabilities:
+        update["capabilities"] = new.capabilities.model_copy(
+            update={"signals": _signals(new.capabilities, held)}
+        )
+        if new.capabilities.devices_unknown == UNASKED.problem:
+            update["devices"] = held.devices
     return new.model_copy(update=update)

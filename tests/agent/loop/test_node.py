@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -44,15 +45,21 @@ class Written:
     """A publisher and an API server that keep what was written last."""
 
     status: Any = None
+    held: Any = None
+    meanwhile: Callable[[], None] = lambda: None
+    """What happens while the API server is asked."""
+    all: list[NumaNodeStatus] = field(default_factory=list)
 
     def submit(self, key: str, write: Callable[[], None]) -> None:
         write()
 
-    def numa_node(self) -> None:
-        return None
+    def numa_node(self) -> Any:
+        self.meanwhile()
+        return self.held
 
     def apply_numa_node(self, status: NumaNodeStatus) -> None:
         self.status = status
+        self.all.append(status)
 
 
 def make(root: Path, clock: Callable[[], float], written: Any) -> NodeReporter:
@@ -134,6 +141,49 @@ def test_without_programs_there_is_nothing_to_be_alive(tmp_path: Path) -> None:
     reporter = make(tmp_path, lambda: 0.0, Written())
     reporter.counters_failed(CounterError("no BTF"))
     assert reporter.tracer_alive is None
+
+
+def before_a_restart(tmp_path: Path) -> Any:
+    """A NumaNode as an agent that counts leaves it."""
+    written = Written()
+    make(tmp_path / "before", lambda: 0.0, written).attach(Tracer())
+    return SimpleNamespace(status=written.status)
+
+
+def test_a_restarted_agent_keeps_the_signals_until_it_knows_its_own(tmp_path: Path) -> None:
+    """Else the operator takes each restart for a node that has no counters."""
+    held, now = before_a_restart(tmp_path), 0.0
+    written = Written(held=held)
+    reporter = make(tmp_path, lambda: now, written)
+    reporter.refresh()
+    before = held.status.capabilities.signals
+    assert written.status.capabilities.signals == before != []
+    assert reporter.signals == ()  # of its own: the metrics tell nothing yet
+    now += SLOW_SECONDS
+    reporter.trusted(Trust().beat(now, late=10.0))
+    assert written.status.capabilities.signals == before
+    assert len(written.all) == 2
+    reporter.counters_failed(CounterError("no BTF"))
+    assert {(s.level, s.reason) for s in written.status.capabilities.signals} == {
+        ("none", "no BTF")
+    }
+
+
+def test_what_is_looked_at_while_the_predecessor_is_asked_keeps_its_signals_too(
+    tmp_path: Path,
+) -> None:
+    written = Written(held=before_a_restart(tmp_path))
+    reporter = make(tmp_path, lambda: 0.0, written)
+    due: list[Callable[[], None]] = []
+    written.submit = lambda key, write: due.append(write)  # type: ignore[method-assign]
+    written.meanwhile = lambda: reporter.trusted(Trust().beat(0.0, late=10.0))
+    reporter.refresh()
+    due[0]()
+    written.meanwhile = lambda: None
+    due[1]()
+    signals = [s.capabilities.signals if s.capabilities else None for s in written.all]
+    assert signals == [written.held.status.capabilities.signals] * 2
+    assert written.status.conditions[1].reason == "Stalled"
 
 
 def test_what_else_is_on_the_node_is_told(tmp_path: Path) -> None:

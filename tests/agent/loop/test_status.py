@@ -37,6 +37,7 @@ def status(
     millicores: dict[int, int] | None = None,
     pools: tuple[Pool, ...] = (),
     resources: Resources = UNASKED,
+    signals: tuple[Signal, ...] = (),
 ) -> NumaNodeStatus:
     return node_status(
         topology=topology,
@@ -45,7 +46,7 @@ def status(
         exclusive_cpus=CpuSet({3}),
         resources=resources,
         neighbours=(),
-        capabilities=CAN,
+        capabilities=CAN.model_copy(update={"signals": list(signals)}),
         agent_version="0.1.0",
         reasons=reasons,
         previous=previous,
@@ -124,6 +125,23 @@ def test_a_restarted_agent_keeps_what_its_predecessor_knew_until_it_knows_better
     assert known.devices == []
     assert known.usage is not None
     assert [s.cpu_millicores for s in known.usage.sockets or ()] == [10, 10]
+
+
+FENTRY = (Signal(name="hintFaults", level="fentry"),)
+
+
+def signals(found: NumaNodeStatus) -> list[Signal]:
+    return found.capabilities.signals if found.capabilities else []
+
+
+def test_a_restarted_agent_keeps_its_predecessors_signals_until_counters_are_loaded() -> None:
+    first = take_over(status(), status(signals=FENTRY))
+    assert signals(first) == list(FENTRY)
+    assert signals(status(previous=first)) == list(FENTRY)
+    lacks = (Signal(name="hintFaults", level="none", reason="no BTF"),)
+    assert signals(take_over(status(signals=lacks), first)) == list(lacks)
+    assert signals(status(signals=lacks, previous=first)) == list(lacks)
+    assert signals(take_over(status(), NumaNodeStatus())) == []
 
 
 def test_what_the_kubelet_says_is_told() -> None:
