@@ -148,6 +148,7 @@ class Census:
         levels = {s.name: s.level for s in tracer.levels()}
         self._tracer = tracer
         self._from_files = levels.get("numaMigrations") == "cgroup"
+        self._hopeless = False
 
     def interrupted(self, tracer: Tracer) -> None:
         """Counting broke off and goes on: no window spans this moment, totals stay.
@@ -193,12 +194,12 @@ class Census:
             return len(gone)
 
     def give_up(self) -> None:
-        """There will be no counters: whoever waits for some need not."""
+        """There will be no counters, or not soon: whoever waits for some need not."""
         self._hopeless = True
 
     @property
     def hopeless(self) -> bool:
-        """Whether there will never be counters; before they are attached there may be."""
+        """Whether no counters are to be waited for; before they are attached there may be."""
         return self._hopeless
 
     @property

@@ -136,13 +136,13 @@ class NodeReporter:
     def attach(self, tracer: Tracer) -> None:
         """Counters are there, or new ones: publish what they can do at once."""
         with self._lock:
-            self._tracer = tracer
+            self._tracer, self._tracer_error = tracer, None
             self._followed = None
             self._slow = None
         self.refresh()
 
     def counters_failed(self, error: CounterError) -> None:
-        """Counters can't be had at all."""
+        """Counters can't be had at all, unless another try gives some."""
         with self._lock:
             self._tracer_error = error
             self._slow = None

@@ -1,7 +1,8 @@
 """Loads the kernel programs, watches over them and loads them anew when they no longer count.
 
-One thread for the agent's life. Pins never wait for it. What its findings mean is decided in
-``trust``; here they are acted on and handed to the census and the NumaNode.
+So it does when loading them broke off. One thread for the agent's life. Pins never wait for it.
+What its findings mean is decided in ``trust``; here they are acted on and handed to the census and
+the NumaNode.
 """
 
 import contextlib
@@ -28,6 +29,10 @@ SWEEP_SECONDS: Final = 600.0
 class Loaded(Tracer, Protocol):
     """A tracer that can be closed; ``numapin_agent.counters.Counters`` is one such."""
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether loading did not get to its end, so that another try may give more."""
+
     def roster(self) -> tuple[tuple[str, str], ...]:
         """Signal and program, of all that are attached."""
 
@@ -42,7 +47,7 @@ class Reporter(Protocol):
         """There is a tracer, or another one."""
 
     def counters_failed(self, error: CounterError) -> None:
-        """There will be none."""
+        """There are none; a tracer that comes later all the same is attached."""
 
     def trusted(self, trust: Trust) -> None:
         """What the last check found."""
@@ -91,7 +96,7 @@ class Tracing:
         self.since: float | None = None
         """Since when the kernel counts without a gap, in seconds since 1970."""
         self.reloads = 0
-        """How often the programs were loaded anew."""
+        """How often programs that no longer counted were loaded anew."""
         self.stalled_seconds = 0.0
         """How long the process stood still, in all."""
 
@@ -140,7 +145,7 @@ class Tracing:
         self._stopped.set()
 
     def start(self) -> bool:
-        """Load for the first time.
+        """Load for the first time, or once more after nothing came of it.
 
         Returns:
             Whether any program counts.
@@ -150,16 +155,19 @@ class Tracing:
         except (CounterError, TopologyError) as error:
             log.warning("no counters: %s", error)
             self._failed(error)
+            self._trust = self._trust.loaded(broke_off=True)
             self._census.give_up()
             self._reporter.counters_failed(CounterError(str(error)))
             return False
+        finally:
+            self._next_check = self._clock() + CHECK_SECONDS
         self._tracer = tracer
+        self._trust = self._trust.loaded(broke_off=tracer.broke_off)
         self._census.attach(tracer)
         for signal in tracer.levels():
             log.info("signal %s: %s %s", signal.name, signal.level, signal.reason or "")
         self._reporter.attach(tracer)
-        now = self._clock()
-        self._next_check, self._next_sweep = now + CHECK_SECONDS, now + SWEEP_SECONDS
+        self._next_sweep = self._clock() + SWEEP_SECONDS
         if not tracer.roster():
             return False
         self.since = self._wall()
@@ -185,8 +193,11 @@ class Tracing:
                 self._failed(error)
 
     def check(self) -> None:
-        """Look whether everything counts; load anew what does not."""
+        """Look whether everything counts; load anew what does not, or what broke off."""
         if self._tracer is None:
+            if self._trust.reload_due(self._clock()):
+                self.start()
+                self._trust = self._trust.reloaded(self._clock(), anew=False)
             return
         self._sweep()
         before = self._trust.faults
@@ -215,7 +226,8 @@ class Tracing:
     def _reload(self, old: Loaded) -> None:
         """Put new programs in the place of those that don't count, if they are no fewer."""
         log.warning("loading the programs anew")
-        self.reloads += 1
+        if self._trust.faults:
+            self.reloads += 1
         try:
             new = self._load()
         except (CounterError, TopologyError) as error:
@@ -234,7 +246,7 @@ class Tracing:
         with contextlib.suppress(CounterError):
             self._lost_pairs_before += old.lost_pairs()
         self._tracer = new
-        self._trust = self._trust.reloaded(self._clock(), anew=True)
+        self._trust = self._trust.reloaded(self._clock(), anew=True).loaded(broke_off=new.broke_off)
         self._gap(new)
         old.close()
         self._reporter.attach(new)

@@ -74,6 +74,7 @@ class Trust:
         mended: by the last reload that was needed, while it is shown.
         reloads: in a row that did not help.
         reloaded_at: monotonic seconds of the last reload.
+        broke_off: loading what is in force did not get to its end: another try may give more.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -83,6 +84,7 @@ class Trust:
     mended: Mended | None = None
     reloads: int = 0
     reloaded_at: float = float("-inf")
+    broke_off: bool = False
 
     def checked(
         self, at: float, *, faults: tuple[Fault, ...], lost: int, full: tuple[str, ...]
@@ -101,7 +103,7 @@ class Trust:
         if lost > self.total:
             before = loss.events if loss else 0
             loss = Loss(at, before + lost - self.total, full)
-        helped = not faults and at - self.reloaded_at >= RELOAD_SECONDS
+        helped = not (faults or self.broke_off) and at - self.reloaded_at >= RELOAD_SECONDS
         return replace(
             self,
             faults=faults,
@@ -118,7 +120,7 @@ class Trust:
 
     def reload_due(self, at: float) -> bool:
         """Whether loading the programs anew may help and it is time to try."""
-        if not self.faults:
+        if not (self.faults or self.broke_off):
             return False
         if self.reloads == 0:
             return True
@@ -137,8 +139,16 @@ class Trust:
             reloads=self.reloads + 1,
             reloaded_at=at,
             total=0 if anew else self.total,
-            mended=Mended(at, self.faults) if anew else self.mended,
+            mended=Mended(at, self.faults) if anew and self.faults else self.mended,
         )
+
+    def loaded(self, *, broke_off: bool) -> "Trust":
+        """After programs were put in force, or none could be.
+
+        Args:
+            broke_off: see the attributes.
+        """
+        return replace(self, broke_off=broke_off)
 
     def reasons(self) -> tuple[Reason, ...]:
         """What the NumaNode's condition says about it."""

@@ -13,6 +13,8 @@ from numapin_api.topology import Topology
 class QuietTracer:
     """What ``Counters`` can be asked, with no event, no loss and no fault."""
 
+    broke_off: bool = False
+
     def levels(self) -> tuple[Signal, ...]:
         return (Signal(name="numaMigrations", level="fentry"),)
 

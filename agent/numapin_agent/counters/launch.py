@@ -59,11 +59,13 @@ class Loaded:
         fds: (role, descriptor); roles are ``map:NAME``, ``program:NAME`` and ``link:NAME`` and
             may repeat when programs had to be compiled apart.
         cost: None when the child never finished.
+        broke_off: whether it began and never finished, so that another may get further.
     """
 
     signals: Mapping[str, Probed]
     fds: tuple[tuple[str, int], ...] = ()
     cost: LoadCost | None = None
+    broke_off: bool = False
 
 
 @dataclass(slots=True)
@@ -118,7 +120,12 @@ def _run(request: Request, options: LoadOptions, interpreter: str) -> Loaded:
             peak_rss_bytes=int(got.done["peak_rss_bytes"]),
             interpreter=interpreter,
         )
-    return Loaded({n: got.signals.get(n, unsaid) for n in FIELDS}, tuple(got.fds), cost)
+    return Loaded(
+        {n: got.signals.get(n, unsaid) for n in FIELDS},
+        tuple(got.fds),
+        cost,
+        broke_off=got.done is None,
+    )
 
 
 def _collect(child: Child, request: Request, got: _Collected, deadline: float) -> None:

@@ -81,6 +81,7 @@ class Counters:
         self._lock = RLock()
         self._fds = Descriptors(loaded.fds)
         self._cost = loaded.cost
+        self._broke_off = loaded.broke_off
         self._topology = topology
         self._cpus = len(possible)
         self._highest = max(possible, default=0)
@@ -186,6 +187,11 @@ class Counters:
     def cost(self) -> LoadCost | None:
         """What compiling and attaching cost; None when the loader did not finish."""
         return self._cost
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether the loader did not get to its end, so that another try may give more."""
+        return self._broke_off
 
     def levels(self) -> tuple[Signal, ...]:
         """How each signal is had, in the order of ``SIGNALS``.

@@ -80,6 +80,7 @@ os.write(fd, b"counters")
     assert loaded.signals["hintFaults"].level == "none"
     assert loaded.cost is not None
     assert (loaded.cost.peak_rss_bytes, loaded.cost.interpreter) == (123, sys.executable)
+    assert not loaded.broke_off
     close(loaded)
 
 
@@ -122,7 +123,7 @@ def test_a_child_that_fails_is_the_reason_of_every_signal(body, reason):
     assert reasons(loaded) == {reason}
     assert {p.level for p in loaded.signals.values()} == {"none"}
     assert loaded.signals.keys() == FIELDS.keys()
-    assert (loaded.fds, loaded.cost) == ((), None)
+    assert (loaded.fds, loaded.cost, loaded.broke_off) == ((), None, True)
 
 
 def test_a_crash_costs_only_the_signals_not_yet_handed_over():
@@ -183,6 +184,7 @@ def test_no_python_with_bcc_is_said_with_all_that_were_tried():
         "no Python here can import bcc: No module named bcc; "
         "/nowhere/python3: No such file or directory"
     }
+    assert not loaded.broke_off  # the next try would find none either
 
 
 def open_descriptors() -> int:

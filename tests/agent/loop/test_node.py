@@ -143,6 +143,15 @@ def test_without_programs_there_is_nothing_to_be_alive(tmp_path: Path) -> None:
     assert reporter.tracer_alive is None
 
 
+def test_counters_that_come_later_all_the_same_are_told(tmp_path: Path) -> None:
+    written = Written()
+    reporter = make(tmp_path, lambda: 0.0, written)
+    reporter.counters_failed(CounterError("the list of possible CPUs can't be read"))
+    reporter.attach(Tracer())
+    assert written.status.conditions[1].status == "False"
+    assert reporter.tracer_alive is True
+
+
 def before_a_restart(tmp_path: Path) -> Any:
     """A NumaNode as an agent that counts leaves it."""
     written = Written()

@@ -70,14 +70,17 @@ def test_a_stall_is_shown_for_a_while(late: float, shown: bool) -> None:
     assert said(check(trust, 100 + SHOWN_SECONDS)) == {}
 
 
-def test_reloads_wait_longer_each_time_they_do_not_help() -> None:
-    trust, now, waits = Trust(), 0.0, []
+@pytest.mark.parametrize(("faults", "broke_off"), [(DEAD, False), ((), True)])
+def test_reloads_wait_longer_each_time_they_do_not_help(
+    faults: tuple[Fault, ...], broke_off: bool
+) -> None:
+    trust, now, waits = Trust().loaded(broke_off=broke_off), 0.0, []
     for _ in range(7):
-        trust = check(trust, now, faults=DEAD)
+        trust = check(trust, now, faults=faults)
         begun = now
         while not trust.reload_due(now):
             now += 30
-            trust = check(trust, now, faults=DEAD)
+            trust = check(trust, now, faults=faults)
         waits.append(now - begun)
         trust = trust.reloaded(now, anew=False)
     assert waits == [0, 300, 600, 1200, 2400, RELOAD_MOST_SECONDS, RELOAD_MOST_SECONDS]
@@ -100,6 +103,12 @@ def test_what_was_mended_is_shown_for_a_while() -> None:
     assert said(check(trust, 10 + SHOWN_SECONDS)) == {}
     in_vain = check(Trust(), 0, faults=DEAD).reloaded(10, anew=False)
     assert set(said(in_vain)) == {"TracerDead"}
+
+
+def test_what_was_not_there_before_was_not_mended() -> None:
+    trust = Trust().loaded(broke_off=True).reloaded(10, anew=True).loaded(broke_off=False)
+    assert said(check(trust, 10)) == {}
+    assert not trust.reload_due(10**6)
 
 
 def test_nothing_is_reloaded_without_a_fault() -> None:
