@@ -9,6 +9,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from numapin_agent.cgroup.activity import Activity
@@ -243,11 +244,12 @@ class Census:
         if self._tracer is None:
             return self._ledger
         readings, ids = self._readings(self._tracer.read(), self._members)
+        before = _live(self._ledger)
         self._ledger, dead = self._ledger.fold(readings, ids)
         self._read_at = self._clock()
         gone = [cgroup for cgroup in dead if isinstance(cgroup, int)]
         if gone:
-            self._fold_pairs(self._tracer)
+            self._fold_pairs(self._tracer, before)
             self._tracer.forget(gone)
         return self._ledger
 
@@ -262,9 +264,21 @@ class Census:
                 self._fold_pairs(self._tracer)
             return self._pairs
 
-    def _fold_pairs(self, tracer: Tracer) -> None:
-        members = {uid: pod.live.keys() for uid, pod in self._ledger.pods.items()}
-        self._pairs = self._pairs.fold(tracer.pairs(), members)
+    def _fold_pairs(
+        self, tracer: Tracer, before: Mapping[str, Set[Cell]] = MappingProxyType({})
+    ) -> None:
+        """Fold in all pairs for the pods of the last fold.
+
+        Args:
+            tracer: read now.
+            before: which cgroups lived before it: what one of them counted may not have been
+                read yet, if nobody has asked for pairs while it lived.
+        """
+        readings, now = tracer.pairs(), _live(self._ledger)
+        if before:
+            ever = {uid: cgroups | before.get(uid, frozenset()) for uid, cgroups in now.items()}
+            self._pairs = self._pairs.fold(readings, ever)
+        self._pairs = self._pairs.fold(readings, now)
 
     def recent(self, *, seconds: float) -> Ledger:
         """The ledger as it was at most so long ago.
@@ -362,3 +376,8 @@ class Census:
         """A pod's newest sample."""
         pod = self.pod(uid)
         return pod.history[-1] if pod and pod.history else None
+
+
+def _live(ledger: Ledger) -> dict[str, Set[Cell]]:
+    """The living cgroups of each pod."""
+    return {uid: pod.live.keys() for uid, pod in ledger.pods.items()}

@@ -122,6 +122,23 @@ def test_a_container_that_is_gone_stays_in_the_pairs_of_its_pod():
     assert scraped.figures()[PINNED].pairs == expected
 
 
+def test_a_container_that_no_scrape_saw_alive_stays_in_the_pairs_of_its_pod():
+    """As where nothing scrapes for a while and a container crashes again and again."""
+    scraped = Scraped()
+    for cgroup in (4, 5, 6):
+        scraped.census.read()
+        scraped.db.ids = frozenset({2, cgroup})
+        scraped.census.look(scraped.db)
+        scraped.tracer.by_pair[cgroup] = FROM_0
+    scraped.census.read()
+    assert scraped.tracer.forgotten == [1, 4, 5]
+    expected = {(0, 1): PairCounters(4, 40, 400, 0)}
+    assert scraped.figures()[PINNED].pairs == expected
+    scraped.census.gone("a")
+    assert PINNED not in scraped.figures()
+    assert scraped.census.pairs().pods.keys() == {"b"}
+
+
 def test_pairs_that_cannot_be_read_are_absent_with_all_counters():
     scraped = Scraped()
     scraped.tracer.broken = True
