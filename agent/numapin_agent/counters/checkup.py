@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from numapin_agent.bpf import syscalls
 from numapin_agent.counters.canary import canary
-from numapin_agent.counters.pulse import Fault, Tally, blind, vmstat_hint_faults
+from numapin_agent.counters.pulse import Fault, Silence, Tally, vmstat_hint_faults
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_api.topology import Topology
 
@@ -84,13 +84,13 @@ class Checkup:
         vmstat: the kernel's own books.
         move: makes a page move, as ``canary``.
         hop: makes a thread change CPU, as ``hop``.
-        last: what was counted at the last check.
+        silence: what the programs let pass, by the checks so far.
     """
 
     vmstat: Path
     move: Callable[[list[int], Callable[[], int]], bool | None] = canary
     hop: Callable[[int, int], bool] = hop
-    last: Tally | None = None
+    silence: Silence | None = None
 
     def __call__(self, counters: Counting) -> tuple[Fault, ...]:
         """Programs that don't count, in the order of their names.
@@ -101,9 +101,9 @@ class Checkup:
         there = counters.attachments()
         now = self._tally(counters)
         found = self._provoked(counters)
-        for beginning, why in blind(self.last, now) if self.last else ():
+        self.silence = self.silence.after(now) if self.silence else Silence(now)
+        for beginning, why in self.silence.blind():
             found |= {name: why for name in there if name.startswith(beginning)}
-        self.last = now
         # Last, since it explains all the others.
         for name, pairs in there.items():
             if not all(syscalls.attached(*pair) for pair in pairs):

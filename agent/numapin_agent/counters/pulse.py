@@ -1,4 +1,4 @@
-"""Tells from two readings which kernel programs missed what must have run them. Pure.
+"""Tells from readings which kernel programs missed what must have run them. Pure.
 
 Some events can't be made at will, above all a NUMA hint fault. The kernel keeps books of its own
 about these, so a program that counted none of them is blind, however attached it looks. Events
@@ -13,7 +13,8 @@ from numapin_agent.counters.signals import CgroupCounters
 
 LEAST_EVENTS: Final = 100
 """So many events of the kernel's make a silent program blind: fewer may fall between reading the
-kernel's books and ours, or be of a kind that is not ours to count."""
+kernel's books and ours, or be of a kind that is not ours to count. Such come among others, the
+first of which that is counted begins the sum anew."""
 
 _ZERO: Final = CgroupCounters()
 
@@ -77,22 +78,59 @@ def grown(before: Tally, after: Tally, what: Callable[[CgroupCounters], int]) ->
     )
 
 
-def blind(before: Tally, after: Tally) -> Iterator[tuple[str, str]]:
-    """Programs that missed events between two readings: the beginning of their name, and why.
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What programs let pass since each of them counted last.
 
-    Events that were lost and counted as such explain silence: then nobody is called blind.
+    Summed up over as many readings as it takes: at a low rate no two that follow each other show
+    enough. Events that were lost and said to be are no blindness, so they are taken off; once there
+    are enough the sum stays, and with it what is said of it.
+
+    Attributes:
+        last: the newest reading.
+        hint_faults: of the kernel's, while we counted none.
+        pages: migrated, while no migration took time.
+        pmu_still: whether the PMU counted for nobody between the last two readings.
     """
-    if after.lost > before.lost:
-        return
-    if before.hint_faults is not None and after.hint_faults is not None:
-        kernels = after.hint_faults - before.hint_faults
-        ours = grown(before, after, lambda c: c.hint_fault_pages_local + c.hint_fault_pages_remote)
-        if kernels >= LEAST_EVENTS and ours == 0:
-            yield "hint_", f"is blind: it saw none of {kernels} NUMA hint faults"
-    pages = grown(before, after, lambda c: c.migrated_pages)
-    if pages >= LEAST_EVENTS and grown(before, after, lambda c: c.migration_nanoseconds) == 0:
-        yield "migrate_start", f"is blind: it took the time of none of {pages} page migrations"
-    # On a CPU that is online the PMU's events are enabled all the time, idle or not.
-    enabled = sum(c.dram_enabled_nanoseconds for c in before.counted.values())
-    if enabled and grown(before, after, lambda c: c.dram_enabled_nanoseconds) == 0:
-        yield "dram_", "is blind: no CPU has counted by its PMU since the last check"
+
+    last: Tally
+    hint_faults: int = 0
+    pages: int = 0
+    pmu_still: bool = False
+
+    def after(self, now: Tally) -> "Silence":
+        """With one more reading."""
+        before = self.last
+        lost = max(0, now.lost - before.lost)
+        faults = grown(before, now, lambda c: c.hint_fault_pages_local + c.hint_fault_pages_remote)
+        kernels = 0
+        if before.hint_faults is not None and now.hint_faults is not None:
+            kernels = now.hint_faults - before.hint_faults - lost
+        # Each start that was lost leaves one migration without its time, of however many pages.
+        untimed = not lost or grown(before, now, lambda c: c.migrations) > lost
+        pages = grown(before, now, lambda c: c.migrated_pages) if untimed else 0
+        took = grown(before, now, lambda c: c.migration_nanoseconds)
+        enabled = sum(c.dram_enabled_nanoseconds for c in before.counted.values())
+        return Silence(
+            last=now,
+            hint_faults=0 if faults else _summed(self.hint_faults, kernels),
+            pages=0 if took else _summed(self.pages, pages),
+            # On a CPU that is online the PMU's events are enabled all the time, idle or not.
+            pmu_still=not lost
+            and enabled > 0
+            and grown(before, now, lambda c: c.dram_enabled_nanoseconds) == 0,
+        )
+
+    def blind(self) -> Iterator[tuple[str, str]]:
+        """Programs that missed events: the beginning of their name, and why."""
+        if self.hint_faults >= LEAST_EVENTS:
+            yield "hint_", f"is blind: it saw none of {self.hint_faults} NUMA hint faults"
+        if self.pages >= LEAST_EVENTS:
+            why = f"is blind: it took the time of none of {self.pages} page migrations"
+            yield "migrate_start", why
+        if self.pmu_still:
+            yield "dram_", "is blind: no CPU has counted by its PMU since the last check"
+
+
+def _summed(so_far: int, more: int) -> int:
+    return so_far if so_far >= LEAST_EVENTS else max(0, so_far + more)

@@ -150,6 +150,14 @@ def test_the_kernels_own_books_are_compared_from_the_second_check_on(bench):
     assert bench.found() == {}
 
 
+def test_a_program_that_is_blind_at_a_low_rate_is_found_by_the_next_checks(bench):
+    bench.programs.lost_hops = 5  # an old loss explains nothing
+    for check in range(3):
+        bench.vmstat(90 * check)
+        found = bench.found()
+    assert found == {"hint_fentry": "is blind: it saw none of 180 NUMA hint faults"}
+
+
 def test_pmu_events_that_stand_still_are_found_at_the_second_check(bench):
     """No link could be asked about them."""
     bench.programs.names = ("dram_flush", "dram_switch")
