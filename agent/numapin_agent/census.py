@@ -127,7 +127,7 @@ class Census:
         self._members: dict[str, Member] = {}
         self._tracer: Tracer | None = None
         self._read_at = float("-inf")
-        self._from_files = False
+        self._from_files = self._all_cgroups = False
         self._hopeless = False
         self._files_due = True
 
@@ -148,7 +148,9 @@ class Census:
     def _take(self, tracer: Tracer) -> None:
         levels = {s.name: s.level for s in tracer.levels()}
         self._tracer = tracer
-        self._from_files = levels.get("numaMigrations") == "cgroup"
+        migrations = levels.get("numaMigrations", "none")
+        self._from_files = migrations == "cgroup"
+        self._all_cgroups = migrations not in ("cgroup", "none")
         self._hopeless = False
 
     def interrupted(self, tracer: Tracer) -> None:
@@ -207,6 +209,11 @@ class Census:
     def counting(self) -> bool:
         """Whether there are counters at all."""
         return self._tracer is not None
+
+    @property
+    def whole_node(self) -> bool:
+        """Whether page migrations are counted in all cgroups: memory.stat is read of pods only."""
+        return self._all_cgroups
 
     def replace(self, cgroups: Iterable[Cgroup]) -> None:
         """Take a whole new look at which pods there are; the next sample looks into files, too."""

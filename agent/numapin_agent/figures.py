@@ -103,11 +103,11 @@ def memory_figures(
 
 
 def pages_counted(census: Census) -> int | None:
-    """Pages of NUMA balancing counted in all cgroups of the node; None without counters.
+    """Pages of NUMA balancing counted in all cgroups of the node; None where they are not.
 
     From the reading that the same scrape has just made for the pods, if it has.
     """
-    if not census.counting:
+    if not census.whole_node:
         return None
     try:
         return census.recent(seconds=SCRAPE_SECONDS).node.totals().migrated_pages
@@ -116,11 +116,11 @@ def pages_counted(census: Census) -> int | None:
 
 
 def numa_moves(census: Census) -> NumaMoves | None:
-    """Migrations in all cgroups of the node, as tools for a whole node count them.
+    """Migrations in all cgroups of the node, as tools for a whole node count them, or None.
 
     From the reading that the same scrape has made, as ``pages_counted``.
     """
-    if not census.counting:
+    if not census.whole_node:
         return None
     try:
         totals = census.recent(seconds=SCRAPE_SECONDS).node.totals()

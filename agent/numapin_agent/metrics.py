@@ -224,7 +224,7 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
             "numapin_node_numa_pages_migrated",
             "numa_pages_migrated of /proc/vmstat: the kernel's own count of pages that NUMA "
             "balancing moved, for the whole node since boot. Its growth and that of "
-            "numapin_node_counted_migrated_pages_total must agree.",
+            "numapin_node_counted_migrated_pages_total, where there is one, must agree.",
         )
         family.add_metric([], node.pages_migrated)
         yield family
@@ -232,7 +232,8 @@ def node_families(node: NodeFigures) -> Iterator[Metric]:
         family = CounterMetricFamily(
             "numapin_node_counted_migrated_pages",
             "Pages that NUMA balancing moved in all cgroups of the node, pods or not, as counted "
-            "by this agent since it started to count.",
+            "by this agent since it started to count. Absent where signal numaMigrations is not "
+            "had, or from cgroup files, which are read of pods only.",
         )
         family.add_metric([], node.pages_counted)
         yield family

@@ -83,8 +83,8 @@ class NodeFigures:
 
     Attributes:
         pages_migrated: numa_pages_migrated of /proc/vmstat, None where the kernel has none.
-        pages_counted: pages of NUMA balancing that were counted in all cgroups; None without
-            counters.
+        pages_counted: pages of NUMA balancing that were counted in all cgroups; None where they
+            are not.
         signals: how each kernel signal is had.
         lost: events that were not counted; None when that can't be told.
         tracer_alive: whether the kernel still counts; None without counters.

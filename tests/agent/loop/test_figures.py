@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from support.counted import QuietCgroup, QuietTracer
 
 from numapin_agent.census import Census
@@ -12,11 +13,11 @@ from numapin_agent.cgroup.activity import Activity
 from numapin_agent.cluster import Cluster
 from numapin_agent.counters.pairs import PairCounters, Pairs
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.figures import numa_moves, pod_figures
+from numapin_agent.figures import numa_moves, pages_counted, pod_figures
 from numapin_agent.glance import Glances
 from numapin_agent.scraped import NumaMoves
 from numapin_api.errors import CgroupError, CounterError
-from numapin_api.node import Signal
+from numapin_api.node import Level, Signal
 
 
 @dataclass
@@ -26,8 +27,13 @@ class Tracer(QuietTracer):
     forgotten: list[int] = field(default_factory=list)
     broken: bool = False
 
+    level: Level = "rawTracepoint"
+
     def levels(self) -> tuple[Signal, ...]:
-        return (Signal(name="numaMigrations", level="rawTracepoint"),)
+        return (
+            Signal(name="numaMigrations", level=self.level),
+            Signal(name="hintFaults", level="fentry"),
+        )
 
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
         return self.counted
@@ -72,7 +78,7 @@ FROM_0 = {(0, 1): PairCounters(1, 10, 100, 0)}
 class Scraped:
     """Two pods, the first of which has a pin."""
 
-    def __init__(self) -> None:
+    def __init__(self, level: Level = "rawTracepoint") -> None:
         self.db, self.web = Cgroup("a", frozenset({1, 2})), Cgroup("b", frozenset({3}))
         self.tracer = Tracer(
             {
@@ -81,6 +87,7 @@ class Scraped:
                 9: CgroupCounters(2, 5, 5, 50),
             },
             {1: FROM_0, 9: FROM_0},
+            level=level,
         )
         self.census = Census(clock=lambda: 0.0)
         self.census.replace([self.db, self.web])
@@ -158,3 +165,16 @@ def test_compatible_names_count_all_cgroups_of_the_node():
     scraped = Scraped()
     assert numa_moves(scraped.census) == NumaMoves(3, 150)
     assert numa_moves(Census(clock=lambda: 0.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("level", "pages"), [("rawTracepoint", 15), ("cgroup", None), ("none", None)]
+)
+def test_the_node_is_told_only_where_all_its_cgroups_are_counted(
+    level: Level, pages: int | None
+) -> None:
+    """From files only pods are, so the sum would never agree with the kernel's own."""
+    scraped = Scraped(level)
+    assert scraped.figures()[PINNED].totals is not None
+    assert pages_counted(scraped.census) == pages
+    assert (numa_moves(scraped.census) is None) == (pages is None)
