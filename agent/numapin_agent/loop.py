@@ -332,7 +332,7 @@ class Loop:
         pod = w.objects.pods().get(key)
         done = report.phase in MEASURED and report.problem is None
         settled = (pin, pod, w.census.hopeless) if done and pod is not None else None
-        whole = self._measure.window(track, report)
+        whole = self._measure.window(wanted.uid, track, report)
         mark = None if track.whole is None else track.whole.since
         if whole is None and not w.census.hopeless:
             whole = seen.inherited_by(track)

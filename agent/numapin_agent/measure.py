@@ -60,14 +60,19 @@ class Measure:
             self._census.look_into_files(uid)
         return self._census.last_sample(uid)
 
-    def window(self, track: Track, report: PinReport) -> Counters | None:
-        """The last whole window after the pin; None before there is one."""
+    def window(self, uid: str, track: Track, report: PinReport) -> Counters | None:
+        """The last whole window after a pod's pin; None before there is one.
+
+        Binding a pod's memory comes before any window, so what was moved is told in all.
+        """
         if track.whole is None:
             return None
+        pod = self._census.pod(uid)
+        by_kernel = pod.totals().pin_moved_pages if pod else 0
         return observe.counters(
             track.whole,
             wall_minus_monotonic=self._offset(),
-            moved_pages=report.moved_pages,
+            moved_pages=report.moved_pages + by_kernel,
         )
 
     def _offset(self) -> float:

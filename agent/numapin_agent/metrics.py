@@ -151,8 +151,17 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
     )
     moved = Rows(
         "numapin_pod_pin_moved_pages",
-        "Pages that numapin itself moved to the pod's socket when it was pinned; not part of "
+        "Pages that numapin itself moved to the pod's socket before it bound the pod's memory "
+        "there. What the kernel moved then, of a small pod all, is in "
+        "numapin_pod_cpuset_moved_pages_total; neither is part of "
         "numapin_pod_numa_migrated_pages_total.",
+        "counter",
+        labels=POD,
+    )
+    bound = Rows(
+        "numapin_pod_cpuset_moved_pages",
+        "Pages of the pod that the kernel moved as cpuset.mems was written: by numapin, which "
+        "binds the pod's memory to its socket that way, or by somebody else.",
         "counter",
         labels=POD,
     )
@@ -201,6 +210,7 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
             hints.add(*key, "local", t.hint_fault_pages_local)
             hints.add(*key, "remote", t.hint_fault_pages_remote)
             tasks.add(*key, t.cross_socket_task_migrations)
+            bound.add(*key, t.pin_moved_pages)
             calls.add(*key, t.syscall_moved_pages)
             skips.add(*key, t.scanner_skips)
         for node, size in pod.memory.items():
@@ -214,7 +224,7 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
             done.add(*key, "done", pod.moving[0])
             done.add(*key, "total", pod.moving[1])
     yield from (migrated, crossed, took, hints, tasks, calls, skips)
-    yield from (memory, moved, pinned, done, drifts)
+    yield from (memory, moved, bound, pinned, done, drifts)
 
 
 def node_families(node: NodeFigures) -> Iterator[Metric]:

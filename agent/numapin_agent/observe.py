@@ -83,7 +83,7 @@ def counters(window: Window, *, wall_minus_monotonic: float, moved_pages: int = 
     Args:
         window: from the ledger.
         wall_minus_monotonic: seconds between the two clocks, to date its start.
-        moved_pages: pages that the pin itself has moved so far.
+        moved_pages: pages that were moved because of the pin so far, before the window, too.
     """
     counted: CgroupCounters = window.counted
     dram = fills(counted)

@@ -21,7 +21,7 @@ class PodFigures:
         memory: resident bytes per NUMA node.
         socket: the socket that its NumaPin names; None without a pin.
         pinned: whether that was applied and read back.
-        moved_pages: pages moved because of the pin; None without a pin.
+        moved_pages: pages that the agent moved for the pin; None without a pin.
         moving: bytes done and in all while pages are being moved.
         drifts: how often somebody else's cpuset was found; None without a pin.
         cpu_nanoseconds: CPU time; None where it is not asked for.

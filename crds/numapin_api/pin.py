@@ -202,7 +202,9 @@ class Counters(Wire):
     hint_fault_pages_remote: Count = 0
     cross_socket_task_migrations: Count = 0
     moved_by_pin_pages: Count = 0
-    """Pages moved because of the pin itself, apart from NUMA balancing."""
+    """Pages moved because of the pin itself, apart from NUMA balancing; not only in the window:
+    by the agent since there is the pin, and by the kernel, which moves them when cpuset.mems is
+    written, since the agent was started."""
     syscall_moved_pages: Count = 0
     """Pages moved by system calls of the pod's own processes, apart from both."""
     scanner_skips: Count = 0

@@ -55,12 +55,14 @@ class Cgroups:
 class Tracer(QuietTracer):
     level: str = "fentry"
     pages: int = 0
+    bound: int = 0
 
     def levels(self) -> tuple[Signal, ...]:
         return (Signal.model_validate({"name": "numaMigrations", "level": self.level}),)
 
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
-        return {1: CgroupCounters(migrated_pages=self.pages)} if self.level == "fentry" else {}
+        counted = CgroupCounters(migrated_pages=self.pages, pin_moved_pages=self.bound)
+        return {1: counted} if self.level == "fentry" else {}
 
 
 @dataclass
@@ -75,6 +77,7 @@ class Node:
     cgroups: Cgroups = field(default_factory=Cgroups)
     surprise: Exception | None = None
     drifts: int = 0
+    moved_pages: int = 0
     untouched: bool = False
     looks: int = 0
     spared: int = 0
@@ -147,6 +150,7 @@ class Node:
             phase="Pinned",
             applied=Applied(order.cpus, order.mems or NodeSet(), TIME),
             drift=Drift(CpuSet({0}), NodeSet(), self.drifts, TIME) if self.drifts else None,
+            moved_pages=self.moved_pages,
         )
 
     def unchanged(self, uid: str) -> bool:

@@ -31,6 +31,20 @@ def test_a_pod_that_ran_already_has_a_baseline_and_then_whole_windows() -> None:
     assert len(node.published) == 2
 
 
+def test_what_the_pin_moved_is_told_in_all_whoever_moved_it() -> None:
+    """Of a small pod all by the kernel, when its memory is bound: before any window."""
+    node = Node(moved_pages=500)
+    tracer = counting(node)
+    node.have(None, pod()).run(5)
+    tracer.bound = 12
+    node.have(pin(), pod()).run(65)
+    assert node.last.counters is not None
+    assert node.last.counters.moved_by_pin_pages == 512
+    node.run(610)
+    assert len(node.published) == 3
+    assert node.last.counters.moved_by_pin_pages == 512
+
+
 def test_page_cache_that_is_read_again_is_told_before_and_after() -> None:
     node = Node()
     counting(node)
