@@ -35,6 +35,11 @@ ENDED: Final = "[ended processes]"
 """Name of all that had ended before they were met; none of them tells anything by its number."""
 
 
+def _text(path: Path) -> str:
+    """A file of procfs: a process gives itself any name, and the kernel cuts it at 15 bytes."""
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 class Machine:
     """Names of one machine, remembered for one trace.
 
@@ -58,7 +63,7 @@ class Machine:
     def load_kernel(self) -> None:
         """Read the kernel's symbols; none where they are hidden from us."""
         try:
-            with (self._proc / "kallsyms").open() as lines:
+            with (self._proc / "kallsyms").open(errors="replace") as lines:
                 self.kernel = kernel_symbols(lines)
         except OSError:
             self.kernel = Symbols()
@@ -68,8 +73,9 @@ class Machine:
         if tgid in self._names:
             return
         try:
-            self._names[tgid] = (self._proc / str(tgid) / "comm").read_text().strip()
-            self._regions[tgid] = regions((self._proc / str(tgid) / "maps").read_text())
+            self._names[tgid] = _text(self._proc / str(tgid) / "comm").strip()
+            maps = (self._proc / str(tgid) / "maps").read_bytes()
+            self._regions[tgid] = regions(os.fsdecode(maps))
         except OSError:
             self._regions.setdefault(tgid, [])
 
@@ -92,7 +98,7 @@ class Machine:
     def _socket(self, tgid: int, inode: str) -> str:
         for family in ("tcp", "tcp6", "udp", "udp6"):
             try:
-                lines = (self._proc / str(tgid) / "net" / family).read_text().splitlines()[1:]
+                lines = _text(self._proc / str(tgid) / "net" / family).splitlines()[1:]
             except OSError:
                 continue
             for line in lines:
@@ -104,7 +110,7 @@ class Machine:
     def interrupts(self) -> dict[int, str]:
         """Devices by interrupt number."""
         try:
-            lines = (self._proc / "interrupts").read_text().splitlines()
+            lines = _text(self._proc / "interrupts").splitlines()
         except OSError:
             return {}
         if not lines:
@@ -128,7 +134,7 @@ class Machine:
             if not directory.name.isdigit():
                 continue
             try:
-                if (directory / "comm").read_text().startswith("ipvs-e"):
+                if _text(directory / "comm").startswith("ipvs-e"):
                     found[int(directory.name)] = int(
                         (directory / "schedstat").read_text().split()[0]
                     )
@@ -222,10 +228,10 @@ class Machine:
     def _numbers(self, tgid: int) -> list[int]:
         """A process' number in its own PID namespace, then in ours."""
         try:
-            status = (self._proc / str(tgid) / "status").read_text()
+            status = _text(self._proc / str(tgid) / "status")
         except OSError:
             return []
-        line = next((x for x in status.splitlines() if x.startswith("NSpid:")), "NSpid:")
+        line = next((x for x in status.split("\n") if x.startswith("NSpid:")), "NSpid:")
         return list(dict.fromkeys([*map(int, reversed(line.split()[1:])), tgid]))
 
 

@@ -90,9 +90,13 @@ class Region:
 
 
 def regions(maps: str) -> list[Region]:
-    """Executable regions of a process."""
+    """Executable regions of a process.
+
+    Args:
+        maps: of /proc/PID. Of what paths may hold the kernel writes only line feeds as numbers.
+    """
     found = []
-    for line in maps.splitlines():
+    for line in maps.split("\n"):
         part = line.split(maxsplit=5)
         if len(part) >= 5 and "x" in part[1]:
             start, end = (int(x, 16) for x in part[0].split("-"))
