@@ -2,6 +2,7 @@
 
 ``run.run(question, scope, …) -> Result`` is the whole interface. Pure: ``question``, ``plan``,
 ``histogram``, ``result``, ``causes``, ``symbols``, ``overlap``, ``answers``. Edge: ``loader`` (the
-child that compiles), ``launch``, ``run``, ``machine``. This file imports nothing, because the
+child that compiles), ``launch``, ``run``, ``machine``,
+``procfs``. This file imports nothing, because the
 loader child has bcc's interpreter, not the agent's dependencies.
 """

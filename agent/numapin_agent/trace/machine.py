@@ -9,12 +9,13 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from numapin_agent.trace import kernel
+from numapin_agent.trace.procfs import Process, Processes
 from numapin_agent.trace.symbols import (
     UNKNOWN,
     Elf,
@@ -36,7 +37,7 @@ ENDED: Final = "[ended processes]"
 
 
 def _text(path: Path) -> str:
-    """A file of procfs: a process gives itself any name, and the kernel cuts it at 15 bytes."""
+    """A file of procfs. What a process says in it need not be UTF-8; that is replaced."""
     return path.read_text(encoding="utf-8", errors="replace")
 
 
@@ -46,12 +47,17 @@ class Machine:
     Args:
         proc: the host's procfs.
         sockets: of NUMA nodes, as far as they are known.
+        cgroup: whose processes, and no others, are told of; None is the whole machine.
     """
 
     def __init__(
-        self, proc: Path, sockets: Mapping[int, int | None] = MappingProxyType({})
+        self,
+        proc: Path,
+        sockets: Mapping[int, int | None] = MappingProxyType({}),
+        cgroup: Path | None = None,
     ) -> None:
         self._proc = proc
+        self._processes = Processes(proc, cgroup)
         self._sockets = sockets
         self._names: dict[int, str] = {}
         self._regions: dict[int, list[Region]] = {}
@@ -72,12 +78,17 @@ class Machine:
         """Note a process while it lives: its name and what it has mapped."""
         if tgid in self._names:
             return
+        maps = b""
         try:
-            self._names[tgid] = _text(self._proc / str(tgid) / "comm").strip()
-            maps = (self._proc / str(tgid) / "maps").read_bytes()
-            self._regions[tgid] = regions(os.fsdecode(maps))
+            with self._processes.open(tgid) as process:
+                name = process.text("comm").strip()
+                with suppress(OSError):  # the right to see it may be missing
+                    maps = process.read("maps")
         except OSError:
             self._regions.setdefault(tgid, [])
+        else:
+            self._names[tgid] = name
+            self._regions[tgid] = regions(os.fsdecode(maps))
 
     def process(self, tgid: int) -> str:
         """A process' name, or ``ENDED`` if it was not met alive."""
@@ -89,23 +100,12 @@ class Machine:
     def descriptor(self, tgid: int, fd: int) -> str:
         """What a descriptor stands for: a path, or a socket with its addresses."""
         try:
-            told = str((self._proc / str(tgid) / "fd" / str(fd)).readlink())
+            with self._processes.open(tgid) as process:
+                told = os.readlink(f"fd/{fd}", dir_fd=process.fd)
+                socket = re.fullmatch(r"socket:\[(\d+)\]", told)
+                return _socket(process, socket[1]) if socket else told
         except OSError:
             return f"descriptor {fd}"
-        socket = re.fullmatch(r"socket:\[(\d+)\]", told)
-        return self._socket(tgid, socket[1]) if socket else told
-
-    def _socket(self, tgid: int, inode: str) -> str:
-        for family in ("tcp", "tcp6", "udp", "udp6"):
-            try:
-                lines = _text(self._proc / str(tgid) / "net" / family).splitlines()[1:]
-            except OSError:
-                continue
-            for line in lines:
-                part = line.split()
-                if part[9] == inode:
-                    return f"{family} {endpoint(part[1])} → {endpoint(part[2])}"
-        return f"socket {inode}"
 
     def interrupts(self) -> dict[int, str]:
         """Devices by interrupt number."""
@@ -158,12 +158,25 @@ class Machine:
         return name or f"[{region.path.rsplit('/', 1)[-1]}]"
 
     @contextmanager
-    def _open(self, owner: str, path: str, biggest: int) -> Iterator[tuple[int, os.stat_result]]:
-        root = os.open(self._proc / owner / "root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+    def _root(self, tgid: int | None) -> Iterator[int]:
+        """A process' root directory, or ours."""
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        with ExitStack() as held:
+            if tgid is None:
+                root = os.open(self._proc / "self/root", flags)
+            else:
+                process = held.enter_context(self._processes.open(tgid))
+                root = os.open("root", flags, dir_fd=process.fd)
+            held.callback(os.close, root)
+            yield root
+
+    @contextmanager
+    def _open(
+        self, tgid: int | None, path: str, biggest: int
+    ) -> Iterator[tuple[int, os.stat_result]]:
+        """A file as a process has it, or as we have it."""
+        with self._root(tgid) as root:
             fd = kernel.open_in_root(root, path)
-        finally:
-            os.close(root)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= biggest:
@@ -187,13 +200,13 @@ class Machine:
         name.
         """
         key = (tgid, region.path)
-        for owner in (str(tgid), "self") if key not in self._by_path else ():
+        for owner in (tgid, None) if key not in self._by_path else ():
             self._by_path[key] = None
             with (
                 suppress(OSError, ValueError),
                 self._open(owner, region.path, _BIGGEST_ELF) as (fd, status),
             ):
-                if owner != "self" or status.st_ino == region.inode:
+                if owner is not None or status.st_ino == region.inode:
                     self._by_path[key] = self._read_elf(fd, status)
                     break
         return self._by_path[key]
@@ -217,7 +230,7 @@ class Machine:
             for number in self._numbers(tgid):
                 try:
                     path = f"/tmp/perf-{number}.map"  # noqa: S108 — where perf's readers look
-                    with self._open(str(tgid), path, _BIGGEST_PERF_MAP) as (fd, status):
+                    with self._open(tgid, path, _BIGGEST_PERF_MAP) as (fd, status):
                         text = os.pread(fd, status.st_size, 0).decode(errors="replace")
                 except OSError:
                     continue
@@ -228,11 +241,25 @@ class Machine:
     def _numbers(self, tgid: int) -> list[int]:
         """A process' number in its own PID namespace, then in ours."""
         try:
-            status = _text(self._proc / str(tgid) / "status")
+            with self._processes.open(tgid) as process:
+                status = process.text("status")
         except OSError:
             return []
         line = next((x for x in status.split("\n") if x.startswith("NSpid:")), "NSpid:")
         return list(dict.fromkeys([*map(int, reversed(line.split()[1:])), tgid]))
+
+
+def _socket(process: Process, inode: str) -> str:
+    for family in ("tcp", "tcp6", "udp", "udp6"):
+        try:
+            lines = process.text(f"net/{family}").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            part = line.split()
+            if part[9] == inode:
+                return f"{family} {endpoint(part[1])} → {endpoint(part[2])}"
+    return f"socket {inode}"
 
 
 def endpoint(text: str) -> str:

@@ -235,7 +235,8 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         limits: what it may cost.
         paths: of the host.
         options: how the loader child is run.
-        directory: of the scope's cgroup, for what the kernel counts there itself.
+        directory: of the scope's cgroup: of its processes alone names are read, and what the
+            kernel counts there itself. None is the node.
         macros: override kernel constants, to count events of another kind.
         stop: when set, the probe ends early and gives what it has.
         progress: told the seconds watched so far, ten times a second.
@@ -249,7 +250,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     if not 0 < seconds <= LONGEST:
         raise TraceError(f"duration {seconds:g} s: must be above 0 and at most {LONGEST:g} s")
     ended = stop or threading.Event()
-    machine = Machine(paths.proc, _sockets(paths))
+    machine = Machine(paths.proc, _sockets(paths), directory)
     task = task_of(
         question,
         scope,

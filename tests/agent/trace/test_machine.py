@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from support.tenants import descriptors
 
 from numapin_agent.trace.answers import plain
 from numapin_agent.trace.machine import ENDED, Machine
+from numapin_agent.trace.procfs import Processes
 
 TABLE = """\
            CPU0       CPU1
@@ -40,6 +42,9 @@ def process(proc: Path, tgid: int, *, comm: bytes = b"redis\n", maps: bytes = MA
     (directory / "comm").write_bytes(comm)
     (directory / "maps").write_bytes(maps)
     (directory / "status").write_bytes(b"Name:\t" + comm.strip() + b"\nNSpid:\t%d\t1\n" % tgid)
+    (directory / "fd").mkdir()
+    (directory / "fd/5").symlink_to("/data/a.rdb")
+    (directory / "cgroup").write_text("1:name=systemd:/pods/ours/c\n0::/../../ours/c\n")
     return directory
 
 
@@ -66,3 +71,71 @@ def test_any_name_of_a_process_can_be_told(tmp_path: Path, comm: bytes, name: st
 
 def test_a_process_that_was_not_met_has_no_name(tmp_path: Path):
     assert Machine(tmp_path).process(7) == ENDED
+
+
+def cgroup(root: Path, *tgids: int) -> Path:
+    """A pod's cgroup with one container's, and in that these processes."""
+    for directory in (root / "ours", root / "ours/c"):
+        directory.mkdir()
+        (directory / "cgroup.procs").write_text("")
+    (root / "ours/c/cgroup.procs").write_text("".join(f"{tgid}\n" for tgid in tgids))
+    return root / "ours"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("0::/../../other/c\n", id="another pod's"),
+        pytest.param("0::/../../ours/c2\n", id="none that has processes"),
+        pytest.param("1:name=systemd:/pods/ours/c\n0::/\n", id="of cgroup v1 alone"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_of_a_number_that_is_another_pods_by_now_nothing_is_told(tmp_path: Path, line: str):
+    process(tmp_path, 7)
+    process(tmp_path, 8, comm=b"secret\n")
+    (tmp_path / "8/cgroup").write_text(line)
+    machine = Machine(tmp_path, cgroup=cgroup(tmp_path, 7))
+    assert machine.process(7) == "redis"
+    assert machine.descriptor(7, 5) == "/data/a.rdb"
+    assert machine.process(8) == ENDED
+    assert machine.descriptor(8, 5) == "descriptor 5"
+    assert machine.user_name(8, 0x400010) == "[unknown]"
+    assert Machine(tmp_path).process(8) == "secret", "of the whole node all is told"
+
+
+def test_a_process_that_becomes_another_pods_while_it_is_read_has_no_name(tmp_path: Path):
+    directory = process(tmp_path, 7)
+    processes = Processes(tmp_path, cgroup(tmp_path, 7))
+    with processes.open(7) as one:
+        assert one.text("comm") == "redis\n"
+    with pytest.raises(ProcessLookupError), processes.open(7) as one:
+        (directory / "cgroup").write_text("0::/../../other/c\n")
+
+
+def test_a_directory_stays_the_process_it_was_opened_of(tmp_path: Path):
+    process(tmp_path, 7)
+    before = descriptors()
+    with Processes(tmp_path).open(7) as one:
+        (tmp_path / "7").rename(tmp_path / "ended")
+        process(tmp_path, 7, comm=b"secret\n")
+        assert one.text("comm") == "redis\n"
+    assert descriptors() == before
+
+
+def test_a_container_that_comes_later_is_found_but_not_looked_for_all_the_time(tmp_path: Path):
+    now = [1.0]
+    process(tmp_path, 7)
+    pod = cgroup(tmp_path, 7)
+    processes = Processes(tmp_path, pod, clock=lambda: now[0])
+    with processes.open(7):
+        pass
+    process(tmp_path, 9)
+    (tmp_path / "9/cgroup").write_text("0::/../../ours/late\n")
+    (pod / "late").mkdir()
+    (pod / "late/cgroup.procs").write_text("9\n")
+    with pytest.raises(ProcessLookupError), processes.open(9):
+        pass
+    now[0] += 0.2
+    with processes.open(9) as one:
+        assert one.text("comm") == "redis\n"
