@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Final
 
 from numapin_agent.trace import kernel
-from numapin_agent.trace.procfs import Process, Processes
+from numapin_agent.trace.procfs import Processes
+from numapin_agent.trace.sockets import Sockets
 from numapin_agent.trace.symbols import (
     UNKNOWN,
     Elf,
@@ -59,6 +60,7 @@ class Machine:
         self._proc = proc
         self._processes = Processes(proc, cgroup)
         self._sockets = sockets
+        self._connected = Sockets()
         self._names: dict[int, str] = {}
         self._regions: dict[int, list[Region]] = {}
         self._elves: dict[tuple[int, int], Elf] = {}
@@ -103,7 +105,9 @@ class Machine:
             with self._processes.open(tgid) as process:
                 told = os.readlink(f"fd/{fd}", dir_fd=process.fd)
                 socket = re.fullmatch(r"socket:\[(\d+)\]", told)
-                return _socket(process, socket[1]) if socket else told
+                if socket is None:
+                    return told
+                return self._connected.find(process, socket[1]) or f"socket {socket[1]}"
         except OSError:
             return f"descriptor {fd}"
 
@@ -247,30 +251,3 @@ class Machine:
             return []
         line = next((x for x in status.split("\n") if x.startswith("NSpid:")), "NSpid:")
         return list(dict.fromkeys([*map(int, reversed(line.split()[1:])), tgid]))
-
-
-def _socket(process: Process, inode: str) -> str:
-    for family in ("tcp", "tcp6", "udp", "udp6"):
-        try:
-            lines = process.text(f"net/{family}").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            part = line.split()
-            if part[9] == inode:
-                return f"{family} {endpoint(part[1])} → {endpoint(part[2])}"
-    return f"socket {inode}"
-
-
-def endpoint(text: str) -> str:
-    """An address of /proc/net/tcp, such as 0100007F:1F90, as people write it."""
-    import ipaddress  # noqa: PLC0415 — only slow system calls on sockets need it
-
-    address, port = text.split(":")
-    words = bytes.fromhex(address)
-    # each 32-bit word is printed as the machine holds it: little-endian here
-    raw = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
-    ip = ipaddress.ip_address(raw)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return f"{ip}:{int(port, 16)}" if ip.version == 4 else f"[{ip}]:{int(port, 16)}"

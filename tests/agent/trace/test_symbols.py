@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numapin_agent.trace.machine import endpoint
+from numapin_agent.trace.sockets import endpoint
 from numapin_agent.trace.symbols import (
     ElfError,
     Region,
