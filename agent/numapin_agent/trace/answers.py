@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from numapin_agent.trace import causes, overlap, records
 from numapin_agent.trace.facts import VECTORS
 from numapin_agent.trace.histogram import Histogram
+from numapin_agent.trace.kept import SLOWEST, LeftOut
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
 from numapin_agent.trace.result import Cause, Moment, Result, Row, Stack, few_rows, few_stacks
@@ -48,7 +49,6 @@ WAITED, RAN = "waited", "ran"
 _THREADS: Final = (
     f"threads {RAN}: on top of them; {WAITED}: while they waited for that CPU, one count a wait"
 )
-KEPT_MOMENTS: Final = 50
 KEPT_ROWS: Final = 500
 KEPT_STACKS: Final = 5000
 NOT_KEPT: Final = "[stack not kept]"
@@ -58,8 +58,6 @@ _OURS: Final = re.compile(
     r"bpf_trace_run\d+$|bpf_prog_\w+( \[bpf\])?$|bpf_trampoline_|perf_trace_|__traceiter_"
 )
 """Innermost frames that are the probe's own."""
-_JUDGED: Final = 200
-"""Slowest calls for which a culprit is looked for."""
 
 
 def plain(text: str) -> str:
@@ -98,7 +96,7 @@ class Counted:
         seconds: how long it ran.
         histograms: by what they are of.
         events: single long ones.
-        texts: what descriptors of slow system calls stood for, by process and descriptor.
+        left_out: of those.
         paths: weights of call paths.
         user: addresses of user stacks by number.
         kernel: the same of kernel stacks.
@@ -110,7 +108,7 @@ class Counted:
     seconds: float = 0.0
     histograms: Mapping[Key, Histogram] = field(default_factory=dict)
     events: Sequence[Event] = ()
-    texts: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=LeftOut)
     paths: Mapping[Path, Weight] = field(default_factory=dict)
     user: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     kernel: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
@@ -268,8 +266,7 @@ def about_call(event: Event, counted: Counted) -> dict[str, str]:
     if event.text:
         told["on"] = plain(event.text)
     elif about(name) & 15 == DESCRIPTOR:
-        fallback = f"descriptor {event.extra}"
-        told["on"] = plain(counted.texts.get((event.tgid, event.extra), fallback))
+        told["on"] = f"descriptor {event.extra}"
     return told
 
 
@@ -279,7 +276,7 @@ def moments(
     """Single long events, the longest first."""
     longest = sorted(events, key=lambda one: -one.length)
     made = []
-    for event in longest[:KEPT_MOMENTS]:
+    for event in longest[:SLOWEST]:
         told = {"cpu": str(event.cpu)}
         if event.kind == records.SYSCALL:
             told |= {"process": plain(names.process(event.tgid)), **about_call(event, counted)}
@@ -317,10 +314,7 @@ def culprit_name(found: overlap.Culprit, names: Names) -> str:  # noqa: PLR0911 
 
 
 def _spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
-    calls = [e for e in counted.events if e.kind == records.SYSCALL]
-    calls.sort(key=lambda one: -one.length)
-    others = [e for e in counted.events if e.kind != records.SYSCALL]
-    found = overlap.culprits([*calls[:_JUDGED], *others])
+    found = overlap.culprits(counted.events)
     # a call that waited for data, a lock or a disk is no victim of the kernel: those come last
     found.sort(key=lambda one: (one[1].kind in {None, records.OFF}, -one[0].length))
     told: list[Moment] = []
@@ -334,9 +328,10 @@ def _spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]
             "culprit": name,
             "covered": f"{100 * culprit.nanoseconds / event.length:.0f} %",
         }
-        if len(told) < KEPT_MOMENTS:
+        if len(told) < SLOWEST:
             told.append(_moment(event, counted, words))
     by_time = sorted(blamed.items(), key=lambda one: -sum(one[1]))
+    notes = [f"{len(times)} of {len(found)} slow calls: {name}" for name, times in by_time]
     named: list[Cause] = []
     for culprit in {c.id: c for _, c in found if c.kind == records.TIMER}.values():
         named += causes.of_timers([(names.kernel_name(culprit.id), causes.SLOW)])
@@ -346,10 +341,25 @@ def _spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]
     return {
         "rows": rows(only_calls, names, as_syscalls),
         "moments": told,
-        "notes": [f"{len(times)} of {len(found)} slow calls: {name}" for name, times in by_time]
-        or ["no system call was slow"],
+        "notes": [*(notes or ["no system call was slow"]), *_unjudged(counted, len(found))],
         "causes": named,
     }
+
+
+def _unjudged(counted: Counted, judged: int) -> list[str]:
+    """What of slow calls is not told."""
+    said = []
+    if (more := counted.left_out.slow_calls - judged) > 0:
+        said.append(
+            f"{more:,} more slow calls were not judged: of all {counted.left_out.slow_calls:,} "
+            "those that were awake the least"
+        )
+    if blurred := counted.left_out.blurred:
+        said.append(
+            f"of {blurred:,} slow calls the begin was forgotten, as too much else took long: "
+            "their culprit may be another"
+        )
+    return said
 
 
 def answer(question: Question, scope: str, counted: Counted, names: Names) -> Result:

@@ -63,7 +63,7 @@ class Event:
         cpu: where it ended.
         tid: thread that ran where it ended.
         tgid: its process.
-        text: of system calls the path.
+        text: of system calls what they were about, such as a path; empty when it isn't known.
     """
 
     start: int

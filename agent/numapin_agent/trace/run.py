@@ -6,38 +6,32 @@ happens. Knows nothing of Kubernetes: a scope is a directory of cgroups.
 """
 
 import os
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.launch import LoadOptions
-from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.sysfs import read_topology
-from numapin_agent.trace import kernel, memory, records
-from numapin_agent.trace.answers import FAULTS, Counted, answer
+from numapin_agent.trace import kernel, memory
+from numapin_agent.trace.answers import FAULTS, answer
 from numapin_agent.trace.causes import of_threads
 from numapin_agent.trace.histogram import Histogram, added
+from numapin_agent.trace.kept import Hunt, Slowest
 from numapin_agent.trace.launch import Held, hold, task_of
 from numapin_agent.trace.machine import Machine
 from numapin_agent.trace.question import Question, Scope, Task
-from numapin_agent.trace.read import histograms
-from numapin_agent.trace.records import Event, Key, Weight
-from numapin_agent.trace.result import Cause, Cost, Ended, Figure, ProgramCost, Result
+from numapin_agent.trace.result import Cause, Cost, Ended, Figure, Result
+from numapin_agent.trace.running import LAST, TICK, Running, load_percent
 from numapin_agent.trace.symbols import like
-from numapin_agent.trace.systemcalls import DESCRIPTOR, about
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CgroupError, TopologyError, TraceError
 
 LONGEST: Final = 600.0
 """Seconds that a probe may run."""
-_TICK: Final = 0.1
-_STACK_SIZE: Final = 8 * 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +42,10 @@ class Limits:
         cpu_percent: of one CPU, in kernel programs; measured where the kernel lets us, else
             one nanosecond is reckoned for each instruction. A probe above it is ended.
         map_bytes: most memory for histograms and stacks; all else takes a few MiB.
-        events: most single events that are kept.
     """
 
     cpu_percent: float = 20.0
     map_bytes: int = 32 << 20
-    events: int = 20_000
 
 
 TRACE_OPTIONS: Final = LoadOptions()
@@ -83,134 +75,6 @@ def hierarchy(paths: HostPaths) -> Path:
     """Where this host has its cgroup v2 hierarchy: at the usual place, or as in hybrid mode."""
     hybrid = paths.cgroup / "unified"
     return hybrid if (hybrid / "cgroup.controllers").exists() else paths.cgroup
-
-
-@dataclass(slots=True)
-class _Running:
-    """One probe while it runs."""
-
-    held: Held
-    machine: Machine
-    limits: Limits
-    cpus: int
-    timed: bool
-    of_processes: bool
-    events: list[Event] = field(default_factory=list)
-    texts: dict[tuple[int, int], str] = field(default_factory=dict)
-    dropped: int = 0
-
-    def drain(self) -> None:
-        """Take single events out, and look at what they name while it is there."""
-        fd = self.held.maps.get("moments")
-        while fd is not None:
-            data = kernel.queue_pop(fd, records.EVENT_SIZE)
-            if data is None:
-                return
-            event = Event.decode(data)
-            if len(self.events) >= self.limits.events:
-                self.dropped += 1
-                continue
-            self.events.append(event)
-            if event.kind == records.SYSCALL:
-                self.machine.meet(event.tgid)
-                name = self.held.calls.get(event.id, "")
-                place = (event.tgid, event.extra)
-                if about(name) & 15 == DESCRIPTOR and place not in self.texts:
-                    self.texts[place] = self.machine.descriptor(*place)
-
-    def meet(self) -> None:
-        """Note the processes seen so far, as they may end before the probe does."""
-        if self.of_processes and "hists" in self.held.maps:
-            size = records.KEY_SIZE
-            after = syscalls.map_next_key(self.held.maps["hists"], None, size)
-            seen = set()
-            while after is not None and after not in seen:
-                seen.add(after)
-                self.machine.meet(Key.decode(after).id)
-                after = syscalls.map_next_key(self.held.maps["hists"], after, size)
-        if "paths" in self.held.maps:
-            table = PerCpuHash(self.held.maps["paths"], records.PATH_SIZE, records.WEIGHT_SIZE)
-            keys, _ = table.entries()
-            for at in range(0, len(keys), records.PATH_SIZE):
-                path = records.Path.decode(keys[at : at + records.PATH_SIZE])
-                if path.tgid:
-                    self.machine.meet_with_code(path.tgid)
-
-    def spent(self) -> list[ProgramCost]:
-        """What each program has cost so far."""
-        found = []
-        for one in self.held.attached:
-            fd = self.held.programs[one.name]
-            info = syscalls.program_info(fd)
-            found.append(
-                ProgramCost(
-                    name=one.name,
-                    target=f"{one.kind} {one.target}",
-                    runs=per_cpu_sum(self.held.maps["ran"], one.place, cpus=self.cpus),
-                    instructions=kernel.instructions(fd),
-                    nanoseconds=info.run_nanoseconds if self.timed else None,
-                )
-            )
-        return found
-
-    def counted(self, began: int, seconds: float) -> Counted:
-        """Read all maps."""
-        table = self.held.maps.get("hists")
-        found = histograms(table, cpus=self.cpus) if table is not None else {}
-        paths: dict[records.Path, Weight] = {}
-        if "paths" in self.held.maps:
-            weights = PerCpuHash(self.held.maps["paths"], records.PATH_SIZE, records.WEIGHT_SIZE)
-            keys, values = weights.entries()
-            for key, value in records.pairs(keys, values, records.PATH_SIZE, records.WEIGHT_SIZE):
-                paths[records.Path.decode(key)] = Weight.decode(value)
-        hooked: list[records.Hooked] = []
-        if "hook_functions" in self.held.maps:
-            functions = PerCpuHash(self.held.maps["hook_functions"], records.HOOK_SIZE, 1)
-            keys, _ = functions.entries()
-            size = records.HOOK_SIZE
-            hooked = [records.Hooked.decode(keys[i : i + size]) for i in range(0, len(keys), size)]
-        user = self._stacks("user_stacks", {path.user for path in paths})
-        calls = self._stacks("kernel_stacks", {path.kernel for path in paths})
-        return Counted(
-            began=began,
-            seconds=seconds,
-            histograms=found,
-            events=self.events,
-            texts=self.texts,
-            paths=paths,
-            user=user,
-            kernel=calls,
-            calls=self.held.calls,
-            hooked=hooked,
-        )
-
-    def _stacks(self, table: str, numbers: set[int]) -> dict[int, tuple[int, ...]]:
-        found = {}
-        for number in numbers:
-            if number >= 0:
-                key = struct.pack("=I", number)
-                stack = syscalls.map_lookup(self.held.maps[table], key, _STACK_SIZE)
-                found[number] = records.addresses(stack) if stack is not None else ()
-        return found
-
-    def moved_pages(self) -> int:
-        """Base pages that NUMA balancing moved; 0 of probes that don't count them."""
-        fd = self.held.maps.get("moved_pages")
-        return per_cpu_sum(fd, 0, cpus=self.cpus) if fd is not None else 0
-
-    def lost(self) -> int:
-        """Events for which there was no room."""
-        fd = self.held.maps.get("lost")
-        return self.dropped + (per_cpu_sum(fd, 0, cpus=self.cpus) if fd is not None else 0)
-
-
-def load_percent(spent: list[ProgramCost], seconds: float) -> float:
-    """Of one CPU: measured nanoseconds, or one for each instruction."""
-    total = sum(
-        one.nanoseconds if one.nanoseconds is not None else one.runs * one.instructions
-        for one in spent
-    )
-    return total / seconds / 1e7 if seconds > 0 else 0.0
 
 
 def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a default
@@ -270,24 +134,24 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     held = None
     try:
         held = _hold(task, options, ended, machine)
-        running = _Running(
+        running = Running(
             held,
             machine,
-            limits,
             task.cpus,
             statistics is not None,
             question.probe in {"run-queue", "off-cpu"},
+            Hunt() if question.probe == "spike" else Slowest(),
         )
         threads = machine.ipvs_threads() if question.probe in {"timers", "spike"} else {}
         began = time.monotonic_ns()
         if watch is not None:
             watch.begin()
-        how, why = _wait(running, seconds, ended, progress)
+        how, why = _wait(running, seconds, ended, progress, most=limits.cpu_percent)
         held.detach()
         took = (time.monotonic_ns() - began) / 1e9
         figures, unread = watch.end(took) if watch is not None else ([], [])
-        running.drain()
-        running.meet()
+        running.drain_rest()
+        running.meet(LAST)
         found = answer(question, scope.name, running.counted(began, took), machine)
         grown = machine.ipvs_threads() if threads else {}
         worked = sum(max(0, grown.get(pid, then) - then) for pid, then in threads.items())
@@ -347,24 +211,26 @@ def _hold(task: Task, options: LoadOptions, ended: threading.Event, machine: Mac
 
 
 def _wait(
-    running: _Running, seconds: float, ended: threading.Event, progress: Callable[[float], None]
+    running: Running,
+    seconds: float,
+    ended: threading.Event,
+    progress: Callable[[float], None],
+    *,
+    most: float,
 ) -> tuple[Ended, str | None]:
     began, checked = time.monotonic(), 0.0
     while (passed := time.monotonic() - began) < seconds:
-        if ended.wait(min(_TICK, seconds - passed)):
+        if ended.wait(min(TICK, seconds - passed)):
             return "interrupted", f"stopped after {time.monotonic() - began:.1f} s"
         progress(time.monotonic() - began)
-        running.drain()
-        running.meet()
+        running.drain(TICK)
+        running.meet(TICK)
         passed = time.monotonic() - began
         if passed - checked >= 1:
             checked = passed
             share = load_percent(running.spent(), passed)
-            if share > running.limits.cpu_percent:
-                return "limit", (
-                    f"its programs took {share:.1f} % of a CPU, more than "
-                    f"{running.limits.cpu_percent:g} %"
-                )
+            if share > most:
+                return "limit", (f"its programs took {share:.1f} % of a CPU, more than {most:g} %")
     return "complete", None
 
 

@@ -15,6 +15,7 @@ from numapin_agent.trace.answers import (
     hook_labels,
     plain,
 )
+from numapin_agent.trace.kept import LeftOut
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
 from numapin_agent.trace.result import OTHERS, Result, Stack
@@ -185,13 +186,15 @@ def slow(**more) -> Event:
 
 
 def test_a_slow_call_tells_its_file():
-    made = told("syscalls", events=[slow()], calls={0: "read"}, texts={(7, 5): "/data/a\n.rdb"})
+    made = told("syscalls", events=[slow(text="/data/a\n.rdb")], calls={0: "read"})
     assert made.moments[0].labels == {
         "cpu": "0",
         "process": "redis",
         "syscall": "read",
         "on": "/data/a?.rdb",
     }
+    made = told("syscalls", events=[slow()], calls={0: "read"})
+    assert made.moments[0].labels["on"] == "descriptor 5"
     made = told("syscalls", events=[slow(id=257, text="/etc/x")], calls={257: "openat"})
     assert made.moments[0].labels["on"] == "/etc/x"
 
@@ -213,6 +216,19 @@ def test_spike_puts_calls_that_slept_last():
         "waited for a CPU that was running other threads",
         "none in the kernel: it slept until data, a lock or a device came",
     ]
+
+
+def test_spike_says_what_it_did_not_judge():
+    left = LeftOut(slow_calls=3001, blurred=2)
+    made = told("spike", events=[slow()], calls={0: "read"}, left_out=left)
+    assert made.notes == [
+        "1 of 1 slow calls: unknown: it ran itself, or waited in short pieces",
+        "3,000 more slow calls were not judged: of all 3,001 those that were awake the least",
+        "of 2 slow calls the begin was forgotten, as too much else took long: their culprit may "
+        "be another",
+    ]
+    made = told("spike", events=[slow()], calls={0: "read"}, left_out=LeftOut(slow_calls=1))
+    assert len(made.notes) == 1
 
 
 def test_spike_without_slow_calls_says_so():
