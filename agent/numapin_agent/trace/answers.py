@@ -51,6 +51,7 @@ _THREADS: Final = (
 )
 KEPT_ROWS: Final = 500
 KEPT_STACKS: Final = 5000
+_NAMED_FILES: Final = 3
 NOT_KEPT: Final = "[stack not kept]"
 _COLLISION: Final = -errno.EEXIST
 """Another stack has this one's place (bpf_get_stackid)."""
@@ -63,6 +64,15 @@ _OURS: Final = re.compile(
 def plain(text: str) -> str:
     """Text that a terminal and an XML parser only ever show: names are the pods' own."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def unnamed(files: Sequence[str]) -> list[str]:
+    """That functions of these files have no names, as there are too many of them."""
+    if not files:
+        return []
+    some = ", ".join(plain(one) for one in files[:_NAMED_FILES])
+    more = f" and {len(files) - _NAMED_FILES} more" if len(files) > _NAMED_FILES else ""
+    return [f"functions of {some}{more}: unknown symbols, too large"]
 
 
 class Names(Protocol):

@@ -4,7 +4,6 @@ The edge to procfs. All of it can vanish at any moment: then there is no name, n
 Files of containers are opened below the container's own root, see ``kernel.open_in_root``.
 """
 
-import mmap
 import os
 import re
 import stat
@@ -18,21 +17,23 @@ from numapin_agent.trace import kernel
 from numapin_agent.trace.procfs import Processes
 from numapin_agent.trace.sockets import Sockets
 from numapin_agent.trace.symbols import (
+    LARGEST_TABLE,
     UNKNOWN,
     Elf,
     ElfError,
     Region,
     Symbols,
+    TooLargeError,
     elf,
     kernel_symbols,
     perf_map,
     regions,
 )
 
-_BIGGEST_ELF: Final = 1 << 30
-_BIGGEST_PERF_MAP: Final = 64 << 20
 _ELVES: Final = 256
 """Programs and libraries kept in memory during one trace."""
+_SYMBOL_BYTES: Final = 32 << 20
+"""Of all of them and of perf maps; a trace's process may take 128 MiB."""
 ENDED: Final = "[ended processes]"
 """Name of all that had ended before they were met; none of them tells anything by its number."""
 
@@ -66,6 +67,8 @@ class Machine:
         self._elves: dict[tuple[int, int], Elf] = {}
         self._by_path: dict[tuple[int, str], Elf | None] = {}
         self._perf_maps: dict[int, Symbols] = {}
+        self._room = _SYMBOL_BYTES
+        self._too_large: dict[str, None] = {}
         self.kernel = Symbols()
 
     def load_kernel(self) -> None:
@@ -175,15 +178,13 @@ class Machine:
             yield root
 
     @contextmanager
-    def _open(
-        self, tgid: int | None, path: str, biggest: int
-    ) -> Iterator[tuple[int, os.stat_result]]:
+    def _open(self, tgid: int | None, path: str) -> Iterator[tuple[int, os.stat_result]]:
         """A file as a process has it, or as we have it."""
         with self._root(tgid) as root:
             fd = kernel.open_in_root(root, path)
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= biggest:
+            if not stat.S_ISREG(status.st_mode) or not status.st_size:
                 raise OSError(f"{path}: no file that can be read")
             yield fd, status
         finally:
@@ -208,25 +209,39 @@ class Machine:
             self._by_path[key] = None
             with (
                 suppress(OSError, ValueError),
-                self._open(owner, region.path, _BIGGEST_ELF) as (fd, status),
+                self._open(owner, region.path) as (fd, status),
             ):
                 if owner is not None or status.st_ino == region.inode:
-                    self._by_path[key] = self._read_elf(fd, status)
+                    self._by_path[key] = self._read_elf(fd, status, region.path)
                     break
         return self._by_path[key]
 
-    def _read_elf(self, fd: int, status: os.stat_result) -> Elf | None:
+    def _read_elf(self, fd: int, status: os.stat_result, path: str) -> Elf | None:
         identity = (status.st_dev, status.st_ino)
         if identity not in self._elves and len(self._elves) < _ELVES:
-            with mmap.mmap(fd, status.st_size, access=mmap.ACCESS_READ) as data:
-                view = memoryview(data)
-                try:
-                    self._elves[identity] = elf(view)
-                except ElfError:
-                    self._elves[identity] = Elf()
-                finally:
-                    view.release()
+            self._elves[identity] = Elf()
+            with suppress(ElfError), self._bounded(path):
+                made = elf(lambda offset, size: os.pread(fd, size, offset))
+                self._take(made.symbols)
+                self._elves[identity] = made
         return self._elves.get(identity)
+
+    @contextmanager
+    def _bounded(self, path: str) -> Iterator[None]:
+        """Goes on without a file that is too large: this process' memory is bounded."""
+        try:
+            yield
+        except (TooLargeError, MemoryError):
+            self._too_large[path] = None
+
+    def _take(self, symbols: Symbols) -> None:
+        if symbols.size > self._room:
+            raise TooLargeError("symbols")
+        self._room -= symbols.size
+
+    def too_large(self) -> list[str]:
+        """Files of which no function is named."""
+        return list(self._too_large)
 
     def _perf_map(self, tgid: int) -> Symbols:
         if tgid not in self._perf_maps:
@@ -234,11 +249,12 @@ class Machine:
             for number in self._numbers(tgid):
                 try:
                     path = f"/tmp/perf-{number}.map"  # noqa: S108 — where perf's readers look
-                    with self._open(tgid, path, _BIGGEST_PERF_MAP) as (fd, status):
-                        text = os.pread(fd, status.st_size, 0).decode(errors="replace")
+                    with self._open(tgid, path) as (fd, _), self._bounded(path):
+                        made = perf_map(os.pread(fd, LARGEST_TABLE + 1, 0))
+                        self._take(made)
+                        self._perf_maps[tgid] = made
                 except OSError:
                     continue
-                self._perf_maps[tgid] = perf_map(text)
                 break
         return self._perf_maps[tgid]
 

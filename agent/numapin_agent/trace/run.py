@@ -17,7 +17,7 @@ from numapin_agent.bpf.launch import LoadOptions
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.sysfs import read_topology
 from numapin_agent.trace import kernel, memory
-from numapin_agent.trace.answers import FAULTS, answer
+from numapin_agent.trace.answers import FAULTS, answer, unnamed
 from numapin_agent.trace.causes import of_threads
 from numapin_agent.trace.histogram import Histogram, added
 from numapin_agent.trace.kept import Hunt, Slowest
@@ -164,7 +164,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
                 "lost": running.lost(),
                 "causes": [*found.causes, *named],
                 "figures": [*figures, *_rates(found, running.moved_pages(), took)],
-                "untold": [*held.notes, *unread, *hidden],
+                "untold": [*held.notes, *unread, *hidden, *unnamed(machine.too_large())],
                 "cost": Cost(
                     programs=running.spent(),
                     load_seconds=round(held.seconds, 3),

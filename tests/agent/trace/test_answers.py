@@ -14,6 +14,7 @@ from numapin_agent.trace.answers import (
     answer,
     hook_labels,
     plain,
+    unnamed,
 )
 from numapin_agent.trace.kept import LeftOut
 from numapin_agent.trace.question import Question
@@ -248,6 +249,18 @@ def test_spike_without_slow_calls_says_so():
 def test_netfilter_hooks(hook, family, ethertype, protocol, labels):
     identity = hook | family << 8 | socket.htons(ethertype) << 16 | protocol << 32
     assert tuple(hook_labels(identity).values()) == labels
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], []),
+        (["/a\x1b"], ["functions of /a?: unknown symbols, too large"]),
+        (list("abcde"), ["functions of a, b, c and 2 more: unknown symbols, too large"]),
+    ],
+)
+def test_files_without_names_are_told(files, said):
+    assert unnamed(files) == said
 
 
 def test_results_cross_the_wire():

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from support.elves import program
 from support.tenants import descriptors
 
+from numapin_agent.trace import machine as machine_module
 from numapin_agent.trace.answers import plain
 from numapin_agent.trace.machine import ENDED, Machine
 from numapin_agent.trace.procfs import Processes
+from numapin_agent.trace.symbols import LARGEST_TABLE
 
 TABLE = """\
            CPU0       CPU1
@@ -67,6 +70,46 @@ def test_any_name_of_a_process_can_be_told(tmp_path: Path, comm: bytes, name: st
     assert file == "[a??b]"
     assert file.encode()
     assert machine.user_name(7, 0x10) == "[unknown]"
+
+
+def mapped(name: str) -> bytes:
+    return b"00400000-00800000 r-xp 00000000 08:01 12 /" + name.encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "told"),
+    [
+        pytest.param(program(9), "f", [], id="small"),
+        pytest.param(program(1, strings=LARGEST_TABLE + 1), "[x]", ["/x"], id="too large"),
+        pytest.param(program(1, strings=2000), "[x]", ["/x"], id="more than all may take"),
+        pytest.param(b"no program", "[x]", [], id="no program"),
+    ],
+)
+def test_a_file_that_is_too_large_has_no_names_and_is_told(tmp_path, monkeypatch, data, name, told):
+    directory = process(tmp_path, 7, maps=mapped("x"))
+    (directory / "root/x").write_bytes(data)
+    monkeypatch.setattr(machine_module, "_SYMBOL_BYTES", 1000)
+    machine = Machine(tmp_path)
+    assert machine.user_name(7, 0x400008) == name
+    assert machine.user_name(7, 0x400008) == name
+    assert machine.too_large() == told
+
+
+def test_memory_that_runs_out_costs_names_and_not_the_answer(tmp_path, monkeypatch):
+    directory = process(tmp_path, 7, maps=mapped("x"))
+    (directory / "root/x").write_bytes(program(9))
+    (directory / "root/tmp/perf-1.map").write_bytes(b"10 8 jitted\n")
+    assert Machine(tmp_path).user_name(7, 0x12) == "jitted"
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(machine_module, "elf", no_memory)
+    monkeypatch.setattr(machine_module, "perf_map", no_memory)
+    machine = Machine(tmp_path)
+    assert machine.user_name(7, 0x400008) == "[x]"
+    assert machine.user_name(7, 0x12) == "[unknown]"
+    assert machine.too_large() == ["/x", "/tmp/perf-1.map"]
 
 
 def test_a_process_that_was_not_met_has_no_name(tmp_path: Path):

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.elves import program
 
 from numapin_agent.trace.sockets import endpoint
 from numapin_agent.trace.symbols import (
+    LARGEST_TABLE,
     ElfError,
+    Read,
     Region,
     Symbols,
+    TooLargeError,
     elf,
     kernel_symbols,
     like,
@@ -80,7 +84,7 @@ def test_regions_are_the_executable_ones():
 
 def test_perf_map_of_java_and_python():
     made = perf_map(
-        "7f00 40 Ljava/lang/String;::hash Code\n7f40 20 py::f:/a b.py\nrubbish\nzz 1 x\n"
+        b"7f00 40 Ljava/lang/String;::hash Code\n7f40 20 py::f:/a b.py\nrubbish\nzz 1 x\n"
     )
     assert made.find(0x7F10) == "Ljava/lang/String;::hash Code"
     assert made.find(0x7F41) == "py::f:/a b.py"
@@ -88,19 +92,49 @@ def test_perf_map_of_java_and_python():
 
 
 def test_of_code_made_twice_at_a_place_the_last_counts():
-    assert perf_map("10 8 old\n10 8 new\n").find(0x11) == "new"
+    assert perf_map(b"10 8 old\n10 8 new\n").find(0x11) == "new"
 
 
-@given(st.text())
-def test_any_perf_map_can_be_read(text):
-    perf_map(text).find(1)
+@given(st.binary() | st.from_regex(rb"([0-9a-f]{1,20} [0-9a-f]{1,3} [^\0]{0,4}\n){0,5}"))
+def test_any_perf_map_can_be_read(data):
+    made = perf_map(data)
+    for start in (1, *made.starts):
+        made.find(start)
+
+
+def parts(data: bytes) -> Read:
+    return lambda offset, size: data[offset : offset + size]
+
+
+def test_long_names_are_cut():
+    made = elf(parts(program(2, b"n" * 1000)))
+    assert made.find(0x10) == "n" * 256
+    assert perf_map(b"10 8 " + b"n" * 1000).find(0x10) == "n" * 256
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(program(1, strings=LARGEST_TABLE + 1), id="names"),
+        pytest.param(program(1 + LARGEST_TABLE // 24), id="symbols"),
+        pytest.param(program(1, headers=4097), id="sections"),
+    ],
+)
+def test_tables_that_are_too_large_are_not_read(data):
+    with pytest.raises(TooLargeError):
+        elf(parts(data))
+
+
+def test_a_perf_map_that_is_too_large_is_not_read():
+    with pytest.raises(TooLargeError):
+        perf_map(bytes(LARGEST_TABLE + 1))
 
 
 @given(st.binary(max_size=300))
 def test_damaged_files_are_refused(rest):
     for data in (rest, b"\x7fELF\x02\x01" + rest):
         try:
-            elf(data)
+            elf(parts(data))
         except ElfError:
             continue
 
@@ -113,7 +147,7 @@ def test_functions_of_a_real_program(tmp_path: Path):
     )
     subprocess.run(["gcc", "-O0", "-o", program, source], check=True)
     data = program.read_bytes()
-    made = elf(data)
+    made = elf(parts(data))
     lines = subprocess.run(["nm", program], check=True, capture_output=True, text=True).stdout
     for name in ("first", "second"):
         address = next(int(x.split()[0], 16) for x in lines.splitlines() if x.endswith(f"T {name}"))
