@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numapin_agent.trace import histogram
+from numapin_agent.trace.question import HAVE_PATHS
 from numapin_agent.trace.result import (
     Cause,
     Cost,
@@ -181,6 +182,14 @@ def test_the_command_prints_data_alone(monkeypatch, style, reads):
     result = CliRunner().invoke(cli, ["trace", "timers", "--local", "-o", style])
     assert result.exit_code == 0, result.output
     assert reads(result.stdout)
+
+
+@pytest.mark.parametrize("probe", sorted(HAVE_PATHS - {"function"}))
+def test_call_paths_can_be_had_folded_where_there_are_some(monkeypatch, probe):
+    monkeypatch.setattr("numapin_agent.trace.run.run", lambda *_, **__: PATHS)
+    result = CliRunner().invoke(cli, ["trace", probe, "--local", "-o", "folded"])
+    assert result.exit_code == 0, result.output
+    assert "x:y 1" in result.stdout
 
 
 @pytest.mark.parametrize(

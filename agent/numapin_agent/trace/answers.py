@@ -17,7 +17,16 @@ from numapin_agent.trace.histogram import Histogram
 from numapin_agent.trace.kept import SLOWEST, LeftOut
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
-from numapin_agent.trace.result import Cause, Moment, Result, Row, Stack, few_rows, few_stacks
+from numapin_agent.trace.result import (
+    NANOSECONDS,
+    Cause,
+    Moment,
+    Result,
+    Row,
+    Stack,
+    few_rows,
+    few_stacks,
+)
 from numapin_agent.trace.systemcalls import DESCRIPTOR, WAITING, about
 
 SOFTIRQS: Final = (
@@ -49,6 +58,8 @@ WAITED, RAN = "waited", "ran"
 _THREADS: Final = (
     f"threads {RAN}: on top of them; {WAITED}: while they waited for that CPU, one count a wait"
 )
+_WEIGHTS: Final = {"page-faults": "faults", "function": "calls"}
+"""What call paths are weighed in where that isn't time."""
 KEPT_ROWS: Final = 500
 KEPT_STACKS: Final = 5000
 _NAMED_FILES: Final = 3
@@ -390,13 +401,12 @@ def answer(question: Question, scope: str, counted: Counted, names: Names) -> Re
             found["notes"] = hooks(counted.hooked, names)
         if any("threads" in row.labels for row in made):
             found["notes"] = [_THREADS]
-    by_time = question.probe in {"off-cpu", "numa-moves"}
-    weights = {"page-faults": "faults", "function": "calls"}
+    weight = _WEIGHTS.get(question.probe, NANOSECONDS)
     return Result(
         probe=question.probe,
         scope=scope,
         seconds=round(counted.seconds, 3),
-        stacks=stacks(counted, names, by_time=by_time),
-        weight=weights.get(question.probe, "ns"),
+        stacks=stacks(counted, names, by_time=weight == NANOSECONDS),
+        weight=weight,
         **found,
     )

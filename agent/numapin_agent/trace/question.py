@@ -25,6 +25,8 @@ PROBES: Final[Mapping[str, str]] = {
 }
 """Every probe and what it answers."""
 
+HAVE_PATHS: Final = frozenset({"page-faults", "off-cpu", "numa-moves", "memory-wait", "function"})
+"""Tell call paths; ``function`` when asked to."""
 TAKES_STACKS: Final = frozenset({"function"})
 TAKES_THRESHOLD: Final = frozenset({"timers", "softirqs", "hardirqs", "syscalls", "spike"})
 DEFAULT_THRESHOLD: Final = 1_000_000

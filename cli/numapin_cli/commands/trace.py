@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from numapin_agent.trace.question import PROBES, Question, QuestionError, Scope
+from numapin_agent.trace.question import HAVE_PATHS, PROBES, Question, QuestionError, Scope
 from numapin_cli.command import Command, cluster_options
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def command(  # noqa: PLR0913 (one for each option)
         raise click.UsageError(str(error)) from error
     if cgroup is not None and not local:
         raise click.UsageError(f"--cgroup {cgroup} goes with --local only")
-    if style == "folded" and probe not in {"page-faults", "off-cpu", "numa-moves", "function"}:
+    if style == "folded" and probe not in HAVE_PATHS:
         raise click.UsageError(f"-o folded: {probe} has no call paths")
     if meant is None:
         for option, said in (("--kubeconfig", kubeconfig), ("--context", context)):

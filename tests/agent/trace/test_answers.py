@@ -175,6 +175,22 @@ def test_call_paths_begin_with_the_process_and_hide_the_probe():
     assert made.weight == "faults"
 
 
+@pytest.mark.parametrize(
+    ("probe", "function", "weight", "unit"),
+    [
+        ("off-cpu", None, 12 * MS, "ns"),
+        ("numa-moves", None, 12 * MS, "ns"),
+        ("memory-wait", None, 12 * MS, "ns"),
+        ("page-faults", None, 3, "faults"),
+        ("function", "f", 3, "calls"),
+    ],
+)
+def test_call_paths_weigh_what_the_answer_says(probe, function, weight, unit):
+    made = told(probe, function, paths={Path(7, -1, -1, 0): Weight(3, 12 * MS)})
+    assert [stack.weight for stack in made.stacks] == [weight]
+    assert made.weight == unit
+
+
 def test_callers_of_a_function_have_no_process():
     paths = {Path(0, -1, 1, records.FUNCTION): Weight(3, 0)}
     made = told("function", "vfs_read", paths=paths, kernel={1: (2, 4)})
