@@ -62,6 +62,17 @@ def pmu_figures(counts: dict[str, int]) -> list[Figure]:
     return found
 
 
+def uncounted(name: str, error: OSError) -> str:
+    """Why there is no figure of a PMU's event, in words."""
+    if isinstance(error, PermissionError):
+        return (
+            f"{name}: not counted: {error.strerror}: needs the capability PERFMON, where "
+            "kernel.perf_event_paranoid is above 2 SYS_ADMIN; or sysctl -w "
+            "kernel.perf_event_paranoid=0"
+        )
+    return f"{name}: not counted by this CPU's PMU: {error.strerror}"
+
+
 @dataclass(slots=True)
 class Watch:
     """Counters read at the begin and at the end.
@@ -101,7 +112,7 @@ class Watch:
         except OSError as error:
             for fd in fds:
                 os.close(fd)
-            self._notes.append(f"{name}: not counted by this CPU's PMU: {error.strerror}")
+            self._notes.append(uncounted(name, error))
         else:
             self._events[name] = fds
 

@@ -1,10 +1,15 @@
 """What the kernel and the CPUs count of waiting for memory."""
 
+import errno
+import os
 import struct
+from pathlib import Path
 
 import pytest
 
-from numapin_agent.trace.memory import flat, pmu_figures, pressure, scaled
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.trace import memory
+from numapin_agent.trace.memory import Watch, flat, pmu_figures, pressure, scaled
 
 PSI = """\
 some avg10=0.00 avg60=0.00 avg300=0.00 total=1234
@@ -34,3 +39,24 @@ def test_instructions_per_cycle_and_stalls():
     assert figures["instructions per cycle"] == 0.5
     assert figures["cycles that wait in the backend"] == 60.0
     assert pmu_figures({}) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "not_said"),
+    [
+        (errno.EACCES, "sysctl -w kernel.perf_event_paranoid=0", "PMU"),
+        (errno.EPERM, "capability PERFMON", "PMU"),
+        (errno.ENOENT, "not counted by this CPU's PMU: No such file", "paranoid"),
+    ],
+)
+def test_a_missing_right_is_not_the_cpus_fault(tmp_path: Path, monkeypatch, number, said, not_said):
+    def refused(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(memory.kernel, "perf_open", refused)
+    watch = Watch(HostPaths(tmp_path), None, [0])
+    watch.begin()
+    _, notes = watch.end(1.0)
+    cycles = next(note for note in notes if note.startswith("cycles:"))
+    assert said in cycles
+    assert not_said not in cycles
