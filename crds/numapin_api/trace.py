@@ -43,7 +43,8 @@ KEPT_SECONDS = 600
 """How long an answer is kept unless the trace says otherwise."""
 MAX_RESULT_BYTES = 512 * 1024
 """Of the answer as it stands in the object; etcd takes 1.5 MiB for all of it."""
-_MOST_UNPACKED = 16 << 20
+MAX_UNPACKED_BYTES = 16 << 20
+"""Of its JSON; more is not read."""
 
 
 class NumaTraceSpec(Wire):
@@ -131,8 +132,14 @@ class NumaTrace(Resource):
 
 
 def pack(answer: Mapping[str, Any]) -> str:
-    """An answer as ``status.result`` holds it. The same answer is the same text."""
+    """An answer as ``status.result`` holds it. The same answer is the same text.
+
+    Raises:
+        ValueError: its JSON has more than ``MAX_UNPACKED_BYTES``, so that nobody would read it.
+    """
     text = json.dumps(answer, separators=(",", ":")).encode()
+    if len(text) > MAX_UNPACKED_BYTES:
+        raise ValueError(f"{len(text):,} bytes of JSON: {MAX_UNPACKED_BYTES:,} are read")
     return b64encode(gzip.compress(text, mtime=0)).decode()
 
 
@@ -146,7 +153,7 @@ def unpack(packed: str) -> Mapping[str, Any]:
         compressed = b64decode(packed, validate=True)
         # Whoever wrote the object must not fill the reader's memory with a few bytes.
         inflate = zlib.decompressobj(wbits=31)
-        text = inflate.decompress(compressed, _MOST_UNPACKED)
+        text = inflate.decompress(compressed, MAX_UNPACKED_BYTES + 1)
         return dict(json.loads(text if inflate.eof else b""))
     except (Base64Error, zlib.error, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"status.result is not an answer, gzip in base64: {error}") from error

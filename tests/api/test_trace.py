@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numapin_api.trace import NumaTraceStatus, pack, unpack
+from numapin_api.trace import MAX_UNPACKED_BYTES, NumaTraceStatus, pack, unpack
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(max_size=20),
@@ -45,6 +45,13 @@ def packed(data: bytes) -> str:
 def test_what_is_no_answer_is_refused(text):
     with pytest.raises(ValueError, match=r"status\.result is not an answer"):
         unpack(text)
+
+
+def test_what_would_not_be_read_is_not_packed():
+    room = MAX_UNPACKED_BYTES - len('{"a":""}')
+    assert unpack(pack({"a": " " * room})) == {"a": " " * room}
+    with pytest.raises(ValueError, match="are read"):
+        pack({"a": " " * (room + 1)})
 
 
 @given(st.text(max_size=200))

@@ -272,7 +272,8 @@ def stacks(counted: Counted, names: Names, *, by_time: bool) -> list[Stack]:
     """Call paths with their weights, the heaviest first; the lightest in one if there are many."""
     folded: dict[tuple[str, ...], int] = {}
     for path, weight in counted.paths.items():
-        frames = tuple(_frames(path, counted, names))
+        # a function is on many paths, and is to be in memory once
+        frames = tuple(map(sys.intern, _frames(path, counted, names)))
         gain = weight.nanoseconds if by_time else weight.count
         folded[frames] = folded.get(frames, 0) + gain
     order = sorted(folded.items(), key=lambda one: -one[1])

@@ -7,7 +7,7 @@ from typing import Any, Final
 from numapin_agent.trace.question import DEFAULT_THRESHOLD, Question
 from numapin_agent.trace.result import OTHERS, Result, few_rows, few_stacks
 from numapin_api.errors import TraceError
-from numapin_api.trace import MAX_RESULT_BYTES, NumaTraceSpec, pack
+from numapin_api.trace import MAX_RESULT_BYTES, MAX_UNPACKED_BYTES, NumaTraceSpec, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,31 @@ def fitted(result: Result, *, most: int = MAX_RESULT_BYTES) -> str:
     Raises:
         TraceError: there is no room for what is left, either.
     """
-    text = pack(result.wire())
+    text = _packed(result, most)
     for part in _NAMES:
         cut, kept = result, len(getattr(result, part))
         least = 0 if part == "moments" else 1
-        while kept > least and len(text) > most:
+        while kept > least and text is None:
             kept //= 2
             cut = _cut(result, part, kept)
-            text = pack(cut.wire())
+            text = _packed(cut, most)
         result = cut
-    if len(text) > most:
-        raise TraceError(f"the answer has {len(text):,} characters and there is room for {most:,}")
+    if text is None:
+        raise TraceError(f"the answer is too large, however short: there is room for {most:,}")
     return text
+
+
+def _packed(result: Result, most: int) -> str | None:
+    """The answer packed; None if there is no room for it, or nobody would unpack it."""
+    frames = (frame for stack in result.stacks for frame in stack.frames)
+    # as JSON has them, which is not to be made: a trace's process has no memory for it
+    if sum(len(one) * (1 if one.isascii() else 6) for one in frames) > MAX_UNPACKED_BYTES:
+        return None
+    try:
+        text = pack(result.wire())
+    except ValueError:
+        return None
+    return text if len(text) <= most else None
 
 
 _NAMES: Final[Mapping[str, str]] = {

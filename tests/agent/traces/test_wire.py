@@ -110,6 +110,32 @@ def test_every_answer_fits_and_says_what_it_lacks(stacks, moments, rows, most):
     assert len(found.notes) == 1 + len(short)
 
 
+@pytest.mark.parametrize(
+    ("stacks", "moments"),
+    [
+        pytest.param(3000, 0, id="call paths"),
+        pytest.param(0, 3000, id="events"),
+    ],
+)
+@pytest.mark.parametrize("letter", ["a", "я"])
+def test_what_packs_well_can_be_unpacked(stacks, moments, letter):
+    """Deep call paths of the same few functions take a hundredth of their size."""
+    whole = Result(
+        probe="off-cpu",
+        scope="node",
+        seconds=1,
+        stacks=[Stack(frames=[letter * 250] * 40 + [str(n)], weight=1) for n in range(stacks)],
+        moments=[
+            Moment(at_seconds=0, nanoseconds=1, labels={"on": letter * 10_000})
+            for _ in range(moments)
+        ],
+    )
+    found = Result.model_validate(unpack(fitted(whole)))
+    assert len(found.stacks) < stacks or len(found.moments) < moments
+    assert sum(one.weight for one in found.stacks) == stacks
+    assert "has no room for more" in found.notes[-1]
+
+
 def test_what_has_no_room_at_all_is_refused():
     with pytest.raises(TraceError, match="room for 100"):
         fitted(big(1, 1, 1), most=100)
