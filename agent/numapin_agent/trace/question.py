@@ -82,11 +82,13 @@ class Scope:
         name: what the answer calls it.
         cgroup: id (inode) of a cgroup v2 directory, 0 for the whole node.
         level: how deep that directory lies below the hierarchy's root.
+        directory: that directory; None for the whole node.
     """
 
     name: str = "node"
     cgroup: int = 0
     level: int = 0
+    directory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def scope_of(directory: Path, hierarchy: Path, name: str) -> Scope:
         raise CgroupError(f"{hierarchy}: no cgroup v2 hierarchy, which alone can be traced by pod")
     try:
         level = len(directory.relative_to(hierarchy).parts)
-        return Scope(name, directory.stat().st_ino, level)
+        return Scope(name, directory.stat().st_ino, level, str(directory))
     except (OSError, ValueError) as error:
         raise CgroupError(f"{directory}: no cgroup below {hierarchy}: {error}") from error
 
@@ -85,7 +85,6 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     limits: Limits = Limits(),
     paths: HostPaths = HostPaths(),  # noqa: B008
     options: LoadOptions = TRACE_OPTIONS,
-    directory: Path | None = None,
     macros: Mapping[str, int] | None = None,
     stop: threading.Event | None = None,
     progress: Callable[[float], None] = lambda _: None,
@@ -99,8 +98,6 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         limits: what it may cost.
         paths: of the host.
         options: how the loader child is run.
-        directory: of the scope's cgroup: of its processes alone names are read, and what the
-            kernel counts there itself. None is the node.
         macros: override kernel constants, to count events of another kind.
         stop: when set, the probe ends early and gives what it has.
         progress: told the seconds watched so far, ten times a second.
@@ -114,6 +111,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     if not 0 < seconds <= LONGEST:
         raise TraceError(f"duration {seconds:g} s: must be above 0 and at most {LONGEST:g} s")
     ended = stop or threading.Event()
+    directory = None if scope.directory is None else Path(scope.directory)
     machine = Machine(paths.proc, _sockets(paths), directory)
     task = task_of(
         question,

@@ -57,18 +57,16 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
         ``result`` with ``message``, or ``refused``.
     """
     paths = HostPaths(Path(asked["root"]), cgroup_dir=Path(asked["cgroup_dir"]))
-    directory = None if asked["cgroup"] is None else Path(asked["cgroup"])
     try:
         scope = Scope(asked["scope"])
-        if directory is not None:
-            scope = scope_of(directory, hierarchy(paths), asked["scope"])
+        if asked["cgroup"] is not None:
+            scope = scope_of(Path(asked["cgroup"]), hierarchy(paths), asked["scope"])
         result = run(
             Question(**asked["question"]),
             scope,
             seconds=asked["seconds"],
             paths=paths,
             options=replace(TRACE_OPTIONS, store=Path(asked["store"])),
-            directory=directory,
         )
         return {"result": fitted(result), "message": result.why}
     except (TraceError, CgroupError) as error:

@@ -223,7 +223,6 @@ def _here(question: Question, cgroup: Path | None, length: int) -> "Result":
             scope,
             seconds=length / 1e9,
             paths=paths,
-            directory=cgroup,
             stop=stop,
             progress=progress,
         )

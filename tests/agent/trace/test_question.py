@@ -31,7 +31,7 @@ def test_a_task_crosses_the_wire_whole(probe):
     function = "vfs_read" if probe == "function" else None
     task = Task(
         question=Question(probe, function),
-        scope=Scope("pod a/b", 17, 3),
+        scope=Scope("pod a/b", 17, 3, "/sys/fs/cgroup/a/b"),
         btf="/sys/kernel/btf/vmlinux",
         kprobe_pmu="/x",
         machine="x86_64",
