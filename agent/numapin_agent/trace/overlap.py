@@ -5,6 +5,7 @@ softirq within the interrupt behind which it ran, and any of these over "waited 
 Only what covers a good part of the moment counts; else the culprit is unknown, and said so.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -83,5 +84,11 @@ def culprits(events: Iterable[Event]) -> list[tuple[Event, Culprit]]:
     """Every slow system call with its culprit, the slowest first."""
     known = sorted(events, key=lambda one: one.start)
     others = [one for one in known if one.kind != SYSCALL]
+    starts = [one.start for one in others]
+    longest = max((one.length for one in others), default=0)
     moments = sorted((e for e in known if e.kind == SYSCALL), key=lambda one: -one.length)
-    return [(moment, culprit(moment, others)) for moment in moments]
+    found = []
+    for moment in moments:
+        first = bisect_left(starts, moment.start - longest)
+        found.append((moment, culprit(moment, others[first : bisect_left(starts, moment.end)])))
+    return found
