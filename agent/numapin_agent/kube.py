@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,6 +43,8 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 WATCH_SECONDS = (240, 360)
 """How long the server keeps a watch open; drawn, so that agents don't come back in step."""
 LIST_CHUNK = 500
+TRACE_CHUNK = 10
+"""NumaTraces in one answer of the server: each may hold one of half a megabyte."""
 # A server that vanished without a FIN (node power loss, NAT timeout) would leave a watch
 # hanging for ever: the kernel probes the connection and gives up after about 45 s.
 _KEEPALIVE = (
@@ -149,24 +152,31 @@ class KubeSource:
         client: the connection.
         kind: lightkube's class of it.
         fields: the field selector.
+        chunk: most objects that are asked for, and held, at once.
     """
 
     client: Client
     kind: type[Any]
     fields: Mapping[str, str]
+    chunk: int = LIST_CHUNK
 
     def list(self) -> tuple[str, Iterable[Any]]:
-        """The version, and all objects.
+        """The version, and all objects, which are fetched as they are taken.
 
         Raises:
-            ApiError: the list did not come whole.
+            ApiError: the list did not come whole; while the objects are taken, too.
         """
         with _errors(f"list {self.kind.__name__}"):
             found = self.client.list(
-                self.kind, namespace="*", fields=dict(self.fields), chunk_size=LIST_CHUNK
+                self.kind, namespace="*", fields=dict(self.fields), chunk_size=self.chunk
             )
-            objects = list(found)
-            return found.resourceVersion, objects
+            objects = iter(found)
+            first = list(islice(objects, 1))
+            return found.resourceVersion, self._rest(chain(first, objects))
+
+    def _rest(self, objects: Iterator[Any]) -> Iterator[Any]:
+        with _errors(f"list {self.kind.__name__}"):
+            yield from objects
 
     def watch(self, version: str) -> Iterator[tuple[str, str, Any]]:
         """Changes since that version.
@@ -193,7 +203,7 @@ def pins_of(client: Client, node_name: str) -> KubeSource:
 
 def traces_of(client: Client, node_name: str) -> KubeSource:
     """NumaTraces of a node, by the CRD's selectable field."""
-    return KubeSource(client, TraceResource, {"spec.nodeName": node_name})
+    return KubeSource(client, TraceResource, {"spec.nodeName": node_name}, TRACE_CHUNK)
 
 
 def pods_of(client: Client, node_name: str) -> KubeSource:

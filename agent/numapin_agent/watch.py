@@ -36,7 +36,7 @@ class Source(Protocol[T_co]):
     """Lists and watches one collection; raises ApiError for all that can go wrong."""
 
     def list(self) -> tuple[str, Iterable[T_co]]:
-        """The version of the collection, and all its objects."""
+        """The version of the collection, and all its objects, perhaps fetched as they are taken."""
 
     def watch(self, version: str) -> Iterator[tuple[str, str, T_co]]:
         """Changes since that version, as (change, new version, object).

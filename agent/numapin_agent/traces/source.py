@@ -1,8 +1,8 @@
-"""NumaTraces of this node as models, without the answers in them: a copy is kept in memory."""
+"""NumaTraces of this node as models, without what is large in them: a copy is kept in memory."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -15,14 +15,17 @@ log = logging.getLogger(__name__)
 Known = tuple[Key, NumaTrace | None]
 """Namespace and name; None instead of a trace that this version does not understand."""
 
+_NOT_KEPT: Final = {"annotations", "labels", "managedFields", "ownerReferences"}
+"""Of the metadata: nobody here asks for them, and whoever makes a NumaTrace may fill them."""
+
 
 def read(obj: Mapping[str, Any]) -> Known:
     """A NumaTrace from its JSON form; one that can't be read is nobody's to answer."""
-    meta = obj.get("metadata") or {}
+    meta = {k: v for k, v in (obj.get("metadata") or {}).items() if k not in _NOT_KEPT}
     key = str(meta.get("namespace", "")), str(meta.get("name", ""))
     status = {k: v for k, v in (obj.get("status") or {}).items() if k != "result"}
     try:
-        return key, NumaTrace.read({**obj, "status": status})
+        return key, NumaTrace.read({**obj, "metadata": meta, "status": status})
     except ValidationError as error:
         log.error("NumaTrace %s/%s can't be read: %s", *key, error)  # noqa: TRY400 -- no trace needed
         return key, None
