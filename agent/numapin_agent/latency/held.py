@@ -47,7 +47,7 @@ AGAIN_SECONDS: Final = 600.0
 """Until a probe that could not be attached is tried again."""
 CHECK_SECONDS: Final = 60.0
 """Between two looks at whether anything was counted."""
-_KEYS: Final = 512
+_KEYS: Final = 320
 """Histograms of a probe: a kernel has some 200 timer functions, and CPUs are not kept apart."""
 _NEVER: Final = 1 << 62
 """Nanoseconds: no single event is kept as such."""

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 SLOTS: Final = 40
 """Buckets; 2^39 ns are nine minutes."""
-_VALUE: Final = struct.Struct(f"=3Q{SLOTS}I")
+_VALUE: Final = struct.Struct(f"=3Q{SLOTS}Q")
 VALUE_SIZE: Final = _VALUE.size
-"""Bytes of one CPU's ``struct hist``."""
+"""Bytes of one CPU's ``struct hist``. Its counters never wrap: they are Prometheus', too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """The always-on histograms on this machine's kernel, against what the kernel counts itself."""
 
+import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,14 +13,19 @@ from support.bpf import no_bcc
 from support.wait import until
 
 from numapin_agent.bpf.launch import LoadOptions
+from numapin_agent.bpf.syscalls import map_info, map_update
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.latency.held import Latency
+from numapin_agent.trace import records
+from numapin_agent.trace.histogram import SLOTS, VALUE_SIZE
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(no_bcc() is not None, reason=no_bcc() or ""),
     pytest.mark.timeout(300),
 ]
+
+NET_RX = 3
 
 
 def softirqs(vector: str) -> int:
@@ -72,6 +79,20 @@ def test_softirqs_are_as_many_as_the_kernel_counts(latency, errors):
     assert inner <= after - before <= outer
     assert inner >= 1000
     assert errors == []
+
+
+def test_a_bucket_counts_on_where_32_bits_end(latency):
+    """At 100,000 softirqs a second that is twelve hours."""
+    table = latency._held["softirqs"].maps["hists"]
+    assert map_info(table).value_size == VALUE_SIZE
+    most = (1 << 32) - 1
+    full = struct.pack(f"=3Q{SLOTS}Q", SLOTS * most, 0, 0, *[most] * SLOTS)
+    key = struct.pack("=QII", NET_RX, records.SOFTIRQ, 0)
+    map_update(table, key, full * (os.cpu_count() or 1))
+    packets(1000)
+    name = "numapin_node_softirq_seconds_count"
+    counted_now = counted(list(latency.collect()), name, vector="NET_RX")
+    assert counted_now >= (os.cpu_count() or 1) * SLOTS * most + 1000
 
 
 def test_timers_count_and_both_probes_are_up(latency):

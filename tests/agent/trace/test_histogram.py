@@ -45,8 +45,14 @@ def test_json_and_back(given_values):
 @given(st.lists(values, min_size=1, max_size=4))
 def test_all_cpus_are_added_up(by_cpu):
     made = [histogram.of(one) for one in by_cpu]
-    raw = b"".join(struct.pack(f"=3Q{SLOTS}I", h.count, h.total, h.maximum, *h.slots) for h in made)
+    raw = b"".join(struct.pack(f"=3Q{SLOTS}Q", h.count, h.total, h.maximum, *h.slots) for h in made)
     assert histogram.decode(raw) == added(made)
+
+
+def test_a_bucket_counts_on_where_32_bits_end():
+    many = (1 << 32) + 7
+    raw = struct.pack(f"=3Q{SLOTS}Q", many, many, 1, 0, many, *[0] * (SLOTS - 2))
+    assert histogram.decode(raw * 2).slots[1] == 2 * many
 
 
 @pytest.mark.parametrize("raw", [b"", b"x", bytes(VALUE_SIZE + 8)])

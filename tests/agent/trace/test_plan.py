@@ -86,7 +86,7 @@ def test_every_program_is_in_the_probes_source(probe, scoped):
 def test_maps_keep_to_their_memory(probe, cpus):
     macros = planned(probe, cpus=cpus).macros
     keys, stacks = macros["MAX_KEYS"], macros["MAX_STACKS"]
-    assert keys * 184 * cpus <= max(32 << 19, 64 * 184 * cpus)
+    assert keys * 344 * cpus <= max(32 << 19, 64 * 344 * cpus)
     assert stacks & (stacks - 1) == 0
     assert stacks * 1280 <= 32 << 19
 

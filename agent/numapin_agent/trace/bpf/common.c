@@ -32,7 +32,7 @@
 #define KIND_FAULT 14
 
 struct key { u64 id; u32 kind; u32 cpu; };
-struct hist { u64 count, total, max; u32 slots[SLOTS]; };
+struct hist { u64 count, total, max, slots[SLOTS]; };
 struct moment { u64 start, length, id, extra; u32 kind, cpu, tid, tgid; char text[64]; };
 struct path { u32 tgid; s32 user, kernel; u32 kind; };
 struct weight { u64 count, nanoseconds; };
@@ -40,6 +40,8 @@ struct weight { u64 count, nanoseconds; };
 BPF_TABLE("array", u32, u64, settings, 5);
 BPF_TABLE("percpu_array", u32, u64, ran, 48);
 BPF_TABLE("percpu_array", u32, u64, lost, 1);
+/* Never written: what a new key begins with. On a program's stack it would fill two thirds. */
+BPF_TABLE("array", u32, struct hist, blank, 1);
 BPF_TABLE("percpu_hash", struct key, struct hist, hists, MAX_KEYS);
 BPF_QUEUE(moments, struct moment, MAX_MOMENTS);
 
@@ -147,8 +149,11 @@ static inline u32 bits(u64 value)
 static inline void record(u64 id, u32 kind, u32 cpu, u64 length)
 {
 	struct key key = { .id = id, .kind = kind, .cpu = OF_CPU(cpu) };
-	struct hist zero = {}, *hist = hists.lookup_or_try_init(&key, &zero);
-	u32 slot = bits(length);
+	struct hist *none, *hist = 0;
+	u32 zero = 0, slot = bits(length);
+	none = blank.lookup(&zero);
+	if (none)
+		hist = hists.lookup_or_try_init(&key, none);
 	if (!hist) {
 		lose();
 		return;
