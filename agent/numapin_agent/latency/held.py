@@ -48,10 +48,10 @@ AGAIN_SECONDS: Final = 600.0
 CHECK_SECONDS: Final = 60.0
 """Between two looks at whether anything was counted."""
 _KEYS: Final = 320
-"""Histograms of a probe: a kernel has some 200 timer functions, and CPUs are not kept apart."""
+"""Histograms of a probe, each with a value for each CPU: a kernel has some 200 timer functions."""
 _NEVER: Final = 1 << 62
 """Nanoseconds: no single event is kept as such."""
-_MACROS: Final = {"ALL_CPUS": 1, "MAX_MOMENTS": 1}
+_MACROS: Final = {"MAX_MOMENTS": 1}
 
 
 class Latency(Collector):
@@ -194,7 +194,7 @@ class Latency(Collector):
 
     def _counts(self, held: Held) -> Counts:
         return Counts(
-            histograms=histograms(held.maps["hists"], cpus=self._cpus),
+            histograms=histograms(held.maps, cpus=self._cpus),
             lost=per_cpu_sum(held.maps["lost"], 0, cpus=self._cpus),
             runs=sum(
                 per_cpu_sum(held.maps["ran"], program.place, cpus=self._cpus)

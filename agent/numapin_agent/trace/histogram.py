@@ -14,7 +14,7 @@ SLOTS: Final = 40
 """Buckets; 2^39 ns are nine minutes."""
 _VALUE: Final = struct.Struct(f"=3Q{SLOTS}Q")
 VALUE_SIZE: Final = _VALUE.size
-"""Bytes of one CPU's ``struct hist``. Its counters never wrap: they are Prometheus', too."""
+"""Bytes of one ``struct hist``. Its counters never wrap: they are Prometheus', too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def decode(value: bytes) -> Histogram:
     """Add up the values of all CPUs.
 
     Args:
-        value: of a per-CPU map, a whole ``struct hist`` for each possible CPU.
+        value: of a map, a whole ``struct hist``, for each possible CPU if it is a per-CPU one.
 
     Raises:
         ValueError: it is no whole number of them.

@@ -20,6 +20,12 @@ _UNTOLD_FAULTS: Final = "the time of page faults"
 _UNTOLD_HINTS: Final = "which page faults are NUMA hint faults"
 STEALERS: Final = {"softirqs": 10, "hardirqs": 1}
 """How many are told apart: NR_SOFTIRQS; interrupts are too many, and are one."""
+_CPU_KEYS: Final = 32
+"""Histograms told by CPU, for each: softirqs twice (run and stolen), or interrupts."""
+_KEYS: Final = 1024
+"""More of them: interrupts go to one CPU or to few, and there may be many on few CPUs."""
+_HASH_BYTES: Final = 64
+"""Of an entry of a hash beside its value: the key, and what links it (struct htab_elem)."""
 MOMENTS: Final = 8192
 _STACK_BYTES: Final = 1280
 """Of one user stack and a quarter of a kernel stack, with what the kernel adds to each."""
@@ -89,6 +95,8 @@ def plan(  # noqa: PLR0913 -- all but two by keyword
         made = _with_waits(made, kernel, STEALERS[question.probe])
     sizes = {
         "MAX_KEYS": max(64, min(4096, map_bytes // 2 // (VALUE_SIZE * max(1, cpus)))),
+        # Of the stacks' half: no probe has both.
+        "MAX_CPU_KEYS": min(_KEYS + _CPU_KEYS * cpus, map_bytes // 2 // (VALUE_SIZE + _HASH_BYTES)),
         "MAX_MOMENTS": MOMENTS,
         "MAX_STACKS": 1 << max(8, min(14, (map_bytes // 2 // _STACK_BYTES).bit_length() - 1)),
         "MAX_PATHS": 16384,

@@ -106,8 +106,8 @@ class Task:
         map_bytes: most memory for histograms and stacks; all else takes a few MiB.
         store: directory of kept objects, or None.
         numa_nodes: ids of those with memory.
-        macros: override those of BTF and of the plan: ALL_CPUS adds up CPUs in the kernel; tests
-            count events of another kind.
+        macros: override those of BTF and of the plan: nobody reads the moments of the always-on
+            histograms; tests count events of another kind.
     """
 
     question: Question

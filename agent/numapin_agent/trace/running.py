@@ -128,8 +128,7 @@ class Running:
 
     def counted(self, began: int, seconds: float) -> Counted:
         """Read all maps."""
-        table = self.held.maps.get("hists")
-        found = histograms(table, cpus=self.cpus) if table is not None else {}
+        found = histograms(self.held.maps, cpus=self.cpus)
         paths: dict[records.Path, Weight] = {}
         if "paths" in self.held.maps:
             weights = PerCpuHash(self.held.maps["paths"], records.PATH_SIZE, records.WEIGHT_SIZE)

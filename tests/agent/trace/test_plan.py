@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from numapin_agent.bpf.btf import Parameter
+from numapin_agent.trace.answers import SOFTIRQS
 from numapin_agent.trace.facts import OFFSETS, TRACEPOINTS, VECTORS, Facts
 from numapin_agent.trace.loader import BPF_DIR
 from numapin_agent.trace.plan import RefusedError, plan
@@ -87,8 +88,28 @@ def test_maps_keep_to_their_memory(probe, cpus):
     macros = planned(probe, cpus=cpus).macros
     keys, stacks = macros["MAX_KEYS"], macros["MAX_STACKS"]
     assert keys * 344 * cpus <= max(32 << 19, 64 * 344 * cpus)
+    # sizeof(struct htab_elem) is 48 at most, a key 16
+    assert macros["MAX_CPU_KEYS"] * (344 + 48 + 16) <= 32 << 19
     assert stacks & (stacks - 1) == 0
     assert stacks * 1280 <= 32 << 19
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 128, 256, 512])
+def test_what_is_told_by_cpu_has_room_on_big_machines_too(cpus):
+    softirqs = 2 * len(SOFTIRQS) * cpus
+    hardirqs = (len(VECTORS) + 1 + 16) * cpus
+    for probe, scoped in (("softirqs", True), ("hardirqs", True), ("spike", False)):
+        room = planned(probe, scoped=scoped, cpus=cpus).macros["MAX_CPU_KEYS"]
+        assert room >= max(softirqs, hardirqs), probe
+
+
+def test_kinds_that_are_told_by_cpu_are_counted_by_cpu():
+    """A per-CPU value below each of those keys would take ``cpus`` times the memory."""
+    for source in BPF_DIR.glob("*.c"):
+        text = source.read_text()
+        by_cpu = source.stem in {"softirqs", "hardirqs", "stolen"}
+        assert ("record_here(" in text) == (by_cpu or source.stem == "common"), source
+        assert not (by_cpu and ("record(" in text or "percpu_hash" in text)), source
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ BPF_TABLE("percpu_array", u32, u64, lost, 1);
 /* Never written: what a new key begins with. On a program's stack it would fill two thirds. */
 BPF_TABLE("array", u32, struct hist, blank, 1);
 BPF_TABLE("percpu_hash", struct key, struct hist, hists, MAX_KEYS);
+/* What is told by CPU has it in its key; a value for every CPU there would be empty but for one. */
+BPF_TABLE("hash", struct key, struct hist, cpu_hists, MAX_CPU_KEYS);
 BPF_QUEUE(moments, struct moment, MAX_MOMENTS);
 
 /* An index that the verifier sees to be at most a mask, of 2^n - 1: the compiler, which knows it to
@@ -139,21 +141,9 @@ static inline u32 bits(u64 value)
 	return found + (value != 0);
 }
 
-/* A histogram for each CPU, or with ALL_CPUS one for all: the table is per CPU as it is. */
-#ifdef ALL_CPUS
-#define OF_CPU(cpu) 0
-#else
-#define OF_CPU(cpu) (cpu)
-#endif
-
-static inline void record(u64 id, u32 kind, u32 cpu, u64 length)
+static inline void add_to(struct hist *hist, u64 length)
 {
-	struct key key = { .id = id, .kind = kind, .cpu = OF_CPU(cpu) };
-	struct hist *none, *hist = 0;
-	u32 zero = 0, slot = bits(length);
-	none = blank.lookup(&zero);
-	if (none)
-		hist = hists.lookup_or_try_init(&key, none);
+	u32 slot = bits(length);
 	if (!hist) {
 		lose();
 		return;
@@ -165,6 +155,29 @@ static inline void record(u64 id, u32 kind, u32 cpu, u64 length)
 	if (slot >= SLOTS)
 		slot = SLOTS - 1;
 	hist->slots[slot] += 1;
+}
+
+static inline void record(u64 id, u32 kind, u64 length)
+{
+	struct key key = { .id = id, .kind = kind };
+	struct hist *none, *hist = 0;
+	u32 zero = 0;
+	none = blank.lookup(&zero);
+	if (none)
+		hist = hists.lookup_or_try_init(&key, none);
+	add_to(hist, length);
+}
+
+/* The same, told by CPU. Only this one writes to it, and nothing of one key nests in itself. */
+static inline void record_here(u64 id, u32 kind, u64 length)
+{
+	struct key key = { .id = id, .kind = kind, .cpu = bpf_get_smp_processor_id() };
+	struct hist *none, *hist = 0;
+	u32 zero = 0;
+	none = blank.lookup(&zero);
+	if (none)
+		hist = cpu_hists.lookup_or_try_init(&key, none);
+	add_to(hist, length);
 }
 
 /* A single event that took long enough to be kept as such. */

@@ -23,7 +23,7 @@ static inline int function_end(void)
 	u64 who = runner(), *since = entered.lookup(&who);
 	if (!since)
 		return 0;
-	record(0, KIND_FUNCTION, 0, bpf_ktime_get_ns() - *since);
+	record(0, KIND_FUNCTION, bpf_ktime_get_ns() - *since);
 	entered.delete(&who);
 	return 0;
 }

@@ -1,36 +1,40 @@
 /* Hard interrupts: handlers of devices by irq number, and on x86 the vectors without one
  * (local timer, rescheduling, function calls), each by CPU. None nests in another on a CPU.
  */
-struct irq_run { u64 at; };
-BPF_TABLE("percpu_hash", u32, struct irq_run, irq_runs, 1024);
+struct irq_here { u32 which, cpu; };
+BPF_TABLE("hash", struct irq_here, u64, irq_runs, MAX_CPU_KEYS);
 
 #define VECTOR 0x80000000
 
 static inline int irq_begin(u32 which)
 {
-	struct irq_run run = { .at = bpf_ktime_get_ns() };
+	struct irq_here here = { .which = which, .cpu = bpf_get_smp_processor_id() };
+	u64 now = bpf_ktime_get_ns(), *at;
 	taking(0);
 #ifndef SPIKE
 	if (!current_in_scope())
 		return 0;
 #endif
-	if (irq_runs.update(&which, &run))
+	at = irq_runs.lookup_or_try_init(&here, &now);
+	if (at)
+		*at = now;
+	else
 		lose();
 	return 0;
 }
 
 static inline int irq_end(u32 which)
 {
-	struct irq_run *run = irq_runs.lookup(&which);
+	struct irq_here here = { .which = which, .cpu = bpf_get_smp_processor_id() };
 	u32 kind = which & VECTOR ? KIND_VECTOR : KIND_HARDIRQ;
-	u64 start, length, id = which & ~VECTOR;
+	u64 start, length, id = which & ~VECTOR, *at = irq_runs.lookup(&here);
 	took(0);
-	if (!run || !run->at)
+	if (!at || !*at)
 		return 0;
-	start = run->at;
-	run->at = 0;
+	start = *at;
+	*at = 0;
 	length = bpf_ktime_get_ns() - start;
-	record(id, kind, bpf_get_smp_processor_id(), length);
+	record_here(id, kind, length);
 	keep(id, kind, start, length, 0, LONG);
 	return 0;
 }

@@ -83,7 +83,7 @@ int move_end(u64 *ctx)
 	 */
 	to = since->to;
 	moving.delete(&who);
-	record(route(who, to), KIND_MIGRATION, 0, length);
+	record(route(who, to), KIND_MIGRATION, length);
 	pages = moved_pages.lookup(&zero);
 	if (pages)
 		*pages += ctx[0];

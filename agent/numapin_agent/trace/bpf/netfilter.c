@@ -63,7 +63,7 @@ static inline int hook_end(void)
 	struct hooked *begin = hooked.lookup(&who);
 	if (!begin)
 		return 0;
-	record(begin->id, KIND_NETFILTER, 0, bpf_ktime_get_ns() - begin->at);
+	record(begin->id, KIND_NETFILTER, bpf_ktime_get_ns() - begin->at);
 	hooked.delete(&who);
 	return 0;
 }

@@ -31,7 +31,7 @@ int rx_run(u64 *ctx)
 		return 0;
 	/* of no pod yet: what it brings is not known */
 	if (!setting(SET_CGROUP))
-		record(0, KIND_RECEIVE, 0, bpf_ktime_get_ns() - *at);
+		record(0, KIND_RECEIVE, bpf_ktime_get_ns() - *at);
 	*at = 0;
 	return 0;
 }
@@ -61,7 +61,7 @@ int rx_stack(u64 *ctx)
 	if (before && before->driver && !before->stack) {
 		seen.driver = before->driver;
 		if (!setting(SET_CGROUP))
-			record(1, KIND_RECEIVE, 0, now - before->driver);
+			record(1, KIND_RECEIVE, now - before->driver);
 	}
 	if (packets.update(&skb, &seen))
 		lose();
@@ -79,8 +79,8 @@ int rx_read(u64 *ctx)
 		return 0;
 	if (before->stack) {
 		if (before->driver && before->driver < before->stack && setting(SET_CGROUP))
-			record(1, KIND_RECEIVE, 0, before->stack - before->driver);
-		record(3, KIND_RECEIVE, 0, now - before->stack);
+			record(1, KIND_RECEIVE, before->stack - before->driver);
+		record(3, KIND_RECEIVE, now - before->stack);
 	}
 	packets.delete(&skb);
 	return 0;
@@ -96,7 +96,7 @@ static inline int at_ip(u64 skb)
 	if (!before || !before->stack || setting(SET_CGROUP))
 		return 0;
 	before->ip = now;
-	record(4, KIND_RECEIVE, 0, now - before->stack);
+	record(4, KIND_RECEIVE, now - before->stack);
 	return 0;
 }
 #endif
@@ -120,9 +120,9 @@ static inline int at_transport(u64 skb)
 	if (!before || !before->stack || setting(SET_CGROUP))
 		return 0;
 	if (before->ip)
-		record(5, KIND_RECEIVE, 0, now - before->ip);
+		record(5, KIND_RECEIVE, now - before->ip);
 	else
-		record(2, KIND_RECEIVE, 0, now - before->stack);
+		record(2, KIND_RECEIVE, now - before->stack);
 	return 0;
 }
 #endif

@@ -67,7 +67,7 @@ int queue_switch(u64 *ctx)
 	start = since->at;
 	length = bpf_ktime_get_ns() - start;
 	queue.delete(&thread);
-	record(group, KIND_QUEUED, 0, length);
+	record(group, KIND_QUEUED, length);
 	keep(thread, KIND_QUEUED, start, length, 0, LONG);
 	return 0;
 }
@@ -99,7 +99,7 @@ int off_switch(u64 *ctx)
 	struct path path = since->path;
 	gone.delete(&coming);
 	weigh(&path, length);
-	record(path.tgid, KIND_OFF, 0, length);
+	record(path.tgid, KIND_OFF, length);
 	return 0;
 }
 #endif

@@ -39,7 +39,7 @@ int softirq_end(u64 *ctx)
 		return 0;
 	*at = 0;
 	length = bpf_ktime_get_ns() - start;
-	record(vector, KIND_SOFTIRQ, bpf_get_smp_processor_id(), length);
+	record_here(vector, KIND_SOFTIRQ, length);
 	keep(vector, KIND_SOFTIRQ, start, length, 0, LONG);
 	return 0;
 }

@@ -64,7 +64,7 @@ static inline void waited(u32 thread)
 #pragma unroll
 		for (u32 i = 0; i < STEALERS; i++) {
 			if (here->sum[i] > since->sum[i])
-				record(i, KIND_STOLEN, cpu, here->sum[i] - since->sum[i]);
+				record_here(i, KIND_STOLEN, here->sum[i] - since->sum[i]);
 		}
 	}
 	waiting.delete(&thread);

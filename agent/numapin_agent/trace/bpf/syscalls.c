@@ -45,7 +45,7 @@ int call_exit(u64 *ctx)
 	calls.delete(&who);
 	number = call.number;
 	moment.length = bpf_ktime_get_ns() - call.at;
-	record(number, KIND_SYSCALL, 0, moment.length);
+	record(number, KIND_SYSCALL, moment.length);
 	known = about.lookup(&number);
 	if (moment.length < setting(SET_LONG) || (known && (*known & WAITS)))
 		return 0;

@@ -27,7 +27,7 @@ static inline int timer_end(u64 timer, u32 kind)
 	function = run->function;
 	length = bpf_ktime_get_ns() - start;
 	timer_runs.delete(&timer);
-	record(function, kind, 0, length);
+	record(function, kind, length);
 	keep(function, kind, start, length, 0, LONG);
 	return 0;
 }

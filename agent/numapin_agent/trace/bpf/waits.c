@@ -20,7 +20,7 @@ static inline int fault_end(void)
 	struct faulting *begin = faulting.lookup(&who);
 	if (!begin)
 		return 0;
-	record(begin->hint, KIND_FAULT, 0, bpf_ktime_get_ns() - begin->at);
+	record(begin->hint, KIND_FAULT, bpf_ktime_get_ns() - begin->at);
 	faulting.delete(&who);
 	return 0;
 }
