@@ -86,14 +86,13 @@ STAGES = {
     "interrupt → NET_RX softirq": "4",
 }
 FILTERED = """
-fentry:nf_hook_slow {
-  @begun[tid, cpu] = nsecs;
-  @of[tid, cpu] = ((uint64)args.state->pf << 8) | (uint64)args.state->hook;
-}
-fexit:nf_hook_slow /@begun[tid, cpu]/ {
-  @count[@of[tid, cpu]] = count(); @took[@of[tid, cpu]] = hist(nsecs - @begun[tid, cpu]);
-  delete(@begun[tid, cpu]);
+fentry:nf_hook_slow { @begun[(uint64)args.state] = nsecs; }
+fexit:nf_hook_slow /@begun[(uint64)args.state]/ {
+  $of = ((uint64)args.state->pf << 8) | (uint64)args.state->hook;
+  @count[$of] = count(); @took[$of] = hist(nsecs - @begun[(uint64)args.state]);
+  delete(@begun[(uint64)args.state]);
 }"""
+"""One hook nests in another of the same thread; the state is the caller's own variable."""
 MOVED = """
 tracepoint:migrate:mm_migrate_pages_start /args->reason == 5/ { @begun[tid] = nsecs; }
 tracepoint:migrate:mm_migrate_pages /args->reason == 5 && @begun[tid]/ {

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.bpf import no_bcc
@@ -305,25 +306,35 @@ def test_functions_are_timed_or_refused_with_a_reason(probe):
     ],
 )
 def test_the_verifier_takes_what_can_not_be_attached_here(probe, stacks, names):
+    found = by_an_interpreter_with_bcc("load_all.py", probe, stacks)
+    assert found["refused"] == {}
+    assert names <= set(found["loaded"])
+
+
+def test_a_hook_within_a_hook_is_counted_and_so_is_the_outer():
+    found = by_an_interpreter_with_bcc("nested_hooks.py")
+    for kind in ("fentry", "kprobe"):
+        counts = {course: count for course, (count, _) in found[kind].items()}
+        assert counts == {"one after the other": 2, "nested": 2, "two nested": 3}, kind
+        # The outer has lasted since before the inner began.
+        assert all(longest >= 20_000_000 for _, longest in found[kind].values()), kind
+
+
+def by_an_interpreter_with_bcc(script: str, *arguments: str) -> dict[str, Any]:
     code = Path(numapin_agent.__file__).parents[1]
-    script = str(Path(__file__).with_name("load_all.py"))
     said = []
     for interpreter in INTERPRETERS:
         done = subprocess.run(
-            [interpreter, script, probe, stacks],
+            [interpreter, str(Path(__file__).with_name(script)), *arguments],
             capture_output=True,
             text=True,
             check=False,
             env=environment() | {"PYTHONPATH": str(code)},
         )
         if done.returncode == 0:
-            break
+            return dict(json.loads(done.stdout))
         said.append(done.stderr[-500:])
-    else:
-        pytest.fail(f"no interpreter could compile: {said}")
-    found = json.loads(done.stdout)
-    assert found["refused"] == {}
-    assert names <= set(found["loaded"])
+    pytest.fail(f"no interpreter could run it: {said}")
 
 
 def test_a_function_that_is_not_there_is_said_with_those_that_are():

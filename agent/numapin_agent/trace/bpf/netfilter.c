@@ -1,5 +1,11 @@
-/* nf_hook_slow(struct sk_buff *skb, struct nf_hook_state *state, …): all hooks of one kind. */
-struct hooked { u64 at, id; };
+/* nf_hook_slow(struct sk_buff *skb, struct nf_hook_state *state, …): all hooks of one kind.
+ *
+ * One nests in another: IPVS and bridges send packets on from within a hook, and a softirq runs on
+ * top of a thread that is in one. The state is a variable of the caller's, so that its address tells
+ * apart all that are under way. A kretprobe is not passed it: the innermost of the thread ends first,
+ * and knows the one around it.
+ */
+struct hooked { u64 at, id, outer; };
 BPF_TABLE("lru_hash", u64, struct hooked, hooked, 16384);
 
 #if defined(OFF_HOOKS) && defined(OFF_HOOKS_COUNT)
@@ -33,14 +39,12 @@ static inline void meet_hooks(u64 entries, u32 hook) {}
 #endif
 
 /* id: hook | family << 8 | ethertype << 16 | IP protocol << 32 */
-static inline int hook_begin(u64 skb, u64 state, u64 entries)
+static inline int hook_begin(u64 skb, u64 state, u64 entries, u64 outer)
 {
-	u64 who = runner(), head = pointer_at(skb + OFF_SKB_HEAD);
-	struct hooked begin = { .at = bpf_ktime_get_ns() };
+	u64 head = pointer_at(skb + OFF_SKB_HEAD);
+	struct hooked begin = { .at = bpf_ktime_get_ns(), .outer = outer };
 	u16 network = 0, type = 0;
 	u8 hook = 0, family = 0, protocol = 0;
-	if (!current_in_scope())
-		return 0;
 	bpf_probe_read_kernel(&hook, 1, (void *)(state + OFF_NF_HOOK));
 	bpf_probe_read_kernel(&family, 1, (void *)(state + OFF_NF_FAMILY));
 	bpf_probe_read_kernel(&network, 2, (void *)(skb + OFF_SKB_NETWORK));
@@ -52,35 +56,62 @@ static inline int hook_begin(u64 skb, u64 state, u64 entries)
 		bpf_probe_read_kernel(&protocol, 1, (void *)(head + network + 6));
 	meet_hooks(entries, hook | (u32)family << 8);
 	begin.id = hook | (u64)family << 8 | (u64)type << 16 | (u64)protocol << 32;
-	if (hooked.update(&who, &begin))
+	if (hooked.update(&state, &begin))
 		lose();
 	return 0;
 }
 
-static inline int hook_end(void)
+static inline u64 hook_end(u64 state)
 {
-	u64 who = runner();
-	struct hooked *begin = hooked.lookup(&who);
+	struct hooked *begin = hooked.lookup(&state);
+	u64 outer;
 	if (!begin)
 		return 0;
+	outer = begin->outer;
 	record(begin->id, KIND_NETFILTER, bpf_ktime_get_ns() - begin->at);
-	hooked.delete(&who);
-	return 0;
+	hooked.delete(&state);
+	return outer;
 }
 #ifdef WITH_hook_fentry
-int hook_fentry(u64 *ctx) { RAN(hook_fentry); return hook_begin(ctx[0], ctx[1], ctx[2]); }
+int hook_fentry(u64 *ctx)
+{
+	RAN(hook_fentry);
+	return current_in_scope() ? hook_begin(ctx[0], ctx[1], ctx[2], 0) : 0;
+}
 #endif
 #ifdef WITH_hook_fexit
-int hook_fexit(u64 *ctx) { RAN(hook_fexit); return hook_end(); }
+int hook_fexit(u64 *ctx) { RAN(hook_fexit); hook_end(ctx[1]); return 0; }
 #endif
 #ifdef WITH_hook_kprobe
+/* By thread. */
+BPF_TABLE("lru_hash", u64, u64, innermost, 16384);
+
 int hook_kprobe(void *ctx)
 {
+	u64 who = runner(), state = *(u64 *)((char *)ctx + OFF_ARG1), *outer;
 	RAN(hook_kprobe);
-	return hook_begin(*(u64 *)((char *)ctx + OFF_ARG0), *(u64 *)((char *)ctx + OFF_ARG1),
-			  *(u64 *)((char *)ctx + OFF_ARG2));
+	if (!current_in_scope())
+		return 0;
+	outer = innermost.lookup(&who);
+	hook_begin(*(u64 *)((char *)ctx + OFF_ARG0), state, *(u64 *)((char *)ctx + OFF_ARG2),
+		   outer ? *outer : 0);
+	if (innermost.update(&who, &state))
+		lose();
+	return 0;
 }
 #endif
 #ifdef WITH_hook_kretprobe
-int hook_kretprobe(void *ctx) { RAN(hook_kretprobe); return hook_end(); }
+int hook_kretprobe(void *ctx)
+{
+	u64 who = runner(), *state = innermost.lookup(&who), outer;
+	RAN(hook_kretprobe);
+	if (!state)
+		return 0;
+	outer = hook_end(*state);
+	if (outer)
+		innermost.update(&who, &outer);
+	else
+		innermost.delete(&who);
+	return 0;
+}
 #endif
