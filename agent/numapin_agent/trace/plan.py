@@ -20,6 +20,15 @@ _UNTOLD_FAULTS: Final = "the time of page faults"
 _UNTOLD_HINTS: Final = "which page faults are NUMA hint faults"
 STEALERS: Final = {"softirqs": 10, "hardirqs": 1}
 """How many are told apart: NR_SOFTIRQS; interrupts are too many, and are one."""
+_TOLD: Final[Mapping[tuple[str, bool], str]] = {
+    ("netfilter", True): "counted is what ran on top of its own threads: most of what they send, "
+    "and whatever else their CPU took up meanwhile, packets of others, too; what came for them "
+    "on top of others, or on an idle CPU, is not counted",
+    ("net-rx", True): "only two stages are told, driver → stack and stack → read by the process, "
+    "of packets that its own threads read: whose a packet is isn't known in between",
+    ("net-rx", False): "the stages to IP and to TCP are those of IPv4 alone",
+}
+"""What an answer is not about, by probe and whether it is of one cgroup, on any kernel."""
 _CPU_KEYS: Final = 32
 """Histograms told by CPU, for each: softirqs twice (run and stolen), or interrupts."""
 _KEYS: Final = 1024
@@ -93,6 +102,7 @@ def plan(  # noqa: PLR0913 -- all but two by keyword
         made = _with_source(made, kernel)
     if scoped and question.probe in STEALERS:
         made = _with_waits(made, kernel, STEALERS[question.probe])
+    told = _TOLD.get((question.probe, scoped))
     sizes = {
         "MAX_KEYS": max(64, min(4096, map_bytes // 2 // (VALUE_SIZE * max(1, cpus)))),
         # Of the stacks' half: no probe has both.
@@ -104,7 +114,8 @@ def plan(  # noqa: PLR0913 -- all but two by keyword
     }
     places = {f"N_{program.name}": i for i, program in enumerate(made.programs())}
     macros = {**kernel.macros, **made.macros, **sizes, **places}
-    return Plan(("common", *made.sources), macros, made.parts, made.notes)
+    notes = (*made.notes, told) if told else made.notes
+    return Plan(("common", *made.sources), macros, made.parts, notes)
 
 
 def _need(kernel: Facts, *macros: str) -> None:

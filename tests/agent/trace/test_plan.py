@@ -113,6 +113,23 @@ def test_kinds_that_are_told_by_cpu_are_counted_by_cpu():
 
 
 @pytest.mark.parametrize(
+    ("probe", "scoped", "told"),
+    [
+        ("netfilter", True, "packets of others, too"),
+        ("netfilter", False, None),
+        ("net-rx", True, "only two stages are told"),
+        ("net-rx", False, "of IPv4 alone"),
+        ("softirqs", True, None),
+    ],
+)
+def test_what_is_not_counted_is_said(probe, scoped, told):
+    found = [note for note in planned(probe, scoped=scoped).notes if told and told in note]
+    assert len(found) == (told is not None)
+    if told is None:
+        assert planned(probe, scoped=scoped).notes == ()
+
+
+@pytest.mark.parametrize(
     ("probe", "lacks", "said"),
     [
         ("timers", "timer_expire_entry", "no tracepoint timer_expire_entry"),
