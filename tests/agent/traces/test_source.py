@@ -19,14 +19,19 @@ from numapin_api.errors import ApiError
 
 KEPT = 12 * TRACE_CHUNK
 ANSWER = 96 << 10
+EXAMPLE = example("NumaTrace")
 
 
 def trace(number: int) -> dict[str, object]:
-    obj = example("NumaTrace")
-    obj["metadata"] = {"name": f"t{number}", "namespace": "shop", "resourceVersion": "7"}
-    obj["metadata"]["annotations"] = {"note": "b" * (ANSWER // 2)}
-    obj["status"] = {"phase": "Done", "result": "A" * ANSWER}
-    return dict(obj)
+    return EXAMPLE | {
+        "metadata": {
+            "name": f"t{number}",
+            "namespace": "shop",
+            "resourceVersion": "7",
+            "annotations": {"note": "b" * (ANSWER // 2)},
+        },
+        "status": {"phase": "Done", "result": "A" * ANSWER},
+    }
 
 
 def pages(request: httpx2.Request) -> httpx2.Response:
