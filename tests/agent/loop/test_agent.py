@@ -35,8 +35,13 @@ def test_devices(world: World) -> None:
         world.agent.await_ready()
         until(lambda: devices() == [], what="no devices", seconds=60)
         kubelet.say(pod("camera", container(device(1), cpus=[3]), namespace=world.namespace))
-        world.pod("camera", labelled=False)
-        told = {"namespace": world.namespace, "name": "camera", "numaNodes": [1]}
+        uid = world.pod("camera", labelled=False)
+        told = {
+            "namespace": world.namespace,
+            "name": "camera",
+            "podUID": uid,
+            "numaNodes": [1],
+        }
         until(lambda: devices() == [told], what=f"{told};\n{world.agent.log()}", seconds=60)
         status = world.nodes.get(world.agent.node_name)["status"]
         assert status["exclusiveCpus"] == "3"
