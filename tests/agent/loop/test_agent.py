@@ -70,6 +70,7 @@ def test_the_numanode_tells_what_the_node_is(running: World) -> None:
             == "True"
         ),
         what="Degraded",
+        seconds=40,  # a process is begun to find that out
     )
     assert degraded
 
