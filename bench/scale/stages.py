@@ -17,6 +17,7 @@ from bench.scale import shape
 from bench.scale.agents import Agents
 from bench.scale.api import OWN, AnswerError, Api, spread
 from bench.scale.bed import Bed, Json
+from bench.scale.legs import legs
 
 WIDTH: Final = 16
 EVENTS_PER_SECOND: Final = 50
@@ -231,6 +232,7 @@ class Run:
             "podsPerSecond": count / took,
             "p50Milliseconds": percentile(latencies, 50),
             "p99Milliseconds": percentile(latencies, 99),
+            "legs": legs(self._bed.entries(mark), prefix),
             "cpuMillisecondsPerPod": used / count * 1000,
             "cpuMillisecondsPerLife": (operator.cpu_seconds() - before) / count * 1000,
             "requestsPerPin": _per_pin(self._bed.writes(mark), prefix) / count,

@@ -8,6 +8,7 @@ import pytest
 from bench.scale import shape
 from bench.scale.agents import wanted
 from bench.scale.figures import PANELS, draw, line, series
+from bench.scale.legs import legs
 
 from numapin_api.node import NumaNode
 from numapin_api.pin import NumaPin
@@ -52,6 +53,34 @@ def test_what_is_simulated_is_what_the_api_takes():
     assert read.status is not None
     assert read.status.observed is not None
     assert read.status.observed.counters is not None
+
+
+def logged(verb: str, what: str, begin: int, end: int, by: str = "numapin-operator") -> Any:
+    """An entry of the audit log; begin and end in milliseconds."""
+    resource, _, subresource = what.partition("/")
+    stamp = "2026-11-25T17:00:00.{:03}000Z"
+    return {
+        "verb": verb,
+        "userAgent": by,
+        "user": {"username": "admin"},
+        "objectRef": {"resource": resource, "name": "r1-0", "subresource": subresource},
+        "requestReceivedTimestamp": stamp.format(begin),
+        "stageTimestamp": stamp.format(end),
+    }
+
+
+def test_legs_are_from_the_pods_creation_to_the_request_for_its_pin_and_that_request():
+    log = [
+        logged("create", "pods", 10, 20, by="numapin-scale"),
+        logged("patch", "numapins/status", 30, 35),
+        logged("patch", "numapins", 60, 75),
+        logged("patch", "numapins", 90, 99),
+    ]
+    alone = {"p50Milliseconds": pytest.approx(40), "p99Milliseconds": pytest.approx(40)}
+    itself = {"p50Milliseconds": pytest.approx(15), "p99Milliseconds": pytest.approx(15)}
+    assert legs(log, "r1") == {"operator": alone, "apiServer": itself}
+    with pytest.raises(ValueError, match="no pod r2-… with a pin"):
+        legs(log, "r2")
 
 
 def point(nodes: int, labelled: int, policies: int = 10) -> dict[str, Any]:
