@@ -5,7 +5,6 @@ over. The programs stay attached exactly as long as these descriptors are open. 
 cgroup id belongs to, and rates, are the caller's.
 """
 
-import platform
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,15 +20,15 @@ from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.counters import pairs
 from numapin_agent.counters.checkup import Checkup
 from numapin_agent.counters.descriptors import Descriptors
-from numapin_agent.counters.hosts import always_crosses, counted_version, has_fallback
+from numapin_agent.counters.hosts import has_fallback
 from numapin_agent.counters.launch import LoadCost, Loaded, Probed, load
-from numapin_agent.counters.layout import max_cgroups, socket_indexes
+from numapin_agent.counters.layout import socket_indexes
 from numapin_agent.counters.pairtables import PairTables
 from numapin_agent.counters.pmu.choose import NOT_ASKED
 from numapin_agent.counters.pmu.held import PROGRAMS, ROLES, HeldEvents
 from numapin_agent.counters.pmu.select import Candidate
+from numapin_agent.counters.prepare import possible_cpus, request_of
 from numapin_agent.counters.pulse import Fault
-from numapin_agent.counters.request import Request
 from numapin_agent.counters.signals import (
     FIELDS,
     KEY_SIZE,
@@ -40,9 +39,8 @@ from numapin_agent.counters.signals import (
     value_size,
 )
 from numapin_agent.hostpaths import HostPaths
-from numapin_agent.sysfs import or_own
 from numapin_api.cpulist import CpuSet
-from numapin_api.errors import CounterError, CpuListError
+from numapin_api.errors import CounterError
 from numapin_api.node import SIGNALS, Signal
 from numapin_api.topology import Topology
 
@@ -117,38 +115,17 @@ class Counters:
         Raises:
             CounterError: the list of possible CPUs can't be read.
         """
-        try:
-            possible = CpuSet.parse((paths.cpu_dir / "possible").read_text())
-        except (OSError, CpuListError) as error:
-            raise CounterError(f"{paths.cpu_dir}/possible: {error}") from error
-        if not possible:
-            raise CounterError(f"{paths.cpu_dir}/possible names no CPU")
-        cpu_sockets, node_sockets = socket_indexes(topology, max(possible) + 1)
+        possible = possible_cpus(paths)
         pmu = dram if isinstance(dram, Candidate) else None
-        whole = {} if pmu is None else {"DRAM_WHOLE": int(pmu.pair.whole)}
-        request = Request(
-            btf=str(or_own(paths.btf, HostPaths().btf)),
-            kprobe_pmu=str(or_own(paths.kprobe_pmu, HostPaths().kprobe_pmu)),
-            machine=platform.machine(),
-            cpu_sockets=cpu_sockets,
-            node_sockets=node_sockets,
-            always_crosses=always_crosses(topology),
-            other_nodes=pairs.other_nodes(n.id for n in topology.nodes),
-            nodes=len(topology.nodes),
-            cgroup_version=counted_version(paths),
-            max_cgroups=max_cgroups(len(possible)),
-            max_pairs=pairs.max_pairs(max_cgroups(len(possible)), len(topology.nodes)),
-            macros={**(macros or {}), **whole},
-            store=str(options.store) if options.store is not None else None,
-            no_dram=None if isinstance(dram, Candidate) else dram,
+        request = request_of(
+            paths, topology, possible, store=options.store, macros=macros or {}, dram=dram
         )
         loaded = load(request, options)
-        fallback = has_fallback(paths)
         ours = cls(
             loaded,
             topology=topology,
             possible=possible,
-            fallback=fallback,
+            fallback=has_fallback(paths),
             vmstat=paths.vmstat,
         )
         if pmu is not None:
