@@ -20,6 +20,9 @@ TWO = "S0[N0 0-3 8G] S1[N1 4-7 8G]"
 SNC = "S0[N0 0-1 4G, N1 2-3 4G] S1[N2 4-5 4G, N3 6-7 4G]"
 SHARED = "N0 0-7 16G S0(0-3) S1(4-7)"
 ONE = "S0[N0 0-3 8G]"
+CXL = TWO + " N2 - 64G"
+LOPSIDED = "S0[N0 0-1 2G] S1[N1 2-7 8G]"
+SPARSE = "S0[N0 0-3 8G] S36[N8 4-7 8G]"
 
 _SOCKET = re.compile(r"S(\d+)\[([^\]]*)\]")
 _BARE_SOCKET = re.compile(r"S(\d+)\(([^)]*)\)")
