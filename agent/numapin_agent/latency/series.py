@@ -18,10 +18,10 @@ from prometheus_client.core import (
 )
 
 from numapin_agent.trace import records
-from numapin_agent.trace.answers import hook_labels, plain, softirq
 from numapin_agent.trace.facts import VECTORS
 from numapin_agent.trace.histogram import SLOTS, Histogram
 from numapin_agent.trace.records import Key
+from numapin_agent.trace.words import hook_labels, plain, softirq
 
 BOUND_BITS: Final = range(10, 31, 2)
 """Bounds of the buckets: 2^10 ns (1 µs) to 2^30 ns (1.07 s), a factor of four apart."""

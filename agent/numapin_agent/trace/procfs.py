@@ -13,11 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from numapin_agent.trace.pause import Pause
+
 _DIRECTORIES: Final = 1000
 """Of a cgroup at most; a pod that may make cgroups of its own must not keep us busy."""
 _SOONEST_SECONDS: Final = 0.1
-_PART: Final = 10
-"""Looking up the cgroup's processes takes at most one in so many seconds."""
+"""Between two looks at the cgroup's processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,8 @@ class Processes:
     ) -> None:
         self._proc = proc
         self._cgroup = cgroup
-        self._clock = clock
         self._ours: set[bytes] = set()
-        self._again = 0.0
+        self._pause = Pause(clock, _SOONEST_SECONDS)
 
     @contextmanager
     def open(self, tgid: int) -> Iterator[Process]:
@@ -97,19 +97,17 @@ class Processes:
 
         It is relative to the cgroup namespace of who reads, which a container has of its own.
         """
-        began = self._clock()
-        if began < self._again:
+        if not self._pause.over:
             return
-        for at, _, _ in islice(os.walk(cgroup), _DIRECTORIES):
-            listed = Path(at) / "cgroup.procs"
-            with suppress(OSError, ValueError):
-                for tgid in map(int, listed.read_text().split()):
-                    line = self._line_of(tgid)
-                    if line and str(tgid) in listed.read_text().split():
-                        self._ours.add(line)
-                        break
-        now = self._clock()
-        self._again = now + max(_SOONEST_SECONDS, _PART * (now - began))
+        with self._pause.after():
+            for at, _, _ in islice(os.walk(cgroup), _DIRECTORIES):
+                listed = Path(at) / "cgroup.procs"
+                with suppress(OSError, ValueError):
+                    for tgid in map(int, listed.read_text().split()):
+                        line = self._line_of(tgid)
+                        if line and str(tgid) in listed.read_text().split():
+                            self._ours.add(line)
+                            break
 
     def _line_of(self, tgid: int) -> bytes:
         try:

@@ -17,7 +17,7 @@ from numapin_agent.bpf.launch import LoadOptions
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.sysfs import read_topology
 from numapin_agent.trace import kernel, memory
-from numapin_agent.trace.answers import FAULTS, answer, unnamed
+from numapin_agent.trace.answers import answer
 from numapin_agent.trace.causes import of_threads
 from numapin_agent.trace.histogram import Histogram, added
 from numapin_agent.trace.kept import Hunt, Slowest
@@ -27,6 +27,7 @@ from numapin_agent.trace.question import Question, Scope, Task
 from numapin_agent.trace.result import Cause, Cost, Ended, Figure, Result
 from numapin_agent.trace.running import LAST, TICK, Running, load_percent
 from numapin_agent.trace.symbols import like
+from numapin_agent.trace.words import FAULTS, unnamed
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CgroupError, TopologyError, TraceError
 

@@ -9,7 +9,7 @@ from typing import Final
 from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
 from numapin_agent.trace import kernel, records
-from numapin_agent.trace.answers import Counted
+from numapin_agent.trace.counted import Counted
 from numapin_agent.trace.kept import Kept
 from numapin_agent.trace.launch import Held
 from numapin_agent.trace.machine import Machine

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from numapin_agent.trace.pause import Pause
 from numapin_agent.trace.procfs import Process
 
 _FAMILIES: Final = ("tcp", "tcp6", "udp", "udp6")
@@ -17,14 +18,12 @@ _LINES: Final = 16_384
 """Of one file at most; sockets beyond are told without addresses."""
 _KEPT: Final = 2 * _LINES
 """Sockets kept of all namespaces."""
-_PART: Final = 10
-"""Reading takes at most one in so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
     found: dict[str, str]
-    good_until: float
+    pause: Pause
 
 
 class Sockets:
@@ -49,7 +48,7 @@ class Sockets:
         """
         namespace = os.stat("ns/net", dir_fd=process.fd).st_ino
         table = self._tables.get(namespace)
-        if table is None or (inode not in table.found and self._clock() >= table.good_until):
+        if table is None or (inode not in table.found and table.pause.over):
             table = self._read(process)
             if sum(len(one.found) for one in self._tables.values()) + len(table.found) > _KEPT:
                 self._tables.clear()
@@ -61,14 +60,13 @@ class Sockets:
         return f"{family} {endpoint(here)} → {endpoint(there)}"
 
     def _read(self, process: Process) -> _Table:
-        began = self._clock()
-        found = {}
-        for family in _FAMILIES:
-            for line in _lines(process, family):
-                part = line.split()
-                found[part[9]] = f"{family} {part[1]} {part[2]}"
-        now = self._clock()
-        return _Table(found, now + _PART * (now - began))
+        table = _Table({}, Pause(self._clock))
+        with table.pause.after():
+            for family in _FAMILIES:
+                for line in _lines(process, family):
+                    part = line.split()
+                    table.found[part[9]] = f"{family} {part[1]} {part[2]}"
+        return table
 
 
 def _lines(process: Process, family: str) -> Iterator[str]:

@@ -6,20 +6,14 @@ import socket
 import pytest
 
 from numapin_agent.trace import causes, histogram, records
-from numapin_agent.trace.answers import (
-    KEPT_ROWS,
-    KEPT_STACKS,
-    NOT_KEPT,
-    Counted,
-    answer,
-    hook_labels,
-    plain,
-    unnamed,
-)
+from numapin_agent.trace.answers import answer
+from numapin_agent.trace.counted import Counted
 from numapin_agent.trace.kept import LeftOut
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
 from numapin_agent.trace.result import OTHERS, Result, Stack
+from numapin_agent.trace.tables import KEPT_ROWS, KEPT_STACKS, NOT_KEPT
+from numapin_agent.trace.words import hook_labels, plain, unnamed
 
 MS = 1_000_000
 KERNEL = {

@@ -8,10 +8,10 @@ from support.elves import program
 from support.tenants import descriptors
 
 from numapin_agent.trace import machine as machine_module
-from numapin_agent.trace.answers import plain
 from numapin_agent.trace.machine import ENDED, Machine
 from numapin_agent.trace.procfs import Processes
 from numapin_agent.trace.symbols import LARGEST_TABLE
+from numapin_agent.trace.words import plain
 
 TABLE = """\
            CPU0       CPU1

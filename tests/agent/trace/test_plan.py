@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from numapin_agent.bpf.btf import Parameter
-from numapin_agent.trace.answers import SOFTIRQS
 from numapin_agent.trace.facts import OFFSETS, TRACEPOINTS, VECTORS, Facts
 from numapin_agent.trace.loader import BPF_DIR
 from numapin_agent.trace.plan import RefusedError, plan
 from numapin_agent.trace.question import PROBES, Question
+from numapin_agent.trace.words import SOFTIRQS
 
 
 def parameters(*types: str) -> tuple[Parameter, ...]:

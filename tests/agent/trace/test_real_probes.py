@@ -21,10 +21,10 @@ from support.wait import until
 
 import numapin_agent
 from numapin_agent.bpf.launch import INTERPRETERS, LoadOptions, environment
-from numapin_agent.trace.answers import WAITED
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.result import Result
 from numapin_agent.trace.run import run
+from numapin_agent.trace.words import WAITED
 from numapin_api.errors import TraceError
 
 pytestmark = [

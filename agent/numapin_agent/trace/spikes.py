@@ -1,0 +1,61 @@
+"""What ``spike`` answers: the slow system calls, each with what held it up. Pure."""
+
+from typing import Any
+
+from numapin_agent.trace import causes, overlap, records
+from numapin_agent.trace.counted import Counted, Names
+from numapin_agent.trace.kept import SLOWEST
+from numapin_agent.trace.question import Question
+from numapin_agent.trace.result import Cause, Moment
+from numapin_agent.trace.tables import moment, rows
+from numapin_agent.trace.words import about_call, culprit_name, plain
+
+
+def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
+    """Fields of the answer."""
+    found = overlap.culprits(counted.events)
+    # a call that waited for data, a lock or a disk is no victim of the kernel: those come last
+    found.sort(key=lambda one: (one[1].kind in {None, records.OFF}, -one[0].length))
+    told: list[Moment] = []
+    blamed: dict[str, list[int]] = {}
+    for event, culprit in found:
+        name = culprit_name(culprit, names)
+        blamed.setdefault(name, []).append(event.length)
+        words = {
+            "process": plain(names.process(event.tgid)),
+            **about_call(event, counted),
+            "culprit": name,
+            "covered": f"{100 * culprit.nanoseconds / event.length:.0f} %",
+        }
+        if len(told) < SLOWEST:
+            told.append(moment(event, counted, words))
+    by_time = sorted(blamed.items(), key=lambda one: -sum(one[1]))
+    notes = [f"{len(times)} of {len(found)} slow calls: {name}" for name, times in by_time]
+    named: list[Cause] = []
+    for culprit in {c.id: c for _, c in found if c.kind == records.TIMER}.values():
+        named += causes.of_timers([(names.kernel_name(culprit.id), causes.SLOW)])
+    histograms = {k: h for k, h in counted.histograms.items() if k.kind == records.SYSCALL}
+    only_calls = Counted(counted.began, counted.seconds, histograms, calls=counted.calls)
+    as_syscalls = Question("syscalls", threshold=question.threshold)
+    return {
+        "rows": rows(only_calls, names, as_syscalls),
+        "moments": told,
+        "notes": [*(notes or ["no system call was slow"]), *_unjudged(counted, len(found))],
+        "causes": named,
+    }
+
+
+def _unjudged(counted: Counted, judged: int) -> list[str]:
+    """What of slow calls is not told."""
+    said = []
+    if (more := counted.left_out.slow_calls - judged) > 0:
+        said.append(
+            f"{more:,} more slow calls were not judged: of all {counted.left_out.slow_calls:,} "
+            "those that were awake the least"
+        )
+    if blurred := counted.left_out.blurred:
+        said.append(
+            f"of {blurred:,} slow calls the begin was forgotten, as too much else took long: "
+            "their culprit may be another"
+        )
+    return said
