@@ -11,6 +11,7 @@ from typing import Final
 
 from numapin_agent.pods import PodView
 from numapin_agent.ports import Key
+from numapin_agent.traces.fair import NOTHING_YET, Had, party, turns
 from numapin_api.trace import NumaTrace, TracePhase
 
 UNSEEN_SECONDS: Final = 15.0
@@ -67,12 +68,14 @@ class Here:
         namespace: whose traces may ask about the whole node.
         pods: of this node, by namespace and name.
         most: how many traces may run at once.
+        had: for how long whose traces ran lately.
     """
 
     node: str
     namespace: str
     pods: Mapping[Key, PodView]
     most: int
+    had: Had = NOTHING_YET
 
 
 def decide(
@@ -83,7 +86,7 @@ def decide(
     told: Collection[str],
     known: Mapping[str, float],
 ) -> list[Begin | Queue | End]:
-    """What to do now, the oldest trace first; of those that wait each is named once.
+    """What to do now; of those that wait for others each is named once.
 
     Args:
         traces: of this node.
@@ -92,23 +95,32 @@ def decide(
         told: UIDs of those whose end has been written, or is about to be.
         known: by UID, for how many seconds this agent has known the trace.
     """
-    found: list[Begin | Queue | End] = []
-    free = here.most - len(running)
-    for trace in sorted(traces, key=_age):
+    ends: list[Begin | Queue | End] = []
+    able: dict[str, Begin] = {}
+    busy = []
+    for trace in traces:
         uid = trace.metadata.uid or ""
+        if uid in running:
+            busy.append(party(trace))
         handled = uid in running or uid in told or trace.finished
         if handled or trace.metadata.deletion_timestamp or trace.spec.node_name != here.node:
             continue
         action = _one(trace, here, seconds=known.get(uid, 0.0))
         if isinstance(action, Begin):
-            free -= 1
-            if free < 0:
-                if trace.status is None or trace.status.phase != "Queued":
-                    found.append(Queue(trace))
-                continue
-        if action is not None:
-            found.append(action)
-    return found
+            able[uid] = action
+        elif action is not None:
+            ends.append(action)
+    free = here.most - len(running)
+    waiting = [begin.trace for begin in able.values()]
+    begun = turns(waiting, running=busy, had=here.had, free=free)
+    chosen = [trace.metadata.uid or "" for trace in begun]
+    behind = [
+        Queue(begin.trace)
+        for uid, begin in able.items()
+        if uid not in chosen
+        and (begin.trace.status is None or begin.trace.status.phase != "Queued")
+    ]
+    return [*ends, *(able[uid] for uid in chosen), *behind]
 
 
 def _one(trace: NumaTrace, here: Here, *, seconds: float) -> Begin | End | None:
@@ -132,9 +144,3 @@ def _one(trace: NumaTrace, here: Here, *, seconds: float) -> Begin | End | None:
     if seconds < UNSEEN_SECONDS:
         return None
     return End(trace, "Refused", "PodNotFound", f"no pod {namespace}/{name} on node {here.node}")
-
-
-def _age(trace: NumaTrace) -> tuple[float, str, str]:
-    meta = trace.metadata
-    made = meta.creation_timestamp.timestamp() if meta.creation_timestamp else 0.0
-    return made, meta.namespace or "", meta.name

@@ -16,6 +16,7 @@ from numapin_agent.hostpaths import HostPaths
 from numapin_agent.pods import PodView
 from numapin_agent.ports import Key
 from numapin_agent.traces.decide import Begin, End, Here, Queue, decide
+from numapin_agent.traces.fair import NOTHING_YET, party
 from numapin_agent.traces.launch import Answer, Job
 from numapin_agent.traces.source import Known, TraceSource
 from numapin_agent.traces.statuses import Statuses
@@ -50,6 +51,7 @@ class _Run:
     trace: NumaTrace
     job: Job
     began: datetime
+    since: float
 
 
 class Traces:
@@ -105,6 +107,7 @@ class Traces:
         self._told: set[str] = set()
         self._queued: set[str] = set()
         self._known: dict[str, float] = {}
+        self._had = NOTHING_YET.later(clock())
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
@@ -154,12 +157,13 @@ class Traces:
             trace = traces.get(uid)
             if trace is None or trace.metadata.deletion_timestamp is not None:
                 log.info("trace %s is not wanted any more", _name(run.trace))
-                del self._running[uid]
+                self._over(uid, now)
                 run.job.kill()
             elif (answer := run.job.poll()) is not None:
-                del self._running[uid]
+                self._over(uid, now)
                 self._tell(run.trace, answer, began=run.began)
-        here = Here(self._node, self._limits.namespace, self._pods(), self._limits.most)
+        limits = self._limits
+        here = Here(self._node, limits.namespace, self._pods(), limits.most, self._had)
         for action in decide(
             traces.values(),
             here,
@@ -176,11 +180,18 @@ class Traces:
                 self._begin(action)
         return any(uid not in self._told and not t.finished for uid, t in traces.items())
 
+    def _over(self, uid: str, now: float) -> None:
+        run = self._running.pop(uid)
+        self._had = self._had.ran(party(run.trace), now - run.since, now=now)
+
     def _queue(self, trace: NumaTrace) -> None:
         uid = trace.metadata.uid or ""
         if uid not in self._queued:
             self._queued.add(uid)
-            message = f"this agent runs {self._limits.most} at once: others have to end first"
+            message = (
+                f"this agent runs {self._limits.most} at once: others have to end first; "
+                "namespaces take turns"
+            )
             self._statuses.write(trace, NumaTraceStatus(phase="Queued", message=message))
 
     def _begin(self, action: Begin) -> None:
@@ -195,7 +206,7 @@ class Traces:
             self._tell(trace, Answer("Failed", reason="NotStarted", message=str(error)))
             return
         began = datetime.now(UTC)
-        self._running[trace.metadata.uid or ""] = _Run(trace, job, began)
+        self._running[trace.metadata.uid or ""] = _Run(trace, job, began, self._clock())
         log.info("trace %s: %s of %s", _name(trace), trace.spec.probe, asked.scope)
         self._statuses.write(trace, NumaTraceStatus(phase="Running", started_at=began))
 

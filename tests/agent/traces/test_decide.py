@@ -98,7 +98,15 @@ def test_the_oldest_come_first_and_the_rest_wait_and_are_told_so_once():
 
 def test_those_that_wait_keep_nobody_from_being_refused():
     waits, refused = trace("a"), trace("b", pod=None)
-    assert [type(one) for one in decided(waits, refused, running={"x", "y"})] == [Queue, End]
+    assert [type(one) for one in decided(waits, refused, running={"x", "y"})] == [End, Queue]
+
+
+def test_a_namespace_that_asks_for_many_keeps_another_waiting_for_one_of_them():
+    many = [trace(f"m{n}", age=90 - n) for n in range(3)]
+    one = trace("one", namespace="bank")
+    here = Here("numa-0", "numapin-system", {**HERE.pods, ("bank", "redis"): REDIS}, most=2)
+    assert decided(*many, one, here=here)[:2] == [Begin(many[0], REDIS), Begin(one, REDIS)]
+    assert decided(*many, one, here=here, running={"uid-m0"})[0] == Begin(one, REDIS)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12), st.integers(0, 4))
