@@ -5,8 +5,6 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
 from numapin_agent.trace import histogram
 from numapin_agent.trace.question import HAVE_PATHS
@@ -22,7 +20,7 @@ from numapin_agent.trace.result import (
 )
 from numapin_cli.commands import trace as command
 from numapin_cli.main import cli
-from numapin_cli.views import flame, trace
+from numapin_cli.views import trace
 
 SVG = "{http://www.w3.org/2000/svg}"
 RESULT = Result(
@@ -104,46 +102,6 @@ def test_folded_paths_are_what_flame_graph_tools_read():
         "redis;main;exc_page_fault_[k] 10",
         "x:y 1",
     ]
-
-
-def test_frames_weigh_what_runs_through_them():
-    root = flame.tree(PATHS)
-    assert root.weight == 41
-    assert root.calls["redis"].calls["main"].weight == 40
-    page = ET.fromstring(flame.svg(PATHS))
-    titles = [t.text for t in page.iter(f"{SVG}title")]
-    assert "main: 40 faults, 97.56 %" in titles
-    assert "a<b>&\"c': 30 faults, 73.17 %" in titles
-
-
-names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1)
-
-
-@given(
-    st.lists(
-        st.builds(Stack, frames=st.lists(names, max_size=5), weight=st.integers(1, 9)), max_size=8
-    )
-)
-def test_any_flame_graph_is_whole_and_no_frame_is_wider_than_its_caller(stacks):
-    page = ET.fromstring(flame.flame(PATHS.model_copy(update={"stacks": stacks})))
-    total = sum(s.weight for s in stacks)
-    for group in page.iter(f"{SVG}g"):
-        x, width = float(group.attrib["data-x"]), float(group.attrib["data-w"])
-        assert 0 <= x <= x + width <= 1200.1
-    root = flame.tree(PATHS.model_copy(update={"stacks": stacks}))
-    pending = [root]
-    assert root.weight == total
-    while pending:
-        frame = pending.pop()
-        assert sum(c.weight for c in frame.calls.values()) <= frame.weight
-        pending += frame.calls.values()
-
-
-def test_histograms_as_a_picture():
-    page = ET.fromstring(flame.svg(RESULT))
-    assert any("estimation_timer" in (t.text or "") for t in page.iter(f"{SVG}text"))
-    assert len(list(page.iter(f"{SVG}title"))) == 3
-    assert ET.fromstring(flame.svg(Result(probe="timers", scope="node", seconds=1.0))) is not None
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,18 @@ class Moment(Wire):
     labels: dict[str, str]
 
 
+class Blamed(Wire):
+    """What held up slow system calls, of all that were judged."""
+
+    culprit: str
+    """As in the moments' label of that name."""
+    named: bool
+    """Whether it is something in the kernel; else they slept, or nothing is known."""
+    calls: int
+    nanoseconds: int
+    """That those calls took."""
+
+
 class Figure(Wire):
     """One number of the answer."""
 
@@ -96,6 +108,8 @@ class Result(Wire):
     weight: str = NANOSECONDS
     """What stacks are weighed in: ns, faults, calls."""
     moments: list[Moment] = Field(default_factory=list)
+    blamed: list[Blamed] = Field(default_factory=list)
+    """Of ``spike``, what took most time first."""
     figures: list[Figure] = Field(default_factory=list)
     causes: list[Cause] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)

@@ -6,7 +6,7 @@ from numapin_agent.trace import causes, overlap, records
 from numapin_agent.trace.counted import Counted, Names
 from numapin_agent.trace.kept import SLOWEST
 from numapin_agent.trace.question import Question
-from numapin_agent.trace.result import Cause, Moment
+from numapin_agent.trace.result import Blamed, Cause, Moment
 from numapin_agent.trace.tables import moment, rows
 from numapin_agent.trace.words import about_call, culprit_name, plain
 
@@ -17,10 +17,11 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
     # a call that waited for data, a lock or a disk is no victim of the kernel: those come last
     found.sort(key=lambda one: (one[1].kind in {None, records.OFF}, -one[0].length))
     told: list[Moment] = []
-    blamed: dict[str, list[int]] = {}
+    blamed: dict[str, tuple[bool, list[int]]] = {}
     for event, culprit in found:
         name = culprit_name(culprit, names)
-        blamed.setdefault(name, []).append(event.length)
+        named = culprit.kind not in {None, records.OFF}
+        blamed.setdefault(name, (named, []))[1].append(event.length)
         words = {
             "process": plain(names.process(event.tgid)),
             **about_call(event, counted),
@@ -29,11 +30,15 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
         }
         if len(told) < SLOWEST:
             told.append(moment(event, counted, words))
-    by_time = sorted(blamed.items(), key=lambda one: -sum(one[1]))
-    notes = [f"{len(times)} of {len(found)} slow calls: {name}" for name, times in by_time]
-    named: list[Cause] = []
+    judged = [
+        Blamed(culprit=name, named=named, calls=len(times), nanoseconds=sum(times))
+        for name, (named, times) in blamed.items()
+    ]
+    judged.sort(key=lambda one: -one.nanoseconds)
+    notes = [f"{one.calls} of {len(found)} slow calls: {one.culprit}" for one in judged]
+    known: list[Cause] = []
     for culprit in {c.id: c for _, c in found if c.kind == records.TIMER}.values():
-        named += causes.of_timers([(names.kernel_name(culprit.id), causes.SLOW)])
+        known += causes.of_timers([(names.kernel_name(culprit.id), causes.SLOW)])
     histograms = {k: h for k, h in counted.histograms.items() if k.kind == records.SYSCALL}
     only_calls = Counted(counted.began, counted.seconds, histograms, calls=counted.calls)
     as_syscalls = Question("syscalls", threshold=question.threshold)
@@ -41,7 +46,8 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
         "rows": rows(only_calls, names, as_syscalls),
         "moments": told,
         "notes": [*(notes or ["no system call was slow"]), *_unjudged(counted, len(found))],
-        "causes": named,
+        "causes": known,
+        "blamed": judged,
     }
 
 

@@ -49,10 +49,10 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 def _show(result: "Result", style: str) -> None:
     from numapin_cli.output import emit_text  # noqa: PLC0415 (--help needs none of these)
-    from numapin_cli.views import flame, trace  # noqa: PLC0415
+    from numapin_cli.views import svg, trace  # noqa: PLC0415
 
     if style == "svg":
-        click.echo(flame.svg(result))
+        click.echo(svg.svg(result))
     elif style == "folded":
         click.echo(trace.folded(result))
     else:

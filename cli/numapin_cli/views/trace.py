@@ -114,6 +114,11 @@ def cost(result: Result) -> str:
     )
 
 
+def missing(result: Result) -> list[str]:
+    """That events were not counted, if so."""
+    return [f"{result.lost:,} events are missing: a table was full"] if result.lost else []
+
+
 def text(result: Result) -> str:
     """The whole answer."""
     lines = [f"{result.probe}, {result.scope}, {result.seconds:.1f} s"]
@@ -131,8 +136,8 @@ def text(result: Result) -> str:
     for sentences in (result.notes, result.untold):
         if sentences:
             lines += ["", *sentences]
-    if result.lost:
-        lines += ["", f"{result.lost:,} events are missing: a table was full"]
+    if lost := missing(result):
+        lines += ["", *lost]
     return "\n".join([*lines, "", cost(result)])
 
 

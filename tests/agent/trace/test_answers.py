@@ -227,6 +227,10 @@ def test_spike_puts_calls_that_slept_last():
         "waited for a CPU that was running other threads",
         "none in the kernel: it slept until data, a lock or a device came",
     ]
+    assert [(b.named, b.calls, b.nanoseconds) for b in made.blamed] == [
+        (False, 1, 500 * MS),
+        (True, 1, 20 * MS),
+    ]
 
 
 def test_spike_says_what_it_did_not_judge():
