@@ -6,7 +6,7 @@ from numapin_agent.trace import causes, overlap, records
 from numapin_agent.trace.counted import Counted, Names
 from numapin_agent.trace.kept import SLOWEST
 from numapin_agent.trace.question import Question
-from numapin_agent.trace.result import Blamed, Cause, Moment
+from numapin_agent.trace.result import Blamed, Moment
 from numapin_agent.trace.tables import moment, rows
 from numapin_agent.trace.words import about_call, culprit_name, plain
 
@@ -36,9 +36,7 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
     ]
     judged.sort(key=lambda one: -one.nanoseconds)
     notes = [f"{one.calls} of {len(found)} slow calls: {one.culprit}" for one in judged]
-    known: list[Cause] = []
-    for culprit in {c.id: c for _, c in found if c.kind == records.TIMER}.values():
-        known += causes.of_timers([(names.kernel_name(culprit.id), causes.SLOW)])
+    timers = dict.fromkeys(c.id for _, c in found if c.kind in {records.TIMER, records.HRTIMER})
     histograms = {k: h for k, h in counted.histograms.items() if k.kind == records.SYSCALL}
     only_calls = Counted(counted.began, counted.seconds, histograms, calls=counted.calls)
     as_syscalls = Question("syscalls", threshold=question.threshold)
@@ -46,7 +44,7 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
         "rows": rows(only_calls, names, as_syscalls),
         "moments": told,
         "notes": [*(notes or ["no system call was slow"]), *_unjudged(counted, len(found))],
-        "causes": known,
+        "causes": causes.of_timers((names.kernel_name(one), causes.SLOW) for one in timers),
         "blamed": judged,
     }
 

@@ -26,6 +26,7 @@ KERNEL = {
     21: "nft_do_chain_ipv6",
     22: "ipt_do_table",
     23: "something_else",
+    24: "perf_mux_hrtimer_handler",
 }
 
 
@@ -150,6 +151,38 @@ def test_the_slow_ipvs_timer_is_named_with_its_remedy():
 def test_a_quick_ipvs_timer_is_no_cause():
     quick = histogram.of([1000])
     assert told("timers", histograms={Key(1, records.TIMER, 0): quick}).causes == []
+
+
+@pytest.mark.parametrize(
+    ("function", "cause", "remedy"),
+    [
+        ("estimation_timer [ip_vs]", "estimation_timer", "run_estimation=0"),
+        ("estimation_timer.llvm.42 [ip_vs]", "estimation_timer", "kernel 6.2"),
+        ("est_timer", "est_timer", "RATEEST"),
+        ("sched_cfs_period_timer", "sched_cfs_period_timer", "kernel 6.3"),
+        ("sched_cfs_slack_timer", "sched_cfs_period_timer", "CPU limits for fewer pods"),
+        ("fib6_gc_timer_cb", "fib6_gc_timer_cb", "net.ipv6.route.gc_interval"),
+        ("perf_mux_hrtimer_handler", "perf_mux_hrtimer_handler", "perf_event_mux_interval_ms"),
+        ("tick_nohz_handler", None, ""),
+        ("estimation_timer_of_another_kind", None, ""),
+    ],
+)
+def test_known_causes_by_the_function_of_their_timer(function, cause, remedy):
+    found = causes.of_timers([(function, causes.SLOW)])
+    assert [one.name for one in found] == ([cause] if cause else [])
+    assert all(remedy in one.remedy for one in found)
+    assert causes.of_timers([(function, causes.SLOW - 1)]) == []
+
+
+def test_a_cause_is_named_once_whichever_function_shows_it():
+    both = [("sched_cfs_period_timer", 2 * MS), ("sched_cfs_slack_timer", 3 * MS)]
+    assert len(causes.of_timers(both)) == 1
+
+
+def test_spike_knows_causes_of_high_resolution_timers_too():
+    timer = slow(kind=records.HRTIMER, id=24, length=19 * MS, tid=0, tgid=0)
+    made = told("spike", events=[slow(), timer], calls={0: "read"})
+    assert [c.name for c in made.causes] == ["perf_mux_hrtimer_handler"]
 
 
 @pytest.mark.parametrize(
