@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from numapin_agent.sysfs import read_topology
 from numapin_agent.trace import kernel, memory
 from numapin_agent.trace.answers import answer
 from numapin_agent.trace.causes import of_threads
+from numapin_agent.trace.functions import meant, never_returns, why_not
 from numapin_agent.trace.histogram import Histogram, added
 from numapin_agent.trace.kept import Hunt, Slowest
 from numapin_agent.trace.launch import Held, hold, task_of
@@ -26,7 +27,6 @@ from numapin_agent.trace.machine import Machine
 from numapin_agent.trace.question import Question, Scope, Task
 from numapin_agent.trace.result import Cause, Cost, Ended, Figure, Result
 from numapin_agent.trace.running import LAST, TICK, Running, load_percent
-from numapin_agent.trace.symbols import like
 from numapin_agent.trace.words import FAULTS, unnamed
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CgroupError, TopologyError, TraceError
@@ -111,9 +111,16 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     """
     if not 0 < seconds <= LONGEST:
         raise TraceError(f"duration {seconds:g} s: must be above 0 and at most {LONGEST:g} s")
+    if never_returns(question.function or ""):
+        raise TraceError(f"function {question.function} never returns, so it has no latency")
     ended = stop or threading.Event()
     directory = None if scope.directory is None else Path(scope.directory)
     machine = Machine(paths.proc, _sockets(paths), directory)
+    # Before the programs run, so that afterwards no process ends while we read a big file.
+    machine.load_kernel()
+    chosen = meant(question.function or "", machine.kernel)
+    if question.function is not None:
+        question = replace(question, function=chosen.symbol)
     task = task_of(
         question,
         scope,
@@ -122,8 +129,6 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         map_bytes=limits.map_bytes,
         macros=macros or {},
     )
-    # Before the programs run, so that afterwards no process ends while we read a big file.
-    machine.load_kernel()
     statistics = kernel.enable_statistics()
     watch = (
         memory.Watch(paths, directory, CpuSet(task.online))
@@ -156,6 +161,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         worked = sum(max(0, grown.get(pid, then) - then) for pid, then in threads.items())
         named: list[Cause] = of_threads(len(threads), worked, took)
         hidden = [] if machine.kernel.starts else [_HIDDEN]
+        untold = [*held.notes, *chosen.notes, *unread, *hidden, *unnamed(machine.too_large())]
         return found.model_copy(
             update={
                 "ended": how,
@@ -163,7 +169,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
                 "lost": running.lost(),
                 "causes": [*found.causes, *named],
                 "figures": [*figures, *_rates(found, running.moved_pages(), took)],
-                "untold": [*held.notes, *unread, *hidden, *unnamed(machine.too_large())],
+                "untold": untold,
                 "cost": Cost(
                     programs=running.spent(),
                     load_seconds=round(held.seconds, 3),
@@ -197,16 +203,10 @@ def _hold(task: Task, options: LoadOptions, ended: threading.Event, machine: Mac
     try:
         return hold(task, options, ended.is_set)
     except TraceError as error:
-        if task.question.function is None or ended.is_set():
+        name = task.question.function
+        if name is None or ended.is_set():
             raise
-        bare = {name.split(" ")[0] for name in machine.kernel.names}
-        if not bare or task.question.function in bare:
-            raise
-        meant = like(task.question.function, machine.kernel)
-        hint = f"; there are {', '.join(meant)}" if meant else ""
-        raise TraceError(
-            f"function {task.question.function!r}: this kernel has none of that name{hint}"
-        ) from error
+        raise TraceError(why_not(name, machine.kernel, str(error))) from error
 
 
 def _wait(

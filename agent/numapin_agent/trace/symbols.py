@@ -140,14 +140,6 @@ def kernel_symbols(kallsyms: Iterable[str]) -> Symbols:
     return Symbols.of(found)
 
 
-def like(name: str, symbols: Symbols, most: int = 5) -> list[str]:
-    """Functions whose name a user may have meant."""
-    bare = [one.split(" ")[0] for one in symbols.names]
-    close = [one for one in bare if one.startswith(f"{name}.")]
-    close += [one for one in bare if name in one and one not in close]
-    return list(dict.fromkeys(close))[:most]
-
-
 @dataclass(frozen=True, slots=True)
 class Region:
     """An executable line of /proc/PID/maps."""

@@ -320,6 +320,22 @@ def test_a_hook_within_a_hook_is_counted_and_so_is_the_outer():
         assert all(longest >= 20_000_000 for _, longest in found[kind].values()), kind
 
 
+def test_a_function_within_itself_is_counted_and_so_is_the_outer():
+    found = by_an_interpreter_with_bcc("nested_functions.py")
+    for kind in ("fentry", "kprobe"):
+        counts = {course: count for course, (count, _) in found[kind].items()}
+        assert counts == {
+            "one after the other": 2,
+            "within itself": 2,
+            "many deep": 4,
+            "return of the inner not seen": 3,
+            "begun before": 1,
+            "never seen to return": 2,
+        }, kind
+        for course in ("within itself", "many deep", "begun before", "never seen to return"):
+            assert found[kind][course][1] >= 20_000_000, (kind, course)
+
+
 def by_an_interpreter_with_bcc(script: str, *arguments: str) -> dict[str, Any]:
     code = Path(numapin_agent.__file__).parents[1]
     said = []
@@ -340,6 +356,11 @@ def by_an_interpreter_with_bcc(script: str, *arguments: str) -> dict[str, Any]:
 def test_a_function_that_is_not_there_is_said_with_those_that_are():
     with pytest.raises(TraceError, match=r"vfs_rea.*there are .*vfs_read"):
         run(Question("function", "vfs_rea"), NODE, seconds=1)
+
+
+def test_a_function_that_never_returns_is_refused():
+    with pytest.raises(TraceError, match="function do_exit never returns"):
+        run(Question("function", "do_exit"), NODE, seconds=1)
 
 
 def test_a_call_that_waited_for_a_cpu_is_blamed_on_that(tenants):

@@ -1,15 +1,27 @@
-/* One kernel function, from entry to return, by thread: an interrupt that calls it while its
- * thread is in it is not told apart, and a call that nests in itself counts once, the inner.
+/* One kernel function, from entry to return, by thread. A call within another of the same thread,
+ * as of a function that calls itself, or one by an interrupt on top of it, ends before the outer
+ * does: the begins are a stack. Returns that were not seen leave some at its bottom, which are in
+ * nobody's way; when it is full of them it begins anew.
  */
-BPF_TABLE("lru_hash", u64, u64, entered, 16384);
+#define NESTED 8
+struct begun { u64 depth, at[NESTED]; };
+BPF_TABLE("lru_hash", u64, struct begun, entered, 16384);
 
 static inline int function_begin(void *ctx)
 {
 	u64 now = bpf_ktime_get_ns(), who = runner();
+	struct begun *begun, first = { .depth = 1, .at = { now } };
+	u32 depth;
 	if (!current_in_scope())
 		return 0;
-	if (entered.update(&who, &now))
+	begun = entered.lookup(&who);
+	if (begun) {
+		depth = begun->depth < NESTED ? begun->depth : 0;
+		begun->at[at_most(depth, NESTED - 1)] = now;
+		begun->depth = depth + 1;
+	} else if (entered.update(&who, &first)) {
 		lose();
+	}
 #ifdef WITH_STACKS
 	struct path path = { .user = -1, .kind = KIND_FUNCTION };
 	path.kernel = kernel_stacks.get_stackid(ctx, 0);
@@ -20,11 +32,14 @@ static inline int function_begin(void *ctx)
 
 static inline int function_end(void)
 {
-	u64 who = runner(), *since = entered.lookup(&who);
-	if (!since)
+	u64 who = runner();
+	struct begun *begun = entered.lookup(&who);
+	u32 depth;
+	if (!begun || !begun->depth)
 		return 0;
-	record(0, KIND_FUNCTION, bpf_ktime_get_ns() - *since);
-	entered.delete(&who);
+	depth = begun->depth - 1;
+	begun->depth = depth;
+	record(0, KIND_FUNCTION, bpf_ktime_get_ns() - begun->at[at_most(depth, NESTED - 1)]);
 	return 0;
 }
 
