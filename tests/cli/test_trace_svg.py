@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numapin_agent.trace import causes, histogram
 from numapin_agent.trace.result import Blamed, Figure, Moment, Result, Row, Stack
 from numapin_cli.views import bars, flame
-from numapin_cli.views.canvas import columns, fit, reach
+from numapin_cli.views.canvas import fit, reach
+from numapin_cli.views.letters import columns
 from numapin_cli.views.svg import svg
 
 SVG = "{http://www.w3.org/2000/svg}"

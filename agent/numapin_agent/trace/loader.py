@@ -73,11 +73,19 @@ def prepare(task: Task) -> tuple[Plan, Object, dict[str, int]]:
     """
     try:
         need_bpf()
+    except OSError as error:
+        why = error.strerror or str(error)
+        hint = "; be root" if isinstance(error, PermissionError) and os.geteuid() else ""
+        raise RefusedError(why + hint) from error
+    try:
         btf = Btf(Path(task.btf).read_bytes(), names(task.question))
     except BtfError as error:
         raise RefusedError(f"the kernel's types can't be read: {error}") from error
     except OSError as error:
-        raise RefusedError(error.strerror or str(error)) from error
+        raise RefusedError(
+            f"the kernel's types can't be read: {task.btf}: {error.strerror}: a kernel built with "
+            "CONFIG_DEBUG_INFO_BTF has them"
+        ) from error
     made = plan(
         task.question,
         facts(btf, task.question, task.machine),

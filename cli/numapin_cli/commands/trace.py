@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from numapin_agent.trace.question import HAVE_PATHS, PROBES, Question, QuestionError, Scope
+from numapin_agent.trace.question import (
+    HAVE_PATHS,
+    PROBES,
+    TAKES_STACKS,
+    Question,
+    QuestionError,
+    Scope,
+)
 from numapin_cli.command import Command, cluster_options
 
 if TYPE_CHECKING:
@@ -48,15 +55,17 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
 
 
 def _show(result: "Result", style: str) -> None:
-    from numapin_cli.output import emit_text  # noqa: PLC0415 (--help needs none of these)
+    from numapin_cli.output import emit_text, note, width  # noqa: PLC0415 (--help needs none)
     from numapin_cli.views import svg, trace  # noqa: PLC0415
 
     if style == "svg":
         click.echo(svg.svg(result))
     elif style == "folded":
         click.echo(trace.folded(result))
+        if not result.stacks:
+            note("no call path was seen")
     else:
-        emit_text(style, result.wire(), lambda: trace.text(result))
+        emit_text(style, result.wire(), lambda: trace.text(result, max(trace.NARROW, width())))
 
 
 @click.command(
@@ -105,7 +114,7 @@ def _show(result: "Result", style: str) -> None:
     metavar="TIME",
     default="1ms",
     show_default=True,
-    help="Single events are listed from here on.",
+    help="timers, softirqs, hardirqs, syscalls and spike list single events from here on.",
 )
 @click.option("--stacks", is_flag=True, help="With function: who calls it.")
 @cluster_options
@@ -116,7 +125,8 @@ def _show(result: "Result", style: str) -> None:
     type=click.Choice(("table", "json", "svg", "folded")),
     default="table",
     show_default=True,
-    help="For people, for programs, as a picture, or call paths for flame graph tools.",
+    help="For people, for programs, as a picture (flame graphs, histograms), or call paths, one a "
+    "line, for flame graph tools.",
 )
 def command(  # noqa: PLR0913 (one for each option)
     probe: str,
@@ -145,16 +155,16 @@ def command(  # noqa: PLR0913 (one for each option)
     timers       slowest timer callbacks, known causes with their remedy
     softirqs     by vector and CPU
     hardirqs     by device and CPU
-    function     latency of one kernel function
+    function     latency of one kernel function, and with --stacks who calls it
     run-queue    how long threads waited for a CPU
-    off-cpu      where threads wait (flame graph)
-    syscalls     latency by system call
-    numa-moves   NUMA page migrations
-    page-faults  who makes them (flame graph)
-    netfilter    by hook, family and protocol
-    net-rx       receive path in stages
-    memory-wait  how much CPU time waits for memory
-    spike        names what overlapped slow system calls
+    off-cpu      where threads wait (call paths)
+    syscalls     latency by system call, the slowest with their files and sockets
+    numa-moves   NUMA page migrations, who causes them (call paths)
+    page-faults  who makes them (call paths)
+    netfilter    by hook, family and protocol; what each hook calls
+    net-rx       receive path in stages, from interrupt to reader
+    memory-wait  how much CPU time waits for memory: PMU, PSI, faults
+    spike        names what overlapped slow system calls, and known remedies
 
     The question is a NumaTrace: in the pod's namespace, or for a whole node in numapin's
     own. It takes the rights of the ClusterRole numapin-tracer there: a tenant can be given
@@ -186,8 +196,9 @@ def command(  # noqa: PLR0913 (one for each option)
         raise click.UsageError(str(error)) from error
     if cgroup is not None and not local:
         raise click.UsageError(f"--cgroup {cgroup} goes with --local only")
-    if style == "folded" and probe not in HAVE_PATHS:
-        raise click.UsageError(f"-o folded: {probe} has no call paths")
+    if style == "folded" and (probe not in HAVE_PATHS or (probe in TAKES_STACKS and not stacks)):
+        have = "call paths with --stacks only" if probe in HAVE_PATHS else "no call paths"
+        raise click.UsageError(f"-o folded: {probe} has {have}")
     if meant is None:
         for option, said in (("--kubeconfig", kubeconfig), ("--context", context)):
             if said is not None:
@@ -205,6 +216,7 @@ def _here(question: Question, cgroup: Path | None, length: int) -> "Result":
     """The answer of this machine's kernel."""
     from numapin_agent.hostpaths import HostPaths  # noqa: PLC0415 (--help needs none of it)
     from numapin_agent.trace.run import hierarchy, run, scope_of  # noqa: PLC0415
+    from numapin_cli.output import note  # noqa: PLC0415
 
     paths = HostPaths()
     scope = Scope()
@@ -212,20 +224,29 @@ def _here(question: Question, cgroup: Path | None, length: int) -> "Result":
         cgroup = cgroup.resolve()
         scope = scope_of(cgroup, hierarchy(paths), f"cgroup {cgroup.name}")
 
-    def progress(seconds: float) -> None:
-        if sys.stderr.isatty():
-            text = f"\r{question.probe}: {seconds:.0f} of {length / 1e9:.0f} s "
-            click.echo(text, nl=False, err=True)
+    live = sys.stderr.isatty()
 
-    with _stopped_by_signals() as stop:
-        result = run(
-            question,
-            scope,
-            seconds=length / 1e9,
-            paths=paths,
-            stop=stop,
-            progress=progress,
-        )
-    if sys.stderr.isatty():
-        click.echo("\r\033[K", nl=False, err=True)
-    return result
+    def say(words: str) -> None:
+        if live:
+            click.echo(f"\r\033[K{words}", nl=False, err=True)
+
+    def progress(seconds: float) -> None:
+        say(f"{question.probe}: {seconds:.0f} of {length / 1e9:.0f} s")
+
+    if live:
+        say(f"{question.probe}: compiling")
+    else:
+        note(f"{question.probe}: takes {length / 1e9:g} s, and compiling before that")
+    try:
+        with _stopped_by_signals() as stop:
+            return run(
+                question,
+                scope,
+                seconds=length / 1e9,
+                paths=paths,
+                stop=stop,
+                progress=progress,
+            )
+    finally:
+        # An error, too, begins with a line of its own.
+        say("")

@@ -6,12 +6,12 @@ who looks may have any of them.
 """
 
 import textwrap
-import unicodedata
 from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
 from numapin_agent.trace.words import plain
+from numapin_cli.views.letters import clip, columns
 
 WIDTH: Final = 1000
 MARGIN: Final = 16
@@ -29,11 +29,6 @@ _DARK: Final = (
 )
 
 
-def columns(text: str) -> int:
-    """How many letters wide a text is; those of East Asia are two."""
-    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
-
-
 def reach(text: str, size: float) -> float:
     """Pixels that a text takes at most."""
     return columns(text) * size * _LETTER
@@ -49,14 +44,7 @@ def fit(text: str, room: float, size: float) -> str:
     """
     if reach(text, size) <= room:
         return text
-    most = int(room / (size * _LETTER)) - 1
-    shown: list[str] = []
-    for letter in text:
-        most -= columns(letter)
-        if most < 0:
-            break
-        shown.append(letter)
-    return "".join(shown) + "…"
+    return clip(text, max(1, int(room / (size * _LETTER))))
 
 
 def safe(text: str) -> str:

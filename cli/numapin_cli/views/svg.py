@@ -7,7 +7,7 @@ only ever text.
 from numapin_agent.trace.result import Result
 from numapin_cli.views import bars, flame, slow
 from numapin_cli.views.canvas import INNER, Canvas
-from numapin_cli.views.trace import cost, missing
+from numapin_cli.views.trace import amount, cost, missing
 
 
 def svg(result: Result) -> str:
@@ -30,7 +30,7 @@ def svg(result: Result) -> str:
     if result.figures:
         canvas.heading("Counted")
         for figure in result.figures:
-            canvas.paragraph(f"{figure.name}: {figure.value:,} {figure.unit}")
+            canvas.paragraph(f"{figure.name}: {amount(figure.value)} {figure.unit}")
     bars.draw(canvas, result.rows)
     _notes(canvas, result)
     canvas.y += 8

@@ -8,17 +8,25 @@ from typing import Final
 
 from numapin_agent.trace.histogram import Histogram, bounds
 from numapin_agent.trace.result import (
+    Moment,
     Result,
     Row,
     cpu_percent,
     events_per_second,
     instructions_per_second,
 )
+from numapin_cli.views.letters import clip, columns, pad, wrapped
 
 ROWS: Final = 30
 MOMENTS: Final = 15
 STACKS: Final = 15
 _BAR: Final = 40
+_GAP: Final = "  "
+_SPARED: Final = ("average", "p50 ≤", "after")
+"""Columns that can be done without in a narrow terminal, the first one first."""
+_LEAST_NAME: Final = 8
+NARROW: Final = 80
+"""Columns that every answer fits in."""
 
 
 def duration(nanoseconds: float) -> str:
@@ -30,23 +38,40 @@ def duration(nanoseconds: float) -> str:
     return f"{nanoseconds:.0f} ns"
 
 
-def table(header: Sequence[str], lines: Iterable[Sequence[str]], left: int) -> list[str]:
+def table(
+    header: Sequence[str], lines: Iterable[Sequence[str]], left: int, width: int = 1000
+) -> list[str]:
     """Columns of text.
 
     Args:
         header: names of the columns.
         lines: one text for each column.
-        left: how many columns, from the first on, are set to the left.
+        left: how many columns, from the first on, are set to the left; those may be cut.
+        width: of the terminal. Columns of ``_SPARED`` go first, then the widest names are cut.
     """
     every = [list(header), *(list(line) for line in lines)]
-    widths = [max(len(line[i]) for line in every) for i in range(len(header))]
+    for name in _SPARED:
+        if _needed(_widths(every)) > width and name in every[0]:
+            at = every[0].index(name)
+            every = [[*line[:at], *line[at + 1 :]] for line in every]
+    widths = _widths(every)
+    while left and _needed(widths) > width and max(widths[:left]) > _LEAST_NAME:
+        widths[widths.index(max(widths[:left]))] -= 1
     return [
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        _GAP.join(
+            pad(clip(cell, wide), wide, left=i < left)
+            for i, (cell, wide) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in every
     ]
+
+
+def _widths(every: Sequence[Sequence[str]]) -> list[int]:
+    return [max(columns(line[i]) for line in every) for i in range(len(every[0]))]
+
+
+def _needed(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
 
 
 def picture(histogram: Histogram) -> list[str]:
@@ -64,7 +89,7 @@ def picture(histogram: Histogram) -> list[str]:
     return [f"{a.ljust(width)}  {b.rjust(digits)}  {c}".rstrip() for a, b, c in lines]
 
 
-def _rows(rows: Sequence[Row]) -> list[str]:
+def _rows(rows: Sequence[Row], width: int) -> list[str]:
     names = list(dict.fromkeys(name for row in rows for name in row.labels))
     header = (*names, "count", "average", "p50 ≤", "p99 ≤", "max", "total")
     lines = []
@@ -74,33 +99,64 @@ def _rows(rows: Sequence[Row]) -> list[str]:
         words = [row.labels.get(name, "") for name in names]
         lines.append([*words, str(h.count), *map(duration, figures)])
     more = [f"… and {len(rows) - ROWS} more: -o json has them"] if len(rows) > ROWS else []
-    return [*table(header, lines, len(names)), *more]
+    return [*table(header, lines, len(names), width), *more]
 
 
-def _moments(result: Result) -> list[str]:
+def _moments(result: Result, width: int) -> list[str]:
     if not result.moments:
         return []
-    names = list(dict.fromkeys(name for one in result.moments for name in one.labels))
+    shown = result.moments[:MOMENTS]
+    more = len(result.moments) - len(shown)
+    left = [f"… and {more} more: -o json has them"] if more else []
+    if any("culprit" in one.labels for one in shown):
+        return ["", "longest:", *(line for one in shown for line in _blamed(one, width)), *left]
+    names = list(dict.fromkeys(name for one in shown for name in one.labels))
     lines = [
         [
             *(one.labels.get(name, "") for name in names),
             f"{one.at_seconds:.3f} s",
             duration(one.nanoseconds),
         ]
-        for one in result.moments[:MOMENTS]
+        for one in shown
     ]
-    return ["", "longest:", *table((*names, "after", "took"), lines, len(names))]
+    return ["", "longest:", *table((*names, "after", "took"), lines, len(names), width), *left]
 
 
-def _stacks(result: Result) -> list[str]:
+def _blamed(moment: Moment, width: int) -> list[str]:
+    """One that a culprit was looked for, in two lines: both of them are long."""
+    labels = dict(moment.labels)
+    culprit, covered = labels.pop("culprit", ""), labels.pop("covered", "")
+    took = pad(duration(moment.nanoseconds), 7, left=False)
+    share = f"{covered} " if covered and covered != "0 %" else ""
+    return [
+        clip(f"{took}  {' '.join(labels.values())}", width),
+        clip(f"{'':9}after {moment.at_seconds:.3f} s: {share}{culprit}", width),
+    ]
+
+
+def _stacks(result: Result, width: int) -> list[str]:
     if not result.stacks:
         return []
     total = sum(one.weight for one in result.stacks)
     lines = ["", f"heaviest of {len(result.stacks)} call paths (-o svg draws all):"]
     for one in result.stacks[:STACKS]:
-        lines.append(f"{100 * one.weight / total:5.1f} %  {' → '.join(one.frames[:1])}")
-        lines.append(f"         … {' → '.join(one.frames[1:][-6:])}")
+        begin = one.frames[0] if one.frames else "[unknown]"
+        lines.append(clip(f"{100 * one.weight / total:5.1f} %  {begin}", width))
+        if one.frames[1:]:
+            lines.append(f"         {_innermost(one.frames[1:], width - 9)}")
     return lines
+
+
+def _innermost(frames: Sequence[str], width: int) -> str:
+    """The end of a call path, as much as has room."""
+    shown = clip(frames[-1], width - 4)
+    for i, frame in enumerate(reversed(frames[:-1][-5:])):
+        longer = f"{frame} → {shown}"
+        rest = i + 2 < len(frames)
+        if columns(longer) + (4 if rest else 0) > width:
+            return f"… → {shown}"
+        shown = longer
+    return shown if len(frames) <= 6 else f"… → {shown}"
 
 
 def cost(result: Result) -> str:
@@ -119,26 +175,36 @@ def missing(result: Result) -> list[str]:
     return [f"{result.lost:,} events are missing: a table was full"] if result.lost else []
 
 
-def text(result: Result) -> str:
-    """The whole answer."""
-    lines = [f"{result.probe}, {result.scope}, {result.seconds:.1f} s"]
+def amount(value: float) -> str:
+    """A figure; whole ones without a fraction."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:,}"
+
+
+def text(result: Result, width: int = NARROW) -> str:
+    """The whole answer.
+
+    Args:
+        result: of any probe.
+        width: columns of the terminal.
+    """
+    lines = [clip(f"{result.probe}, {result.scope}, {result.seconds:.1f} s", width)]
     if result.ended != "complete":
-        lines.append(f"ended early: {result.why}")
+        lines += wrapped([f"ended early: {result.why}"], width)
     lines.append("")
     if result.rows:
-        lines += [*_rows(result.rows), "", *picture(result.total())]
+        lines += [*_rows(result.rows, width), "", *picture(result.total())]
     elif not result.stacks and not result.figures:
         lines.append("nothing was seen")
-    lines += table(("", ""), [(f.name, f"{f.value:,} {f.unit}") for f in result.figures], 1)[1:]
-    lines += [*_moments(result), *_stacks(result)]
+    figures = [(one.name, f"{amount(one.value)} {one.unit}".rstrip()) for one in result.figures]
+    lines += table(("", ""), figures, 1, width)[1:]
+    lines += [*_moments(result, width), *_stacks(result, width)]
     for cause in result.causes:
-        lines += ["", f"known cause: {cause.name}", f"  {cause.says}", f"  remedy: {cause.remedy}"]
-    for sentences in (result.notes, result.untold):
+        said = [f"known cause: {cause.name}", f"  {cause.says}", f"  remedy: {cause.remedy}"]
+        lines += ["", *wrapped(said, width)]
+    for sentences in (result.notes, result.untold, missing(result), [cost(result)]):
         if sentences:
-            lines += ["", *sentences]
-    if lost := missing(result):
-        lines += ["", *lost]
-    return "\n".join([*lines, "", cost(result)])
+            lines += ["", *wrapped(sentences, width)]
+    return "\n".join(lines)
 
 
 def folded(result: Result) -> str:

@@ -22,6 +22,7 @@ from numapin_api import names
 from numapin_api.errors import ApiError
 from numapin_api.trace import NumaTrace, NumaTraceSpec, pack
 from numapin_cli.kube import Cluster
+from numapin_cli.output import PIPE_WIDTH
 from numapin_cli.tracing.ask import Edge, Patience, Stage, ask
 from numapin_cli.tracing.place import Place
 from numapin_cli.views import trace as view
@@ -125,7 +126,7 @@ def here(apiserver):
 @pytest.mark.parametrize(
     ("style", "reads"),
     [
-        ("table", lambda out: out == view.text(RESULT) + "\n"),
+        ("table", lambda out: out == view.text(RESULT, PIPE_WIDTH) + "\n"),
         ("json", lambda out: json.loads(out) == RESULT.wire()),
         ("svg", lambda out: ET.fromstring(out).tag.endswith("svg")),
         ("folded", lambda out: out == "redis;main;vfs_read 3\n"),
@@ -278,7 +279,7 @@ def test_a_terminal_shows_what_is_going_on(command, agent):
             agent.write({"phase": "Running", "startedAt": BEGAN})
             shown("timers: compiling, then watching for 300 s; ")
             agent.write(DONE)
-            assert child.communicate() == (view.text(RESULT) + "\n", None)
+            assert child.communicate() == (view.text(RESULT, PIPE_WIDTH) + "\n", None)
         assert os.read(master, 4096).endswith(b"\r\x1b[K"), "the line is given back"
     finally:
         os.close(master)
@@ -325,7 +326,7 @@ def test_a_tenant_traces_a_pod_of_its_own_without_seeing_agents(
     during(lambda: agent.write(DONE))
     theirs = tenant(READ_PODS, TRACE)
     run = numapin("trace", "syscalls", "--pod", f"{namespace}/redis-0", *theirs)
-    assert (run.status, run.out) == (0, view.text(RESULT) + "\n"), run.err
+    assert (run.status, run.out) == (0, view.text(RESULT, PIPE_WIDTH) + "\n"), run.err
     assert agent.traces() == []
 
 
