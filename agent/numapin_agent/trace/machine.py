@@ -7,6 +7,7 @@ Files of containers are opened below the container's own root, see ``kernel.open
 import os
 import re
 import stat
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from numapin_agent.trace import kernel
-from numapin_agent.trace.procfs import Processes
+from numapin_agent.trace.procfs import LARGEST, Processes
 from numapin_agent.trace.sockets import Sockets
 from numapin_agent.trace.symbols import (
     LARGEST_TABLE,
@@ -34,6 +35,8 @@ _ELVES: Final = 256
 """Programs and libraries kept in memory during one trace."""
 _SYMBOL_BYTES: Final = 32 << 20
 """Of all of them and of perf maps; a trace's process may take 128 MiB."""
+_REGIONS: Final = 100_000
+"""Executable regions of all processes; some MiB."""
 ENDED: Final = "[ended processes]"
 """Name of all that had ended before they were met; none of them tells anything by its number."""
 
@@ -68,6 +71,7 @@ class Machine:
         self._by_path: dict[tuple[int, str], Elf | None] = {}
         self._perf_maps: dict[int, Symbols] = {}
         self._room = _SYMBOL_BYTES
+        self._regions_left = _REGIONS
         self._too_large: dict[str, None] = {}
         self.kernel = Symbols()
 
@@ -88,12 +92,16 @@ class Machine:
             with self._processes.open(tgid) as process:
                 name = process.text("comm").strip()
                 with suppress(OSError):  # the right to see it may be missing
-                    maps = process.read("maps")
+                    maps = process.read("maps", LARGEST)
         except OSError:
             self._regions.setdefault(tgid, [])
         else:
             self._names[tgid] = name
-            self._regions[tgid] = regions(os.fsdecode(maps))
+            found = regions(os.fsdecode(maps[: maps.rfind(b"\n") + 1]))
+            self._regions[tgid] = found[: self._regions_left]
+            if len(maps) >= LARGEST or len(found) > self._regions_left:
+                self._too_large[f"process {name}"] = None
+            self._regions_left -= len(self._regions[tgid])
 
     def process(self, tgid: int) -> str:
         """A process' name, or ``ENDED`` if it was not met alive."""
@@ -156,7 +164,9 @@ class Machine:
     def user_name(self, tgid: int, address: int) -> str:
         """A function of a process, or what file or memory it lies in."""
         self.meet(tgid)
-        region = next((r for r in self._regions[tgid] if r.start <= address < r.end), None)
+        mapped = self._regions[tgid]
+        at = bisect_right(mapped, address, key=lambda one: one.start) - 1
+        region = mapped[at] if at >= 0 and address < mapped[at].end else None
         if region is None or not region.path.startswith("/"):
             found = self._perf_map(tgid).find(address)
             return found or (region.path if region and region.path else UNKNOWN)
@@ -240,7 +250,7 @@ class Machine:
         self._room -= symbols.size
 
     def too_large(self) -> list[str]:
-        """Files of which no function is named."""
+        """Files and processes of which no function, or not all, are named."""
         return list(self._too_large)
 
     def _perf_map(self, tgid: int) -> Symbols:

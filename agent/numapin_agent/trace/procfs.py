@@ -17,6 +17,8 @@ from numapin_agent.trace.pause import Pause
 
 _DIRECTORIES: Final = 1000
 """Of a cgroup at most; a pod that may make cgroups of its own must not keep us busy."""
+LARGEST: Final = 4 << 20
+"""Bytes of one file; a process may have 65,530 mappings (vm.max_map_count), of long paths."""
 _SOONEST_SECONDS: Final = 0.1
 """Between two looks at the cgroup's processes."""
 
@@ -31,18 +33,22 @@ class Process:
 
     fd: int
 
-    def read(self, name: str) -> bytes:
-        """All of a file.
+    def read(self, name: str, most: int = LARGEST) -> bytes:
+        """A file, as far as it is read: its process decides how long some are.
+
+        Args:
+            name: of the file.
+            most: bytes.
 
         Raises:
             OSError: the process has ended, or no right.
         """
         fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.fd)
         with os.fdopen(fd, "rb") as file:
-            return file.read()
+            return file.read(most)
 
     def text(self, name: str) -> str:
-        """All of a file. What the process says itself need not be UTF-8; that is replaced."""
+        """The same as text. What the process says itself need not be UTF-8; that is replaced."""
         return self.read(name).decode(errors="replace")
 
 

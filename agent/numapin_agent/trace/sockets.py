@@ -1,4 +1,4 @@
-"""Addresses of sockets by inode: a process' /proc/PID/net, read for all its network namespace.
+"""What sockets are by inode: a process' /proc/PID/net, read for all its network namespace.
 
 Such a file may have a hundred thousand lines, so that it is not read for each socket anew.
 """
@@ -16,7 +16,7 @@ from numapin_agent.trace.procfs import Process
 _FAMILIES: Final = ("tcp", "tcp6", "udp", "udp6")
 _LINES: Final = 16_384
 """Of one file at most; sockets beyond are told without addresses."""
-_KEPT: Final = 2 * _LINES
+_KEPT: Final = 3 * _LINES
 """Sockets kept of all namespaces."""
 
 
@@ -38,7 +38,7 @@ class Sockets:
         self._tables: dict[int, _Table] = {}
 
     def find(self, process: Process, inode: str) -> str | None:
-        """Both ends of a process' socket; None where they are not known.
+        """Both ends of a process' socket, or the path of a local one; None where it is not known.
 
         A socket's inode is its own as long as it lives. One that is not among those read is new,
         or it lies in another namespace.
@@ -54,8 +54,8 @@ class Sockets:
                 self._tables.clear()
             self._tables[namespace] = table
         told = table.found.get(inode)
-        if told is None:
-            return None
+        if told is None or told.startswith("unix"):
+            return told
         family, here, there = told.split()
         return f"{family} {endpoint(here)} → {endpoint(there)}"
 
@@ -66,6 +66,11 @@ class Sockets:
                 for line in _lines(process, family):
                     part = line.split()
                     table.found[part[9]] = f"{family} {part[1]} {part[2]}"
+            for line in _lines(process, "unix"):
+                # the side that has connected has no path; one with a path may have blanks in it
+                part = line.split(maxsplit=7)
+                path = part[7].rstrip("\n") if len(part) == 8 else ""
+                table.found[part[6]] = f"unix {path}" if path else f"unix socket {part[6]}"
         return table
 
 

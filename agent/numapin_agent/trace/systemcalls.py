@@ -14,15 +14,20 @@ _DESCRIPTOR: Final = frozenset({
     "pwritev2", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "fsync",
     "fdatasync", "close", "fstat", "ftruncate", "fallocate", "lseek", "ioctl", "connect",
     "accept", "accept4", "getdents64", "fcntl", "sendfile", "splice", "epoll_ctl", "shutdown",
-    "flock",
+    "flock", "copy_file_range", "sync_file_range", "syncfs", "readahead", "fadvise64", "fchmod",
+    "fchown", "fgetxattr", "fsetxattr", "flistxattr", "fstatfs", "fchdir", "vmsplice", "tee",
+    "bind", "listen", "getsockopt", "setsockopt", "getsockname", "getpeername", "dup", "dup2",
+    "dup3", "inotify_add_watch",
 })  # fmt: skip
 _PATH0: Final = frozenset({
     "open", "stat", "lstat", "access", "truncate", "mkdir", "rmdir", "unlink", "chmod", "rename",
-    "execve", "readlink", "statfs", "chdir", "creat",
+    "execve", "readlink", "statfs", "chdir", "creat", "link", "symlink", "chown", "lchown",
+    "utime", "utimes", "mknod", "umount2", "getxattr", "lgetxattr", "setxattr", "listxattr",
 })  # fmt: skip
 _PATH1: Final = frozenset({
     "openat", "openat2", "newfstatat", "statx", "faccessat", "faccessat2", "mkdirat", "unlinkat",
-    "readlinkat", "renameat2", "execveat", "fchmodat",
+    "readlinkat", "renameat", "renameat2", "linkat", "execveat", "fchmodat", "fchmodat2",
+    "fchownat", "mknodat", "utimensat", "name_to_handle_at",
 })  # fmt: skip
 WAITING: Final = frozenset({
     "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "futex",

@@ -166,6 +166,10 @@ def command(  # noqa: PLR0913 (one for each option)
     memory-wait  how much CPU time waits for memory: PMU, PSI, faults
     spike        names what overlapped slow system calls, and known remedies
 
+    FUNCTION is the name of a kernel function, for the probe of that name. A node answers
+    one trace at a time, or a few, and namespaces take turns: the command waits. A trace
+    whose programs take more than 20 % of a CPU is ended, and shows what it has seen.
+
     The question is a NumaTrace: in the pod's namespace, or for a whole node in numapin's
     own. It takes the rights of the ClusterRole numapin-tracer there: a tenant can be given
     those of its own namespace. It is deleted when the answer is here.

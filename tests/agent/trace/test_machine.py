@@ -112,6 +112,35 @@ def test_memory_that_runs_out_costs_names_and_not_the_answer(tmp_path, monkeypat
     assert machine.too_large() == ["/x", "/tmp/perf-1.map"]
 
 
+def test_the_region_of_an_address_is_found_among_many(tmp_path: Path):
+    lines = (
+        b"%08x-%08x r-xp 00000000 08:01 12 /lib%d\n" % (n << 16, (n << 16) + 0x1000, n)
+        for n in range(1, 200)
+    )
+    process(tmp_path, 7, maps=b"".join(lines))
+    machine = Machine(tmp_path)
+    assert machine.user_name(7, 0x10000) == "[lib1]"
+    assert machine.user_name(7, 0x630FFF) == "[lib99]"
+    assert machine.user_name(7, 0x631000) == "[unknown]"
+    assert machine.user_name(7, 0xFFFF) == "[unknown]"
+
+
+def test_processes_that_map_without_end_take_no_more_than_their_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine_module, "LARGEST", 300)
+    monkeypatch.setattr(machine_module, "_REGIONS", 5)
+    line = b"%08x-%08x r-xp 00000000 08:01 12 /lib%d\n"
+    long = b"".join(line % (n << 16, (n << 16) + 0x1000, n) for n in range(1, 50))
+    for tgid, name in ((7, b"long\n"), (8, b"second\n")):
+        process(tmp_path, tgid, comm=name, maps=long)
+    process(tmp_path, 9, comm=b"short\n")
+    machine = Machine(tmp_path)
+    assert machine.user_name(7, 0x10000) == "[lib1]"
+    assert machine.user_name(7, 49 << 16) == "[unknown]"
+    assert machine.user_name(8, 0x10000) == "[unknown]"
+    assert machine.process(9) == "short"
+    assert machine.too_large() == ["process long", "process second", "process short"]
+
+
 def test_a_process_that_was_not_met_has_no_name(tmp_path: Path):
     assert Machine(tmp_path).process(7) == ENDED
 

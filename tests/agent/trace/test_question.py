@@ -5,7 +5,7 @@ import json
 import pytest
 
 from numapin_agent.trace.question import PROBES, Question, QuestionError, Scope, Task
-from numapin_agent.trace.systemcalls import DESCRIPTOR, PATH1, WAITS, about, table
+from numapin_agent.trace.systemcalls import DESCRIPTOR, PATH0, PATH1, WAITS, about, table
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,16 @@ def test_a_task_crosses_the_wire_whole(probe):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("read", DESCRIPTOR), ("openat", PATH1), ("accept4", DESCRIPTOR | WAITS), ("getpid", 0)],
+    [
+        ("read", DESCRIPTOR),
+        ("setsockopt", DESCRIPTOR),
+        ("copy_file_range", DESCRIPTOR),
+        ("chown", PATH0),
+        ("openat", PATH1),
+        ("linkat", PATH1),
+        ("accept4", DESCRIPTOR | WAITS),
+        ("getpid", 0),
+    ],
 )
 def test_what_system_calls_are_about(name, kind):
     assert about(name) == kind

@@ -20,6 +20,9 @@ def line(inode: int, port: int = 0x1F90) -> str:
     )
 
 
+UNIX = "0000000000000000: 00000003 00000000 00000000 0001 03 42 /run/my sql.sock\n"
+
+
 class Proc:
     """Processes of a procfs that is ordinary files, and a clock that goes on at each look."""
 
@@ -58,6 +61,9 @@ def proc(tmp_path: Path) -> Proc:
         ({"tcp": line(11) + line(42)}, "tcp 127.0.0.1:8080 → 127.0.0.2:80"),
         ({"tcp": line(11), "udp": line(42)}, "udp 127.0.0.1:8080 → 127.0.0.2:80"),
         ({"tcp": line(11)}, "socket 42"),
+        ({"unix": UNIX}, "unix /run/my sql.sock"),
+        ({"unix": UNIX.replace(" /run/my sql.sock", "")}, "unix socket 42"),
+        ({"unix": UNIX.replace("/run/my sql.sock", "@abstract")}, "unix @abstract"),
         ({}, "socket 42"),
     ],
 )
@@ -84,9 +90,9 @@ def test_a_table_is_read_once_for_all_of_its_namespace(proc: Proc, monkeypatch):
         assert found.find(proc.open(7 + inode % 2), str(inode)) == (
             "tcp 127.0.0.1:8080 → 127.0.0.2:80"
         )
-    assert len(read) == 4
+    assert len(read) == 5
     assert found.find(proc.open(9), "3") == "tcp 127.0.0.1:1 → 127.0.0.2:80"
-    assert len(read) == 8
+    assert len(read) == 10
 
 
 def test_a_new_socket_is_looked_for_but_not_all_the_time(proc: Proc):
