@@ -12,7 +12,7 @@ from numapin_agent.trace.question import Question
 from numapin_agent.trace.result import NANOSECONDS, Result
 from numapin_agent.trace.spikes import spike
 from numapin_agent.trace.tables import moments, rows, stacks
-from numapin_agent.trace.words import RAN, WAITED, hooks
+from numapin_agent.trace.words import RAN, WAITED, hooks, under_way
 
 _THREADS: Final = (
     f"threads {RAN}: on top of them; {WAITED}: while they waited for that CPU, one count a wait"
@@ -35,6 +35,8 @@ def answer(question: Question, scope: str, counted: Counted, names: Names) -> Re
         if question.probe == "timers":
             longest = [(row.labels["function"], row.histogram.maximum) for row in made]
             found["causes"] = causes.of_timers(longest)
+        if question.probe == "syscalls":
+            found["notes"] = under_way(counted, names)
         if question.probe == "netfilter":
             found["notes"] = hooks(counted.hooked, names)
         if any("threads" in row.labels for row in made):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from numapin_agent.trace.histogram import Histogram
 from numapin_agent.trace.kept import LeftOut
-from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
+from numapin_agent.trace.records import Event, Hooked, Key, Path, UnderWay, Weight
 
 
 class Names(Protocol):
@@ -18,6 +18,9 @@ class Names(Protocol):
 
     def process(self, tgid: int) -> str:
         """A process' name."""
+
+    def alive(self, thread: int) -> bool:
+        """Whether a thread is still there."""
 
     def descriptor(self, tgid: int, fd: int) -> str:
         """What a descriptor stands for."""
@@ -50,6 +53,7 @@ class Counted:
         kernel: the same of kernel stacks.
         calls: system calls by number.
         hooked: what netfilter's hooks call.
+        under_way: system calls that had not returned.
     """
 
     began: int = 0
@@ -62,3 +66,4 @@ class Counted:
     kernel: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     calls: Mapping[int, str] = field(default_factory=dict)
     hooked: Sequence[Hooked] = ()
+    under_way: Sequence[UnderWay] = ()

@@ -110,6 +110,10 @@ class Machine:
             return "idle"
         return self._names.get(tgid, ENDED)
 
+    def alive(self, thread: int) -> bool:
+        """Whether a thread is still there."""
+        return (self._proc / str(thread)).exists()
+
     def descriptor(self, tgid: int, fd: int) -> str:
         """What a descriptor stands for: a path, or a socket with its addresses."""
         try:

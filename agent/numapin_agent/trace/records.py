@@ -34,6 +34,8 @@ HOOK_SIZE: Final = _KEY.size
 EVENT_SIZE: Final = _NUMBERS.size + 64
 PATH_SIZE: Final = _PATH.size
 WEIGHT_SIZE: Final = 16
+THREAD_SIZE: Final = 8
+CALL_SIZE: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,27 @@ class Hooked:
     def decode(cls, data: bytes) -> "Hooked":
         """From ``struct hook_function``."""
         return cls(*_KEY.unpack(data))
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A system call that has not returned.
+
+    Attributes:
+        thread: that made it.
+        at: nanoseconds of CLOCK_MONOTONIC.
+        number: of the call.
+    """
+
+    thread: int
+    at: int
+    number: int
+
+    @classmethod
+    def decode(cls, key: bytes, value: bytes) -> "UnderWay":
+        """From a thread's number and ``struct call``."""
+        (thread,), (at, number, _) = struct.unpack("=Q", key), struct.unpack("=QQQ", value)
+        return cls(thread, at, number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,11 @@ class Running:
             keys, _ = functions.entries()
             size = records.HOOK_SIZE
             hooked = [records.Hooked.decode(keys[i : i + size]) for i in range(0, len(keys), size)]
+        under_way: list[records.UnderWay] = []
+        if "calls" in self.held.maps:
+            table = PerCpuHash(self.held.maps["calls"], records.THREAD_SIZE, records.CALL_SIZE)
+            both = records.pairs(*table.entries(), records.THREAD_SIZE, records.CALL_SIZE)
+            under_way = [records.UnderWay.decode(key, value) for key, value in both]
         user = self._stacks("user_stacks", {path.user for path in paths})
         calls = self._stacks("kernel_stacks", {path.kernel for path in paths})
         return Counted(
@@ -154,6 +159,7 @@ class Running:
             kernel=calls,
             calls=self.held.calls,
             hooked=hooked,
+            under_way=under_way,
         )
 
     def _stacks(self, table: str, numbers: set[int]) -> dict[int, tuple[int, ...]]:

@@ -8,7 +8,7 @@ from numapin_agent.trace.kept import SLOWEST
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.result import Blamed, Moment
 from numapin_agent.trace.tables import moment, rows
-from numapin_agent.trace.words import about_call, culprit_name, plain
+from numapin_agent.trace.words import about_call, culprit_name, plain, under_way
 
 
 def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
@@ -43,7 +43,11 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
     return {
         "rows": rows(only_calls, names, as_syscalls),
         "moments": told,
-        "notes": [*(notes or ["no system call was slow"]), *_unjudged(counted, len(found))],
+        "notes": [
+            *(notes or ["no system call was slow"]),
+            *_unjudged(counted, len(found)),
+            *under_way(counted, names),
+        ],
         "causes": causes.of_timers((names.kernel_name(one), causes.SLOW) for one in timers),
         "blamed": judged,
     }

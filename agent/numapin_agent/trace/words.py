@@ -12,7 +12,7 @@ from numapin_agent.trace.counted import Counted, Names
 from numapin_agent.trace.facts import VECTORS
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key
-from numapin_agent.trace.systemcalls import DESCRIPTOR, about
+from numapin_agent.trace.systemcalls import DESCRIPTOR, WAITING, about
 
 SOFTIRQS: Final = (
     *("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER"),
@@ -40,6 +40,11 @@ FAULTS: Final = ("page fault", "NUMA hint fault")
 """By number, see ``bpf/waits.c``."""
 WAITED, RAN = "waited", "ran"
 """What threads did that were held up."""
+HOOK_FUNCTIONS: Final = 8
+"""Of each table of hooks the first, see ``bpf/netfilter.c``."""
+_LONG_UNDER_WAY: Final = 100_000_000
+"""Nanoseconds from which a call that has not returned is told of."""
+_NAMED_CALLS: Final = 5
 _NAMED_FILES: Final = 3
 _RUNS: Final = {
     "ip_vs_": "IPVS",
@@ -87,6 +92,8 @@ def hooks(hooked: Sequence[Hooked], names: Names) -> list[str]:
         called = hook_labels(hook)
         order = sorted(places, key=lambda name: (places[name], name))
         told = ", ".join(_owner(name) for name in order)
+        if max(places.values()) >= HOOK_FUNCTIONS - 1:
+            told += " and maybe more"
         lines.append(f"{called['hook']} of {called['family']} calls {told}")
     return lines
 
@@ -160,6 +167,26 @@ def about_call(event: Event, counted: Counted) -> dict[str, str]:
     elif about(name) & 15 == DESCRIPTOR:
         told["on"] = f"descriptor {event.extra}"
     return told
+
+
+def under_way(counted: Counted, names: Names) -> list[str]:
+    """Of calls that had not returned in the end, which nothing else tells of."""
+    end = counted.began + round(counted.seconds * 1e9)
+    found: dict[str, list[int]] = {}
+    for call in counted.under_way:
+        name = counted.calls.get(call.number, str(call.number))
+        # one that was killed within a call never returns from it
+        if name not in WAITING and end - call.at >= _LONG_UNDER_WAY and names.alive(call.thread):
+            found.setdefault(name, []).append(end - call.at)
+    if not found:
+        return []
+    longest = sorted(found.items(), key=lambda one: -max(one[1]))
+    told = ", ".join(
+        f"{name} ({len(lengths)}, for {max(lengths) / 1e9:.1f} s)"
+        for name, lengths in longest[:_NAMED_CALLS]
+    )
+    more = f" and {len(found) - _NAMED_CALLS} others" if len(found) > _NAMED_CALLS else ""
+    return [f"calls that had not returned at the end, the longest first: {told}{more}"]
 
 
 def culprit_name(found: overlap.Culprit, names: Names) -> str:  # noqa: PLR0911 — one for each

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 0.2
 """Between two looks at traces that run."""
+LATE_SECONDS: Final = 300.0
+"""Beside a trace's own length: compiling takes an emulated node a minute. One that takes longer is
+ended, so that a file of a container that never answers does not keep others waiting."""
 WAIT_SECONDS: Final = 2.0
 """Between two looks at traces that wait for a pod to be seen."""
 
@@ -162,6 +165,12 @@ class Traces:
             elif (answer := run.job.poll()) is not None:
                 self._over(uid, now)
                 self._tell(run.trace, answer, began=run.began)
+            elif now - run.since > run.trace.spec.duration_seconds + LATE_SECONDS:
+                self._over(uid, now)
+                run.job.kill()
+                why = f"no answer {LATE_SECONDS:.0f} s after it should have been there: ask again"
+                late = Answer("Failed", reason="TimedOut", message=why)
+                self._tell(run.trace, late, began=run.began)
         limits = self._limits
         here = Here(self._node, limits.namespace, self._pods(), limits.most, self._had)
         for action in decide(

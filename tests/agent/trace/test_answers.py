@@ -10,10 +10,10 @@ from numapin_agent.trace.answers import answer
 from numapin_agent.trace.counted import Counted
 from numapin_agent.trace.kept import LeftOut
 from numapin_agent.trace.question import Question
-from numapin_agent.trace.records import Event, Hooked, Key, Path, Weight
+from numapin_agent.trace.records import Event, Hooked, Key, Path, UnderWay, Weight
 from numapin_agent.trace.result import OTHERS, Result, Stack
 from numapin_agent.trace.tables import KEPT_ROWS, KEPT_STACKS, NOT_KEPT
-from numapin_agent.trace.words import hook_labels, plain, unnamed
+from numapin_agent.trace.words import HOOK_FUNCTIONS, hook_labels, plain, unnamed
 
 MS = 1_000_000
 KERNEL = {
@@ -33,6 +33,9 @@ KERNEL = {
 class Names:
     def process(self, tgid: int) -> str:
         return {7: "redis", 8: "evil\x1b[2J"}.get(tgid, "gone")
+
+    def alive(self, thread: int) -> bool:
+        return thread != 404
 
     def descriptor(self, tgid: int, fd: int) -> str:
         return f"file {fd}"
@@ -243,6 +246,24 @@ def test_a_slow_call_tells_its_file():
     assert made.moments[0].labels["on"] == "/etc/x"
 
 
+@pytest.mark.parametrize("probe", ["syscalls", "spike"])
+def test_calls_that_never_returned_are_told_of(probe):
+    calls = [
+        UnderWay(7, 200 * MS, 0),
+        UnderWay(8, 700 * MS, 0),
+        UnderWay(9, 500 * MS, 74),
+        UnderWay(9, 950 * MS, 1),  # begun a moment ago
+        UnderWay(10, 0, 202),  # waits by design
+        UnderWay(404, 0, 3),  # of a thread that was killed
+    ]
+    names = {0: "read", 1: "write", 3: "close", 74: "fsync", 202: "futex"}
+    assert told(probe, under_way=calls, calls=names).notes[-1] == (
+        "calls that had not returned at the end, the longest first: read (2, for 0.8 s), "
+        "fsync (1, for 0.5 s)"
+    )
+    assert len(told("syscalls", under_way=calls[3:], calls=names).notes) == 0
+
+
 def test_spike_names_the_timer_and_its_remedy():
     timer = slow(kind=records.TIMER, id=1, length=19 * MS, tid=0, tgid=0)
     made = told("spike", events=[slow(), timer], calls={0: "read"})
@@ -346,3 +367,5 @@ def test_what_netfilters_hooks_call_is_told_in_order_and_by_owner():
         "LOCAL_IN of ipv6 calls ip_vs_reply6 [ip_vs] (IPVS), "
         "nft_do_chain_ipv6 (rules of nftables), something_else",
     ]
+    many = told("netfilter", hooked=[*hooked, Hooked(23, forward, HOOK_FUNCTIONS - 1)]).notes
+    assert many[0].endswith("(rules of iptables), something_else and maybe more")

@@ -167,6 +167,18 @@ def test_system_calls_of_one_tenant_are_exact_and_nobody_elses(tenants, tmp_path
     assert not re.search(r"ffffffff[0-9a-f]{8}", json.dumps(result.wire()))
 
 
+def test_a_call_that_does_not_return_is_told_of(tenants):
+    ours = Program.python(
+        tenants[0],
+        "a, b = os.pipe()\n"
+        "if os.fork() == 0: os.close(b); os.read(a, 1); os._exit(0)\n"
+        "time.sleep(0.3)",
+    )
+    result = asked("syscalls", ours.work, of(tenants[0]))
+    ours.end()
+    assert any("not returned at the end" in note and "read (1, " in note for note in result.notes)
+
+
 def test_the_node_sees_what_a_slow_call_was_about(tenants, tmp_path):
     file = tmp_path / "synced"
     program = Program.python(

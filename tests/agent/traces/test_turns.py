@@ -54,6 +54,9 @@ class World:
     def __init__(self, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.killed: list[str] = []
+        self.hang = False
         monkeypatch.setattr(runner, "Job", self.job)
         nothing = SimpleNamespace(write=lambda *_: None, forget=lambda _: None)
         self.traces = Traces(
@@ -65,7 +68,7 @@ class World:
             node="numa-0",
             limits=Limits(1, "numapin-system"),
             statuses=nothing,  # type: ignore[arg-type]
-            ended=lambda _: None,
+            ended=self.ended.append,
             failed=pytest.fail,
             clock=lambda: self.now,
         )
@@ -77,9 +80,9 @@ class World:
         end = self.now + asked.seconds
 
         def poll() -> Answer | None:
-            return Answer("Done") if self.now >= end else None
+            return Answer("Done") if self.now >= end and not self.hang else None
 
-        return SimpleNamespace(poll=poll, kill=lambda: None)
+        return SimpleNamespace(poll=poll, kill=lambda: self.killed.append(asked.scope))
 
 
 def test_one_namespace_with_many_and_one_with_few_long_ones(monkeypatch):
@@ -91,5 +94,22 @@ def test_one_namespace_with_many_and_one_with_few_long_ones(monkeypatch):
     shop, bank = "pod shop/redis", "pod bank/redis"
     # After 11 s and 30 shop has two turns, then 33 s and the second turn of the other.
     assert world.begun == [shop, bank, shop, shop, bank, shop, shop, shop]
+    world.traces._mirror.stop()
+    objects.over.set()
+
+
+def test_a_trace_that_never_answers_does_not_keep_others_waiting_for_ever(monkeypatch):
+    objects = Objects(("shop", 10), ("bank", 10))
+    world = World(objects, monkeypatch)
+    world.hang = True
+    for _ in range(round(runner.LATE_SECONDS) + 9):
+        world.traces.step()
+        world.now += 1.0
+    assert (world.begun, world.killed, world.ended) == (["pod shop/redis"], [], [])
+    for _ in range(5):
+        world.traces.step()
+        world.now += 1.0
+    assert (world.killed, world.ended) == (["pod shop/redis"], ["Failed"])
+    assert world.begun == ["pod shop/redis", "pod bank/redis"]
     world.traces._mirror.stop()
     objects.over.set()
