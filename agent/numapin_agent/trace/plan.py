@@ -10,7 +10,7 @@ from typing import Final
 
 from numapin_agent.bpf.migration import tells_reason
 from numapin_agent.bpf.programs import Program
-from numapin_agent.trace.facts import MISPLACED, TRACEPOINTS, VECTORS, Facts
+from numapin_agent.trace.facts import MISPLACED, OFFSETS, TRACEPOINTS, VECTORS, Facts
 from numapin_agent.trace.histogram import VALUE_SIZE
 from numapin_agent.trace.question import Question
 
@@ -119,9 +119,20 @@ def plan(  # noqa: PLR0913 -- all but two by keyword
 
 
 def _need(kernel: Facts, *macros: str) -> None:
-    absent = [macro for macro in macros if macro not in kernel.macros]
+    absent = [_place(macro) for macro in macros if macro not in kernel.macros]
     if absent:
-        raise RefusedError(f"BTF of this kernel lacks {', '.join(absent)}")
+        raise RefusedError(
+            f"this kernel's types (BTF) lack {', '.join(absent)}: it is too old for this probe, or "
+            "newer than this numapin"
+        )
+
+
+def _place(macro: str) -> str:
+    """What the offset of a macro is of, as kernel developers call it."""
+    places = OFFSETS.get(macro)
+    if places is None:
+        return "pt_regs of this machine"
+    return " or ".join(".".join(place) for place in places)
 
 
 def _need_scope(kernel: Facts) -> None:
