@@ -17,8 +17,20 @@ from numapin_agent.trace import kernel
 from numapin_agent.trace.result import Figure
 
 _HARDWARE: Final = 0
-_EVENTS: Final = {"cycles": 0, "instructions": 1, "cycles stalled in the backend": 8}
+_RAW: Final = 4
+_BACKEND: Final = "cycles stalled in the backend"
+_LOADS: Final = "cycles stalled by loads that miss L1"
+_EVENTS: Final = {"cycles": 0, "instructions": 1, _BACKEND: 8}
 """PERF_COUNT_HW_*, uapi/linux/perf_event.h."""
+_STALLS_L1D_MISS: Final = 0x0C000CA3
+"""CYCLE_ACTIVITY.STALLS_L1D_MISS of Intel's servers: event A3, umask 0C, at least 12. For these the
+kernel has no event of stalled cycles by a general name."""
+_INTEL_SERVERS: Final = frozenset({0x55, 0x6A, 0x6C, 0x8F, 0xCF, 0xAD, 0xAE})
+"""Models of family 6 that have it, from Skylake-SP to Granite Rapids."""
+_WAITS: Final = {
+    _BACKEND: "cycles that wait in the backend",
+    _LOADS: "cycles that wait for loads that miss L1",
+}
 
 
 def pressure(text: str) -> dict[str, int]:
@@ -52,14 +64,26 @@ def pmu_figures(counts: dict[str, int]) -> list[Figure]:
     """What cycles and instructions say together."""
     found = [Figure(name=name, value=value, unit="") for name, value in counts.items()]
     cycles, instructions = counts.get("cycles", 0), counts.get("instructions", 0)
-    stalled = counts.get("cycles stalled in the backend")
     if cycles and instructions:
         per_cycle = round(instructions / cycles, 2)
         found.append(Figure(name="instructions per cycle", value=per_cycle, unit=""))
-    if cycles and stalled is not None:
-        share = round(100 * stalled / cycles, 1)
-        found.append(Figure(name="cycles that wait in the backend", value=share, unit="%"))
+    for event, called in _WAITS.items():
+        if cycles and event in counts:
+            share = round(100 * counts[event] / cycles, 1)
+            found.append(Figure(name=called, value=share, unit="%"))
     return found
+
+
+def intel_server(cpuinfo: str) -> bool:
+    """Whether a /proc/cpuinfo is of an Intel server that tells of stalls by loads."""
+    first = cpuinfo.partition("\n\n")[0].splitlines()
+    said = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in first)}
+    model = said.get("model", "")
+    return (
+        (said.get("vendor_id"), said.get("cpu family")) == ("GenuineIntel", "6")
+        and model.isdigit()
+        and int(model) in _INTEL_SERVERS
+    )
 
 
 def uncounted(name: str, error: OSError) -> str:
@@ -97,17 +121,26 @@ class Watch:
             target = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name, config in _EVENTS.items():
-                self._open(name, config, target)
+                self._open(name, _HARDWARE, config, target)
+            if _BACKEND not in self._events and self._tells_loads():
+                self._notes = [one for one in self._notes if not one.startswith(_BACKEND)]
+                self._open(_LOADS, _RAW, _STALLS_L1D_MISS, target)
         finally:
             if target >= 0:
                 os.close(target)
         self._before = self._read()
 
-    def _open(self, name: str, config: int, target: int) -> None:
+    def _tells_loads(self) -> bool:
+        try:
+            return intel_server((self.paths.proc / "cpuinfo").read_text(errors="replace"))
+        except OSError:
+            return False
+
+    def _open(self, name: str, kind: int, config: int, target: int) -> None:
         fds: list[int] = []
         try:
             for cpu in self.online:
-                fd = kernel.perf_open(_HARDWARE, config, pid=target, cpu=cpu, cgroup=target >= 0)
+                fd = kernel.perf_open(kind, config, pid=target, cpu=cpu, cgroup=target >= 0)
                 fds.append(fd)
         except OSError as error:
             for fd in fds:

@@ -9,7 +9,7 @@ import pytest
 
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.trace import memory
-from numapin_agent.trace.memory import Watch, flat, pmu_figures, pressure, scaled
+from numapin_agent.trace.memory import Watch, flat, intel_server, pmu_figures, pressure, scaled
 
 PSI = """\
 some avg10=0.00 avg60=0.00 avg300=0.00 total=1234
@@ -39,6 +39,54 @@ def test_instructions_per_cycle_and_stalls():
     assert figures["instructions per cycle"] == 0.5
     assert figures["cycles that wait in the backend"] == 60.0
     assert pmu_figures({}) == []
+    counts = {"cycles": 1000, "cycles stalled by loads that miss L1": 250}
+    figures = {f.name: f.value for f in pmu_figures(counts)}
+    assert figures["cycles that wait for loads that miss L1"] == 25.0
+
+
+CPU = "processor\t: 0\nvendor_id\t: {}\ncpu family\t: {}\nmodel\t\t: {}\n\nprocessor\t: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "model", "known"),
+    [
+        ("GenuineIntel", 6, 0x55, True),
+        ("GenuineIntel", 6, 0xAD, True),
+        ("GenuineIntel", 6, 0xAF, False),  # Sierra Forest: another core, other events
+        ("GenuineIntel", 15, 0x55, False),
+        ("AuthenticAMD", 6, 0x55, False),
+    ],
+)
+def test_servers_of_which_stalls_by_loads_are_known(vendor, family, model, known):
+    assert intel_server(CPU.format(vendor, family, model)) is known
+    assert intel_server("") is False
+
+
+@pytest.mark.parametrize("general", [True, False])
+def test_stalls_by_loads_take_the_place_of_an_event_that_the_cpu_lacks(
+    tmp_path: Path, monkeypatch, general
+):
+    opened = []
+
+    def event(kind: int, config: int, **_: object) -> int:
+        if (kind, config) == (0, 8) and not general:
+            raise OSError(errno.ENOENT, "No such file or directory")
+        opened.append((kind, config))
+        return os.memfd_create("counter")
+
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(CPU.format("GenuineIntel", 6, 0x8F))
+    monkeypatch.setattr(memory.kernel, "perf_open", event)
+    monkeypatch.setattr(memory.os, "read", lambda *_: struct.pack("=QQQ", 4, 1, 1))
+    watch = Watch(HostPaths(tmp_path), None, [0])
+    watch.begin()
+    figures, notes = watch.end(1.0)
+    watch.close()
+    assert opened[2:] == ([(0, 8)] if general else [(4, 0x0C000CA3)])
+    said = {figure.name for figure in figures}
+    assert ("cycles that wait in the backend" in said) is general
+    assert ("cycles that wait for loads that miss L1" in said) is not general
+    assert not [note for note in notes if "not counted" in note]
 
 
 @pytest.mark.parametrize(
