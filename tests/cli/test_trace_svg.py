@@ -48,8 +48,14 @@ SPIKE = Result(
         for n in range(30)
     ],
     blamed=[
-        Blamed(culprit=TIMER, named=True, calls=40, nanoseconds=900 * MS),
-        Blamed(culprit="unknown: it ran itself", named=False, calls=10, nanoseconds=300 * MS),
+        Blamed(culprit=TIMER, named=True, calls=40, nanoseconds=900 * MS, longest=60 * MS),
+        Blamed(
+            culprit="unknown: it ran itself",
+            named=False,
+            calls=10,
+            nanoseconds=300 * MS,
+            longest=50 * MS,
+        ),
     ],
     causes=[causes.KNOWN["estimation_timer"]],
     notes=[f"40 of 50 slow calls: {TIMER}", "3 more slow calls were not judged"],

@@ -56,6 +56,8 @@ class Blamed(Wire):
     calls: int
     nanoseconds: int
     """That those calls took."""
+    longest: int
+    """Nanoseconds of the slowest of them."""
 
 
 class Figure(Wire):

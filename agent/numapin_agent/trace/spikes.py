@@ -31,7 +31,13 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
         if len(told) < SLOWEST:
             told.append(moment(event, counted, words))
     judged = [
-        Blamed(culprit=name, named=named, calls=len(times), nanoseconds=sum(times))
+        Blamed(
+            culprit=name,
+            named=named,
+            calls=len(times),
+            nanoseconds=sum(times),
+            longest=max(times),
+        )
         for name, (named, times) in blamed.items()
     ]
     judged.sort(key=lambda one: -one.nanoseconds)

@@ -204,13 +204,10 @@ def slowest(timers: Result) -> list[form.Timer]:
 
 
 def culprits(spike: Result) -> list[form.Culprit]:
-    """Whom a spike trace blames, by the slowest calls that it lists."""
-    blamed: dict[str, list[int]] = {}
-    for moment in spike.moments:
-        blamed.setdefault(moment.labels["culprit"], []).append(moment.nanoseconds)
+    """Whom a spike trace blames, for most calls first."""
     return [
-        form.Culprit(name=name, calls=len(times), longest_ms=max(times) / 1e6)
-        for name, times in sorted(blamed.items(), key=lambda one: -len(one[1]))
+        form.Culprit(name=one.culprit, calls=one.calls, longest_ms=one.longest / 1e6)
+        for one in sorted(spike.blamed, key=lambda one: -one.calls)
     ]
 
 

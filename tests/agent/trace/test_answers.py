@@ -266,9 +266,11 @@ def test_calls_that_never_returned_are_told_of(probe):
 
 def test_spike_names_the_timer_and_its_remedy():
     timer = slow(kind=records.TIMER, id=1, length=19 * MS, tid=0, tgid=0)
-    made = told("spike", events=[slow(), timer], calls={0: "read"})
+    shorter = slow(length=16 * MS, tid=8)
+    made = told("spike", events=[shorter, slow(), timer], calls={0: "read"})
     assert made.moments[0].labels["culprit"] == f"timer callback {KERNEL[1]}"
-    assert made.notes == [f"1 of 1 slow calls: timer callback {KERNEL[1]}"]
+    assert made.notes == [f"2 of 2 slow calls: timer callback {KERNEL[1]}"]
+    assert [(b.nanoseconds, b.longest) for b in made.blamed] == [(36 * MS, 20 * MS)]
     assert [c.name for c in made.causes] == ["estimation_timer"]
 
 

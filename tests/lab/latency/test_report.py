@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from numapin_agent.trace.histogram import of
-from numapin_agent.trace.result import Moment, Result, Row
+from numapin_agent.trace.result import Blamed, Result, Row
 from numapin_api.errors import LabError
 from numapin_lab.latency.command import culprits, slowest, window
 from numapin_lab.latency.criteria import check
@@ -139,11 +139,11 @@ def test_windows_and_culprits_come_from_what_numapin_said():
     assert (found.requests.count, found.requests.slow, found.requests.max_ms) == (3, 1, 6.0)
     with pytest.raises(LabError, match="no request"):
         window([], timers, 30, slow=5)
-    moments = [
-        Moment(at_seconds=n, nanoseconds=ns, labels={"culprit": name})
-        for n, (name, ns) in enumerate([("x", 7_000_000), ("y", 9_000_000), ("y", 6_000_000)])
+    blamed = [
+        Blamed(culprit="x", named=True, calls=1, nanoseconds=7_000_000, longest=7_000_000),
+        Blamed(culprit="y", named=True, calls=2, nanoseconds=15_000_000, longest=9_000_000),
     ]
-    spike = Result(probe="spike", scope="pod", seconds=30, moments=moments)
+    spike = Result(probe="spike", scope="pod", seconds=30, blamed=blamed)
     assert [(c.name, c.calls, c.longest_ms) for c in culprits(spike)] == [
         ("y", 2, 9.0),
         ("x", 1, 7.0),
