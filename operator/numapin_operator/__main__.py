@@ -1,10 +1,15 @@
 """``numapin-operator``: reads its flags, joins the parts, runs until told to stop."""
 
 import asyncio
+import contextlib
+import logging
+import os
+import signal
 import time
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal, NoReturn
 
 import click
 import kopf
@@ -21,18 +26,89 @@ from numapin_api.errors import NumapinError
 from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator import handlers, logs
 from numapin_operator.advertise.loop import Advertiser, KubeTopologies
-from numapin_operator.config import API_RATE, Between, Config, load_policy
+from numapin_operator.config import API_RATE, Between, Config, load_policy, read_lease
 from numapin_operator.informer import Informer
 from numapin_operator.kube import KubeCluster, connect
+from numapin_operator.leader.answering import Answering
+from numapin_operator.leader.api import KubeLeases
+from numapin_operator.leader.election import Election
 from numapin_operator.metrics import Metrics, StoreCollector
 from numapin_operator.reconcile import Reconciler
 from numapin_operator.store import Store
 from numapin_operator.traces.sweep import KubeTraces, Sweeper
-from numapin_operator.writer import ApiWriter, Pace, through_kopf
+from numapin_operator.writer import ApiWriter, Pace, through_kopf, while_allowed
+
+LOST: Final = 75
+"""Exit status of an operator that has lost the Lease: it is to be started again, to stand by."""
+
+log = logging.getLogger(__name__)
 
 
 async def serve(config: Config) -> None:
-    """Run the operator until a signal ends it.
+    """Run the operator until a signal ends it, as soon as it leads.
+
+    Raises:
+        ApiError: there are no usable credentials.
+        ClickException: a port is taken.
+        LeaseLostError: the API server refuses what the holder of the Lease writes.
+    """
+    if config.lease is None:
+        await operate(config)
+        return
+    asked = config.lease
+    election = Election(
+        KubeLeases(KubeCluster(connect(config.kubeconfig)), asked),
+        me=asked.me,
+        lasting=asked.seconds,
+        now=lambda: datetime.now(UTC),
+        clock=time.monotonic,
+    )
+    answering = Answering(config.liveness_port)
+    # As process 1 of a container it would not hear of them; kopf puts its own in their place.
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+    try:
+        with _listening("--liveness-port", config.liveness_port):
+            await answering.start()
+        await election.during(
+            lambda: operate(config, leads=election.leads, synced=answering.stop), lost=_end
+        )
+    except asyncio.CancelledError:
+        log.info("ended while it stood by")
+    finally:
+        await answering.stop()
+
+
+def _end(because: str) -> NoReturn:
+    """End at once: kopf would take seconds to stop, in which others may lead."""
+    log.error("ends, for the Lease is lost", extra={"because": because})
+    logging.shutdown()
+    os._exit(LOST)
+
+
+@contextlib.contextmanager
+def _listening(flag: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        said = f"{flag} {port}: can't listen there: {error.strerror}"
+        raise click.ClickException(said) from error
+
+
+async def operate(
+    config: Config,
+    *,
+    leads: Callable[[], bool] = lambda: True,
+    synced: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Plan and judge until a signal ends it.
+
+    Args:
+        config: the flags.
+        leads: whether it may still write.
+        synced: done once everything is known.
 
     Raises:
         ApiError: there are no usable credentials.
@@ -47,7 +123,7 @@ async def serve(config: Config) -> None:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     metrics = Metrics(registry)
-    writer = ApiWriter(through_kopf(settings), Pace(config.api_rate))
+    writer = ApiWriter(while_allowed(through_kopf(settings), leads), Pace(config.api_rate))
     reconciler = Reconciler(
         store,
         writer,
@@ -67,11 +143,8 @@ async def serve(config: Config) -> None:
         now=lambda: datetime.now(UTC),
         failed=metrics.errors.labels(where="traces").inc,
     )
-    try:
+    with _listening("--metrics-port", config.metrics_port):
         server, thread = start_http_server(config.metrics_port, registry=registry)
-    except OSError as error:
-        said = f"--metrics-port {config.metrics_port}: can't listen there: {error.strerror}"
-        raise click.ClickException(said) from error
     try:
         await kopf.operator(
             registry=handlers.build(
@@ -80,6 +153,7 @@ async def serve(config: Config) -> None:
                 reconciler,
                 kopfs=settings,
                 clock=time.monotonic,
+                synced=synced,
                 beside=(sweeper.run, *([advertiser.run] if config.publish_topology else ())),
             ),
             settings=settings,
@@ -154,6 +228,30 @@ async def serve(config: Config) -> None:
     help="Write what is left of each socket to NodeResourceTopology objects, for schedulers.",
 )
 @click.option(
+    "--lease",
+    envvar="NUMAPIN_LEASE",
+    show_envvar=True,
+    default="",
+    metavar="NAMESPACE/NAME",
+    help="Stand by until this Lease can be had. Without it, no other operator may run.",
+)
+@click.option(
+    "--pod-name",
+    envvar="NUMAPIN_POD_NAME",
+    show_envvar=True,
+    default="",
+    help="Of the pod that the operator runs in; needed with --lease.",
+)
+@click.option(
+    "--lease-seconds",
+    envvar="NUMAPIN_LEASE_SECONDS",
+    show_envvar=True,
+    type=Between(2, 3600, "number"),
+    default=15.0,
+    show_default=True,
+    help="How long the Lease lasts without being renewed.",
+)
+@click.option(
     "--log-format",
     envvar="NUMAPIN_LOG_FORMAT",
     show_envvar=True,
@@ -179,6 +277,9 @@ def main(  # noqa: PLR0913 (one per flag)
     api_rate: float,
     resync: float,
     publish_topology: bool,
+    lease: str,
+    pod_name: str,
+    lease_seconds: float,
     log_format: Literal["json", "plain"],
     log_level: str,
 ) -> None:
@@ -196,6 +297,7 @@ def main(  # noqa: PLR0913 (one per flag)
         api_rate=api_rate,
         resync_seconds=resync,
         publish_topology=publish_topology,
+        lease=read_lease(lease, pod_name, lease_seconds),
     )
     logs.set_up(log_format, log_level)
     try:

@@ -17,6 +17,23 @@ _NOT_FOR_A_DEFAULT = ("podSelector", "namespaceSelector", "priority")
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseConfig:
+    """How operators agree which of them leads.
+
+    Attributes:
+        namespace: of the Lease, which is that of the operators.
+        name: of the Lease.
+        me: this pod's name.
+        seconds: how long it lasts.
+    """
+
+    namespace: str
+    name: str
+    me: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What the command line says.
 
@@ -28,6 +45,7 @@ class Config:
         api_rate: most API writes a second.
         resync_seconds: between comparisons with the API server.
         publish_topology: whether NodeResourceTopology objects are written.
+        lease: None for an operator that is alone.
     """
 
     default: NumaPolicySpec
@@ -37,6 +55,7 @@ class Config:
     api_rate: float = API_RATE
     resync_seconds: float = 300.0
     publish_topology: bool = False
+    lease: LeaseConfig | None = None
 
 
 class Between(click.ParamType[float]):
@@ -64,6 +83,27 @@ class Between(click.ParamType[float]):
                 f"{value!r} is no {self.name}; allowed: {self._least} to {self._most}", param, ctx
             )
         return found
+
+
+def read_lease(lease: str, me: str, seconds: float) -> LeaseConfig | None:
+    """Read the flags about the Lease.
+
+    Args:
+        lease: NAMESPACE/NAME; empty for none.
+        me: this pod's name.
+        seconds: how long it lasts.
+
+    Raises:
+        click.BadParameter: they don't go together.
+    """
+    if not lease:
+        return None
+    namespace, _, name = lease.partition("/")
+    if not namespace or not name or "/" in name:
+        raise click.BadParameter(f"{lease!r}; allowed: NAMESPACE/NAME", param_hint="--lease")
+    if not me:
+        raise click.BadParameter("needed with --lease: the pod's name", param_hint="--pod-name")
+    return LeaseConfig(namespace, name, me, int(seconds))
 
 
 def read_policy(text: str) -> NumaPolicySpec:

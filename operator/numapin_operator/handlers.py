@@ -180,6 +180,7 @@ def build(  # noqa: PLR0913 -- put together once, all but three by keyword
     kopfs: kopf.OperatorSettings,
     clock: Callable[[], float],
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    synced: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> kopf.OperatorRegistry:
     """All handlers, in a registry of their own.
 
@@ -190,6 +191,7 @@ def build(  # noqa: PLR0913 -- put together once, all but three by keyword
         kopfs: the settings that kopf runs with.
         clock: monotonic seconds.
         beside: what else runs in the background once everything is known.
+        synced: done once everything is known, before kopf answers the liveness probe.
     """
     registry = kopf.OperatorRegistry()
     background: list[asyncio.Task[None]] = []
@@ -208,6 +210,8 @@ def build(  # noqa: PLR0913 -- put together once, all but three by keyword
             raise kopf.TemporaryError(str(error), delay=2) from error
         spare_the_collector()
         log.info("synced")
+        if synced is not None:
+            await synced()
         background.extend(
             asyncio.create_task(listen(kind, informer.heard, settings=kopfs), name=f"watch {kind}")
             for kind in STREAMED

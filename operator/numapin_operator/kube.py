@@ -84,11 +84,11 @@ class KubeCluster:
 
     def versions(self, kind: Kind) -> Iterator[list[Version]]:
         """The uid and resourceVersion of everything of a kind, from metadata alone."""
-        for page in self._pages(kind, _METADATA_ONLY):
-            yield [
-                (object_key(item), item["metadata"]["uid"], item["metadata"]["resourceVersion"])
-                for item in page.get("items") or ()
-            ]
+        yield from map(_versions, self._pages(kind, _METADATA_ONLY))
+
+    def versions_in(self, path: str) -> Iterator[list[Version]]:
+        """The same of a collection that is not one of the watched kinds."""
+        yield from map(_versions, self._paged(path, {"limit": str(PAGE)}, _METADATA_ONLY))
 
     def objects(self, path: str, *, limit: int = PAGE) -> Iterator[list[Json]]:
         """Everything of a collection that is not one of the watched kinds, page by page.
@@ -125,7 +125,7 @@ class KubeCluster:
             if not token:
                 return
 
-    def call(
+    def call(  # noqa: PLR0913 (what a request has)
         self,
         method: str,
         path: str,
@@ -133,8 +133,17 @@ class KubeCluster:
         body: Json | None = None,
         content: str = "application/json",
         accept: str = "application/json",
+        timeout: float = TIMEOUT_SECONDS,
     ) -> Json:
         """Send one request; JSON in and out.
+
+        Args:
+            method: of HTTP.
+            path: with its query.
+            body: what is sent.
+            content: its media type.
+            accept: media type of the answer.
+            timeout: seconds.
 
         Raises:
             RefusedError: the API server's answer is an error.
@@ -148,15 +157,20 @@ class KubeCluster:
             auth_settings=["BearerToken"],
         )
         try:
-            response = self._api.call_api(
-                method, url, headers, payload, _request_timeout=TIMEOUT_SECONDS
-            )
+            response = self._api.call_api(method, url, headers, payload, _request_timeout=timeout)
             data = response.read()  # type: ignore[no-untyped-call]
         except (urllib3.exceptions.HTTPError, OSError, client.ApiException) as error:
             raise ApiError(f"{method} {path.partition('?')[0]}: {error}") from error
         if not 200 <= response.status < 300:
             raise RefusedError(method, path.partition("?")[0], response.status, data)
         return cast("Json", json.loads(data)) if data else {}
+
+
+def _versions(page: Json) -> list[Version]:
+    return [
+        (object_key(item), item["metadata"]["uid"], item["metadata"]["resourceVersion"])
+        for item in page.get("items") or ()
+    ]
 
 
 class RefusedError(ApiError):

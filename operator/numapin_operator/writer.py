@@ -110,6 +110,22 @@ def through_kopf(settings: kopf.OperatorSettings) -> Send:
     return send
 
 
+def while_allowed(send: Send, allowed: Callable[[], bool]) -> Send:
+    """Send only as long as one may.
+
+    Args:
+        send: sends one request.
+        allowed: whether one may, asked before each.
+    """
+
+    async def guarded(method: str, path: str, body: Json, content: str) -> Json:
+        if not allowed():
+            raise ApiError(f"{method} {path.partition('?')[0]}: another operator may lead by now")
+        return await send(method, path, body, content)
+
+    return guarded
+
+
 class ApiWriter:
     """Writes to the real API server.
 

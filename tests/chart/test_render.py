@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.chart import EVERYTHING, NAMESPACE, Helm, Object, one, render
+from support.chart import CHART, EVERYTHING, NAMESPACE, Helm, Object, one, render
 
 from numapin_agent import config as agent_config
 from numapin_api.crd import KINDS
@@ -142,7 +142,7 @@ def test_only_an_operator_that_is_asked_to_may_write_topologies_for_schedulers(h
 
     assert told(objects) == (False, [])
     on = render(helm, {"operator.publishTopology": True})
-    assert told(on) == (True, ["get", "create", "patch"])
+    assert told(on) == (True, ["get", "list", "create", "patch"])
 
 
 def flags(pod: Object) -> set[str]:
@@ -227,6 +227,63 @@ def test_one_operator_and_agents_everywhere(objects, agent):
     assert agent["priorityClassName"] == "system-node-critical"
     update = one(objects, "DaemonSet")["spec"]["updateStrategy"]
     assert update["rollingUpdate"] == {"maxUnavailable": "10%"}
+
+
+def test_a_second_operator_comes_with_what_keeps_it_from_writing(helm: Helm):
+    on = render(helm, {"operator.standby": True})
+    deployment = one(on, "Deployment")["spec"]
+    assert deployment["replicas"] == 2
+    # One at a time, so that there is always one.
+    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}
+    (container,) = deployment["template"]["spec"]["containers"]
+    lease = f"{NAMESPACE}/numapin-operator"
+    assert {f"--lease={lease}", "--pod-name=$(POD_NAME)"} <= set(container["args"])
+    assert flags(deployment["template"]["spec"]) <= {
+        o for p in operator_main.main.params for o in p.opts
+    }
+    policy = one(on, "ValidatingAdmissionPolicy", "numapin-operator")["spec"]
+    role = one(on, "ClusterRole", "numapin-operator")
+    (topology,) = (
+        o
+        for o in render(helm, {"operator.standby": True, "operator.publishTopology": True})
+        if o["kind"] == "ClusterRole" and o["metadata"]["name"] == "numapin-topology"
+    )
+    writes = {"create", "update", "patch", "delete"}
+    may = {
+        (group, resource)
+        for rule in (*role["rules"], *topology["rules"])
+        if writes & set(rule["verbs"])
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    fenced = {
+        (group, resource)
+        for rule in policy["matchConstraints"]["resourceRules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    # Whatever else it may write is fenced, but for Events, which decide nothing.
+    assert may - fenced == {("", "events")}
+    (binding,) = (
+        o
+        for o in on
+        if o["kind"] == "ValidatingAdmissionPolicyBinding"
+        and o["metadata"]["name"] == "numapin-operator"
+    )
+    assert (
+        f"{binding['spec']['paramRef']['namespace']}/{binding['spec']['paramRef']['name']}" == lease
+    )
+
+
+def test_a_second_operator_is_refused_where_nothing_would_keep_it_from_writing(
+    helm: Helm, tmp_path: Path
+):
+    done = helm(
+        *("template", "numapin", CHART, "--kube-version=1.35.4", "--api-versions=v1/Pod"),
+        "--set=operator.standby=true",
+    )
+    assert done.returncode != 0
+    assert "serves no ValidatingAdmissionPolicy" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,15 @@ class Operator:
         except OSError:
             return 0, ""
 
+    @property
+    def ended(self) -> int | None:
+        """Its exit status once it has ended."""
+        return self._process.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it and return its exit status."""
         if self._process.poll() is None:
@@ -222,9 +231,15 @@ class World:
             accounts.path("operator", "token"),
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
         )
+        return self.write_kubeconfig("operator.conf", answer["status"]["token"])
+
+    def write_kubeconfig(self, name: str, token: str, *, server: str | None = None) -> Path:
+        """A kubeconfig of that name with a token, by another way than the straight one if given."""
         config = yaml.safe_load(self.plane.kubeconfig.read_text())
-        config["users"][0]["user"] = {"token": answer["status"]["token"]}
-        path = self.directory / "operator.conf"
+        config["users"][0]["user"] = {"token": token}
+        if server is not None:
+            config["clusters"][0]["cluster"]["server"] = server
+        path = self.directory / name
         path.write_text(yaml.safe_dump(config))
         path.chmod(0o600)
         return path
@@ -357,11 +372,11 @@ class World:
 
     # -- the witness ------------------------------------------------------------------
 
-    def audit(self) -> list[Json]:
+    def audit(self, user: str = OPERATOR_USER) -> list[Json]:
         """Every request of the operator that the API server has answered, in order."""
         lines = self._audit.read_text().splitlines()
         found = (json.loads(line) for line in lines if line.endswith("}"))
-        return [e for e in found if e["user"]["username"] == OPERATOR_USER]
+        return [e for e in found if e["user"]["username"] == user]
 
     def writes(self, since: int = 0) -> list[Json]:
         """What the operator has written, from its so-manieth request on."""
