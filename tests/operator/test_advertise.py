@@ -11,7 +11,7 @@ from support.operator_objects import two_sockets
 
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import ApiError
-from numapin_operator.advertise.loop import Advertiser
+from numapin_operator.advertise.loop import COMPARED, Advertiser
 from numapin_operator.advertise.zones import OWN, OWN_LABEL, body, foreign, zones
 from numapin_operator.kube import RefusedError
 from numapin_operator.placement.values import Node, Pinned, Spot
@@ -128,7 +128,12 @@ class Cluster:
     def __init__(self, **objects: Json) -> None:
         self.objects = objects
         self.writes: list[str] = []
+        self.lists = 0
         self.fails: ApiError | None = None
+
+    async def versions(self) -> dict[str, str]:
+        self.lists += 1
+        return {n: o["metadata"].get("resourceVersion", "") for n, o in self.objects.items()}
 
     async def topology(self, name: str) -> Json | None:
         return self.objects.get(name)
@@ -137,8 +142,13 @@ class Cluster:
         self.writes.append(made["metadata"]["name"])
         if self.fails is not None:
             raise self.fails
-        self.objects[made["metadata"]["name"]] = made
-        return made
+        return self.put(made)
+
+    def put(self, made: Json) -> Json:
+        name = made["metadata"]["name"]
+        version = str(int(self.objects.get(name, made)["metadata"].get("resourceVersion", 0)) + 1)
+        self.objects[name] = made | {"metadata": made["metadata"] | {"resourceVersion": version}}
+        return self.objects[name]
 
 
 def report(store: Store, name: str = "a", version: int = 1, **status: Any) -> None:
@@ -239,3 +249,37 @@ def test_a_node_that_is_gone_is_forgotten() -> None:
     report(store, "a", 9)
     asyncio.run(made.once())
     assert cluster.writes == ["a", "a"]
+
+
+def rounds(made: Advertiser, count: int = COMPARED) -> None:
+    async def some() -> None:
+        for _ in range(count):
+            await made.once()
+
+    asyncio.run(some())
+
+
+def test_an_object_that_somebody_deletes_or_changes_is_put_right() -> None:
+    cluster = Cluster()
+    _, made, failures = advertiser(cluster, "a", "b", "c")
+    rounds(made)
+    assert (cluster.writes, cluster.lists) == (["a", "b", "c"], 1)
+    del cluster.objects["a"]
+    cluster.put(cluster.objects["b"] | {"zones": []})
+    rounds(made)
+    assert cluster.writes == ["a", "b", "c", "a", "b"]
+    assert cluster.objects["a"]["zones"] == cluster.objects["b"]["zones"]
+    assert cluster.objects["b"]["zones"] != []
+    # As it should be again: nothing is written.
+    rounds(made)
+    assert (len(cluster.writes), cluster.lists, failures) == (5, 3, [])
+
+
+def test_a_node_that_another_producer_has_left_is_taken_up() -> None:
+    cluster = Cluster(a={"metadata": {"name": "a"}, "zones": []})
+    _, made, _ = advertiser(cluster, "a")
+    rounds(made)
+    assert cluster.writes == []
+    del cluster.objects["a"]
+    rounds(made)
+    assert cluster.writes == ["a"]

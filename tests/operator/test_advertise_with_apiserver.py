@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient, ApiException, ApiextensionsV1Api
 from support.operator_objects import two_sockets
-from support.resources import Resources
+from support.resources import Resources, request
 from support.wait import until
 
 from numapin_lab.controlplane import ControlPlane
-from numapin_operator.advertise.loop import Advertiser, KubeTopologies
+from numapin_operator.advertise.loop import COMPARED, Advertiser, KubeTopologies
 from numapin_operator.advertise.zones import API_VERSION, KIND, foreign
 from numapin_operator.kube import KubeCluster, connect
 from numapin_operator.store import Store
@@ -101,7 +101,7 @@ def report(store: Store, name: str, version: int, **status: Any) -> None:
 
 
 def test_ours_is_kept_up_to_date_and_others_are_left_alone(
-    apiserver: ControlPlane, topologies: Resources
+    apiserver: ControlPlane, kube: ApiClient, topologies: Resources
 ) -> None:
     store, failures = Store(), []
     cluster = KubeCluster(connect(str(apiserver.kubeconfig)))
@@ -130,6 +130,14 @@ def test_ours_is_kept_up_to_date_and_others_are_left_alone(
     asyncio.run(made.once())
     found = topologies.get("ours")
     assert found["zones"][0]["resources"][0]["allocatable"] == "1"
+
+    # Somebody deletes it, and nothing else happens.
+    request(kube, "DELETE", topologies.path("ours"))
+    for _ in range(COMPARED):
+        asyncio.run(made.once())
+    assert topologies.get("ours")["zones"] == found["zones"]
+    assert topologies.get("theirs")["zones"] == theirs["zones"]
+    found = topologies.get("ours")
 
     # Another producer takes it over, as nri-plugins do, by a whole update.
     found["zones"] = theirs["zones"]

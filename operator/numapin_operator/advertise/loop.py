@@ -1,8 +1,9 @@
 """Keeps one NodeResourceTopology per node up to date, and keeps off those of others.
 
 Level-triggered by time: a scheduler's view may be a minute old, and so one write stands for
-many pins. ``zones`` is one atomic list, so two producers would undo each other's writes: an object
-that somebody else made or wrote is never touched, and said once in the log.
+many pins. What somebody deleted or changed shows when all versions are compared, every few rounds.
+``zones`` is one atomic list, so two producers would undo each other's writes: an object that
+somebody else made or wrote is never touched, and said once in the log.
 """
 
 import asyncio
@@ -22,6 +23,10 @@ from numapin_operator.writer import APPLY, ApiWriter
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS: Final = 60.0
+COMPARED: Final = 5
+"""In each so-manieth round the versions of all objects are asked for: a watch would bring each of
+our own writes back."""
+_ALL: Final = f"/apis/{API_VERSION}/noderesourcetopologies"
 _NOBODY: Final = Key("", "")
 _NOT_FOUND, _CONFLICT = 404, 409
 
@@ -31,6 +36,9 @@ class Advertising(Protocol):
 
     async def topology(self, name: str) -> Json | None:
         """The NodeResourceTopology of a node; None if there is none."""
+
+    async def versions(self) -> dict[str, str]:
+        """The resourceVersion of each, by name."""
 
     async def apply_topology(self, made: Json) -> Json:
         """Create or change one; refused (409) if somebody else wrote the same fields."""
@@ -49,8 +57,9 @@ class Advertiser:
         self._store = store
         self._cluster = cluster
         self._failed = failed
-        self._written: dict[str, Json] = {}
+        self._written: dict[str, tuple[Json, str]] = {}
         self._foreign: set[str] = set()
+        self._round = 0
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -59,22 +68,34 @@ class Advertiser:
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def once(self) -> None:
-        """Write what differs from what was written last."""
+        """Write what differs from what was written last, or from what somebody made of that."""
         for name in [n for n in self._written if n not in self._store.nodes]:
             del self._written[name]
         self._foreign.intersection_update(self._store.nodes)
-        for name in sorted(self._store.nodes):
-            await asyncio.sleep(0)  # thousands of nodes must not hold up a pod
-            wanted = self._wanted(name)
-            if wanted is None or name in self._foreign or self._written.get(name) == wanted:
-                continue
-            try:
-                await self._write(name, wanted)
-            except ApiError as error:
-                self._failed()
-                log.warning("topology not published", extra={"node": name, "error": str(error)})
-                # Most often its CRD is not there, and then no other node fares better.
-                return
+        self._round += 1
+        name = ""
+        try:
+            if self._round % COMPARED == 0:
+                await self._compare()
+            for name in sorted(self._store.nodes):
+                await asyncio.sleep(0)  # thousands of nodes must not hold up a pod
+                wanted = self._wanted(name)
+                if wanted is None or name in self._foreign:
+                    continue
+                if name not in self._written or self._written[name][0] != wanted:
+                    await self._write(name, wanted)
+        except ApiError as error:
+            self._failed()
+            # Most often its CRD is not there, and then no other node fares better.
+            log.warning("topology not published", extra={"node": name, "error": str(error)})
+
+    async def _compare(self) -> None:
+        """Forget what was written of objects that are gone or are not as they were written."""
+        versions = await self._cluster.versions()
+        for name, (_, version) in list(self._written.items()):
+            if versions.get(name) != version:
+                del self._written[name]
+        self._foreign.intersection_update(versions)
 
     def _wanted(self, name: str) -> Json | None:
         record = self._store.nodes.get(name)
@@ -90,13 +111,13 @@ class Advertiser:
                 self._leave(name)
                 return
         try:
-            await self._cluster.apply_topology(wanted)
+            made = await self._cluster.apply_topology(wanted)
         except RefusedError as refused:
             if refused.status != _CONFLICT:
                 raise
             self._leave(name)
         else:
-            self._written[name] = wanted
+            self._written[name] = wanted, str(made["metadata"].get("resourceVersion") or "")
 
     def _leave(self, name: str) -> None:
         self._foreign.add(name)
@@ -127,6 +148,16 @@ class KubeTopologies:
                 return None
             raise
 
+    async def versions(self) -> dict[str, str]:
+        """The resourceVersion of each, by name."""
+        return await asyncio.to_thread(
+            lambda: {
+                key[1]: version
+                for page in self._cluster.versions_in(_ALL)
+                for key, _, version in page
+            }
+        )
+
     async def apply_topology(self, made: Json) -> Json:
         """Create or change one, without force: a conflict means another producer."""
         path = f"{_path(made['metadata']['name'])}?fieldManager={OPERATOR_MANAGER}"
@@ -134,4 +165,4 @@ class KubeTopologies:
 
 
 def _path(name: str) -> str:
-    return f"/apis/{API_VERSION}/noderesourcetopologies/{quote(name)}"
+    return f"{_ALL}/{quote(name)}"
