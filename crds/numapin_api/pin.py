@@ -70,6 +70,10 @@ class Move(Wire):
     """Percent of the busiest resource of socket ``from`` that was in use before."""
     bytes_to_move: Bytes
     """Memory that the pod held elsewhere."""
+    room_for: Annotated[str | None, Field(max_length=317)] = None
+    """Namespace and name of the pod that waited for room: by that the move is judged."""
+    further: Annotated[int | None, Field(ge=0, le=100)] = None
+    """How many moves of other pods were to follow until that pod has room."""
 
 
 class NumaPinSpec(Wire):

@@ -7,7 +7,7 @@ neither moves a pod twice nor forgets that a move was in vain.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from numapin_api.base import Condition
 from numapin_api.pin import Move, Verdict
@@ -17,6 +17,7 @@ from numapin_operator.conditions import MOVED, Claim
 HELPED: Final = "Helped"
 IN_VAIN: Final = "InVain"
 UNDER_WAY: Final = "UnderWay"
+MADE_WAY: Final = "MadeWay"
 LONGEST_MOVE: Final = timedelta(minutes=30)
 """Pages are moved in paced batches; a pod that is not in force after that is not going to be."""
 LONGEST_RELIEF: Final = timedelta(minutes=10)
@@ -26,6 +27,9 @@ _FAILED: Final[frozenset[Verdict]] = frozenset(
     {"Ineffective", "Drifted", "Conflict", "Unplaceable", "Invalid"}
 )
 
+Fate = Literal["Placed", "Waits", "Gone"]
+"""Of a pod that waited for room: it is pinned, it has none, or it is not there or wants none."""
+
 
 def judged(move: Move | None, conditions: list[Condition]) -> Condition | None:
     """The judgement on a move, if there is one; that on an earlier one is none.
@@ -34,29 +38,57 @@ def judged(move: Move | None, conditions: list[Condition]) -> Condition | None:
         move: the pin's last move.
         conditions: of the pin.
     """
+    found = _said(conditions)
     if move is None:
-        return None
-    found = next((c for c in conditions if c.type == MOVED), None)
+        # Its pod has another place by now, or none. What was in vain stays so.
+        return found if found is not None and found.status == "False" else None
     if found is None or found.status == "Unknown" or found.last_transition_time < move.time:
         return None
     return found
 
 
+def made_way(move: Move | None, conditions: list[Condition]) -> bool:
+    """Whether a pod is where it was moved, and only others' moves are waited for.
+
+    Args:
+        move: the pin's last move.
+        conditions: of the pin.
+    """
+    found = _said(conditions)
+    return move is not None and found is not None and found.reason == MADE_WAY
+
+
+def _said(conditions: list[Condition]) -> Condition | None:
+    return next((c for c in conditions if c.type == MOVED), None)
+
+
+def lasting(known: Condition | None) -> Claim | None:
+    """A judgement that was made, as it is to be said again.
+
+    Args:
+        known: of ``judged``.
+    """
+    return None if known is None else Claim(MOVED, known.status, known.reason, known.message)
+
+
 def outcome(  # noqa: PLR0911 (one return a row of the table)
-    move: Move, before: Condition | None, verdict: Verdict, *, load: int | None, now: datetime
+    move: Move,
+    verdict: Verdict,
+    *,
+    load: int | None = None,
+    fate: Fate = "Gone",
+    now: datetime,
 ) -> Claim:
-    """Whether a move has helped, as a condition; what is judged once stays judged.
+    """Whether a move that is not judged yet has helped, as a condition.
 
     Args:
         move: the move.
-        before: the judgement so far, of ``judged``.
         verdict: on the pin as it is now.
         load: percent in use of the busier resource of the socket that it left; None where
             not known.
+        fate: of the pod that room was made for.
         now: with time zone.
     """
-    if before is not None:
-        return Claim(MOVED, before.status, before.reason, before.message)
     taken = now - move.time
     if verdict in _FAILED:
         return Claim(MOVED, "False", IN_VAIN, f"{move.message}; the pin is now {verdict}")
@@ -66,7 +98,7 @@ def outcome(  # noqa: PLR0911 (one return a row of the table)
         said = f"not in force after {LONGEST_MOVE.seconds // 60} minutes"
         return Claim(MOVED, "False", IN_VAIN, f"{move.message}; {said}")
     if move.reason == "PodWaiting":
-        return Claim(MOVED, "True", HELPED, f"{move.message}; the room is there")
+        return _of_room(move, fate, lately=taken < LONGEST_MOVE)
     if load is not None and load <= move.load - move.gain / 2:
         said = f"socket {move.from_socket} went from {move.load} to {load} % in use"
         return Claim(MOVED, "True", HELPED, f"{move.message}; {said}")
@@ -74,6 +106,19 @@ def outcome(  # noqa: PLR0911 (one return a row of the table)
         return Claim(MOVED, "Unknown", UNDER_WAY, move.message)
     still = "not known" if load is None else f"{load} %"
     said = f"socket {move.from_socket} was at {move.load} % before and is at {still}"
+    return Claim(MOVED, "False", IN_VAIN, f"{move.message}; {said}, so it is not moved again")
+
+
+def _of_room(move: Move, fate: Fate, *, lately: bool) -> Claim:
+    """The outcome of a move that is in force and was made so that another pod has room."""
+    who = move.room_for or "the pod that waited"
+    if fate == "Placed":
+        return Claim(MOVED, "True", HELPED, f"{move.message}; it is pinned now")
+    if fate == "Gone":
+        return Claim(MOVED, "True", HELPED, f"{move.message}; {who} no longer waits for it")
+    if lately:
+        return Claim(MOVED, "Unknown", MADE_WAY if move.further else UNDER_WAY, move.message)
+    said = f"{who} has no place after {LONGEST_MOVE.seconds // 60} minutes"
     return Claim(MOVED, "False", IN_VAIN, f"{move.message}; {said}, so it is not moved again")
 
 

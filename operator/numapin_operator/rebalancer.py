@@ -116,8 +116,11 @@ class Rebalancer:
         return pinned, waiting
 
     def under_way(self, node: str | None = None) -> Counter[str]:
-        """Pods on the move by policy, on one node or on all."""
-        return Counter(pin.policy for pin in self._store.moving(node))
+        """Pods on the move by policy, on one node or on all.
+
+        Not one that stands in its new place and waits only for the moves that are to follow.
+        """
+        return Counter(pin.policy for pin in self._store.moving(node) if not pin.made_way)
 
     def affordable(self, pod: Key) -> bool:
         """Whether the policy of a pinned pod lets one more pod be on the move."""
@@ -202,6 +205,19 @@ class Rebalancer:
         """What was found on a node could not be made use of: the next look may search anew."""
         self._fruitless.pop(name, None)
 
+    def fate(self, pin: PinRecord) -> moves.Fate:
+        """What has become of the pod that a pin was moved to make room for."""
+        who = None if pin.move is None else pin.move.room_for
+        pod = None if who is None else self._store.pods.get(Key(*who.split("/", 1)))
+        if pod is None or pod.finished or pod.terminating or pod.node != pin.node:
+            return "Gone"
+        its = self._store.pins.get(pod.key)
+        if its is None or its.pod_uid != pod.uid:
+            return "Waits"
+        if its.socket is not None and its.pinned and not its.refused:
+            return "Placed"
+        return "Waits" if its.enforced and (its.socket is not None or its.waiting) else "Gone"
+
     def load(self, name: str, socket: int, *, now: datetime) -> int | None:
         """Percent in use of a socket's busier resource; None where the node says nothing."""
         record = self._store.nodes.get(name)
@@ -242,4 +258,6 @@ def _move(found: Proposal, now: datetime) -> Move:
         gain=round(found.gain),
         load=round(found.load),
         bytes_to_move=found.bytes_to_move,
+        room_for=found.room_for,
+        further=None if found.room_for is None else found.further,
     )

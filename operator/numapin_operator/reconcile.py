@@ -311,13 +311,16 @@ class Reconciler:
         self, pin: PinRecord, old: NumaPinStatus | None, judgement: Judgement
     ) -> conditions.Claim | None:
         """Whether the pin's last move has helped, if it was moved."""
-        if pin.move is None:
-            return None
         known = moves.judged(pin.move, [] if old is None else old.conditions)
-        load = None
-        if known is None:
-            load = self._rebalancer.load(pin.node, pin.move.from_socket, now=self._now())
-        return moves.outcome(pin.move, known, judgement.verdict, load=load, now=self._now())
+        if pin.move is None or known is not None:
+            return moves.lasting(known)
+        return moves.outcome(
+            pin.move,
+            judgement.verdict,
+            load=self._rebalancer.load(pin.node, pin.move.from_socket, now=self._now()),
+            fate=self._rebalancer.fate(pin),
+            now=self._now(),
+        )
 
     def _withheld(self, key: Key, old: NumaPinStatus | None, new: NumaPinStatus) -> bool:
         """Whether a first status that says no more than "wait" can wait for the agent's word."""

@@ -29,7 +29,7 @@ REASON_AT = {
     "_refused": 2,
 }
 """Call → which argument is a reason."""
-NAMES = {"reason", "RELEASED", "AWAITING_DEVICES", "HELPED", "IN_VAIN", "UNDER_WAY"}
+NAMES = {"reason", "RELEASED", "AWAITING_DEVICES", "HELPED", "IN_VAIN", "MADE_WAY", "UNDER_WAY"}
 """Names that hold one."""
 NEVER_SHOWN = {
     "Failed",  # NumapinError itself, which nobody raises

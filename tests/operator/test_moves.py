@@ -12,7 +12,15 @@ from support.operator_parts import Parts
 from numapin_api.base import Condition
 from numapin_api.pin import Move
 from numapin_api.policy import Rebalance
-from numapin_operator.moves import Patience, Record, judged, movable, outcome
+from numapin_operator.moves import (
+    Patience,
+    Record,
+    judged,
+    lasting,
+    made_way,
+    movable,
+    outcome,
+)
 from numapin_operator.rebalancer import FRUITLESS_SECONDS, search
 from numapin_operator.records import NodeKey
 
@@ -53,33 +61,57 @@ def move(reason: str = "SocketBusy", *, ago: float = 60) -> Move:
         ("SocketBusy", 700, "Verified", 76, "False", "InVain"),
         ("SocketBusy", 700, "Verified", None, "False", "InVain"),
         ("SocketBusy", 60, "Ineffective", 10, "False", "InVain"),
-        ("PodWaiting", 60, "Verified", 90, "True", "Helped"),
         ("PodWaiting", 60, "Drifted", 90, "False", "InVain"),
+        ("PodWaiting", 60, "Pending", 90, "Unknown", "UnderWay"),
     ],
 )
 def test_whether_a_move_has_helped(  # noqa: PLR0917 (columns of the table)
     reason: str, ago: float, verdict: Any, load: int | None, status: str, words: str
 ):
-    said = outcome(move(reason, ago=ago), None, verdict, load=load, now=NOW)
+    said = outcome(move(reason, ago=ago), verdict, load=load, now=NOW)
     assert (said.status, said.reason) == (status, words)
     assert said.message.startswith("moved")
 
 
-def condition(status: Any, ago: float) -> Condition:
+@pytest.mark.parametrize(
+    ("ago", "further", "fate", "status", "words"),
+    [
+        (60, 0, "Placed", "True", "Helped"),
+        (60, 0, "Gone", "True", "Helped"),
+        (60, 0, "Waits", "Unknown", "UnderWay"),
+        (60, 1, "Waits", "Unknown", "MadeWay"),
+        (60, 1, "Placed", "True", "Helped"),
+        (1900, 0, "Waits", "False", "InVain"),
+        (1900, 1, "Waits", "False", "InVain"),
+    ],
+)
+def test_whether_a_move_has_made_room(ago: float, further: int, fate: Any, status: str, words: str):
+    made = move("PodWaiting", ago=ago).model_copy(update={"room_for": "d/x", "further": further})
+    said = outcome(made, "Verified", fate=fate, now=NOW)
+    assert (said.status, said.reason) == (status, words)
+    assert made_way(made, [condition(status, 1, words)]) is (words == "MadeWay")
+
+
+def condition(status: Any, ago: float, reason: str = "X") -> Condition:
     return Condition(
         type="Moved",
         status=status,
-        reason="X",
+        reason=reason,
         message="said",
         last_transition_time=NOW - timedelta(seconds=ago),
     )
 
 
 def test_what_is_judged_once_stays_judged():
-    known = judged(move(), [condition("False", 10)])
-    assert known is not None
-    again = outcome(move(), known, "Verified", load=0, now=NOW)
-    assert (again.status, again.message) == ("False", "said")
+    for known in (
+        judged(move(), [condition("False", 10)]),
+        # Though the pod has another place by now, or none.
+        judged(None, [condition("False", 10)]),
+    ):
+        again = lasting(known)
+        assert again is not None
+        assert (again.status, again.message) == ("False", "said")
+    assert lasting(None) is None
 
 
 @pytest.mark.parametrize(
@@ -208,6 +240,32 @@ def test_a_move_in_vain_is_not_repeated(parts: Parts):
     assert parts.sockets()["a"] == 1
 
 
+def test_a_move_in_vain_is_remembered_by_a_pin_that_has_lost_its_socket(parts: Parts):
+    parts.node(status=usage(1900, 200))
+    parts.settle(110)
+    pinned(parts, "a")
+    parts.settle(700)
+    assert judgement(parts, "a") == ("False", "InVain")
+    # Too big for any socket for a while, and elsewhere than before when it fits again.
+    parts.pod("a", cpu="5")
+    parts.settle(60)
+    assert parts.sockets()["a"] is None
+    assert moved(parts, "a") is None
+    parts.pod("a", cpu="500m", annotations={"numapin.io/socket": "0"})
+    parts.settle(5)
+    pinned(parts, "a")
+    parts.pod("a", cpu="500m")
+    parts.settle(5)
+    pinned(parts, "a")
+    assert parts.sockets()["a"] == 0
+    assert judgement(parts, "a") == ("False", "InVain")
+    again = parts.again()
+    again.tell_gone("pods", ("default", "c"))
+    again.settle(2000)
+    assert moved(again, "a") is None
+    assert again.sockets()["a"] == 0
+
+
 def test_a_restarted_operator_knows_what_was_moved(parts: Parts):
     parts.node(status=usage(1900, 200))
     parts.settle(110)
@@ -220,14 +278,68 @@ def test_a_restarted_operator_knows_what_was_moved(parts: Parts):
 
 
 def test_room_is_made_for_a_pod_that_waits(parts: Parts):
-    parts.pod("d", cpu="1500m")
+    parts.pod("d", cpu="1590m")
     parts.settle(200)
     assert moved(parts, "b") is not None or moved(parts, "a") is not None
     mover = "b" if moved(parts, "b") else "a"
     pinned(parts, mover)
     parts.settle(60)
+    # It has a socket, and is not there yet.
     assert parts.sockets()["d"] is not None
+    assert judgement(parts, mover) == ("Unknown", "UnderWay")
+    pinned(parts, "d")
+    parts.settle(60)
     assert judgement(parts, mover) == ("True", "Helped")
+    assert "default/d" in str(moved(parts, mover))
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_room_that_the_pod_that_waited_never_took(parts: Parts, ends: bool):
+    parts.pod("d", cpu="1590m")
+    parts.settle(200)
+    mover = "b" if moved(parts, "b") else "a"
+    pinned(parts, mover)
+    if ends:
+        parts.tell_gone("pods", ("default", "d"))
+    else:
+        refusal = {"reason": "NoRoom", "message": "it really uses more"}
+        parts.observe("d", {"phase": "Refused", "problem": refusal})
+    parts.settle(1900)
+    expected = ("True", "Helped") if ends else ("False", "InVain")
+    assert judgement(parts, mover) == expected
+
+
+def test_the_next_move_of_a_series_does_not_wait_for_what_the_first_is_judged_by():
+    """Four pods of 500m, two on each socket of 2 CPUs, and one of 2 CPUs: two have to go."""
+    parts = Parts()
+    parts.node(status=two_sockets(cpus_per_socket=3))
+    parts.policy("p", placement={"rebalance": AUTO | {"maxMoving": 2}})
+    parts.start()
+    for name, socket in (("a", "0"), ("b", "0"), ("c", "1"), ("e", "1")):
+        parts.pod(name, cpu="600m", annotations={"numapin.io/socket": socket})
+        parts.settle(5)
+        pinned(parts, name)
+        parts.pod(name, cpu="600m")
+        parts.settle(5)
+        pinned(parts, name)
+    parts.pod("wide", cpu="2900m")
+    parts.settle(120)
+    movers = [name for name in "abce" if moved(parts, name)]
+    assert len(movers) == 1
+    first = moved(parts, movers[0])
+    assert first is not None
+    assert (first["roomFor"], first["further"]) == ("default/wide", 1)
+    pinned(parts, movers[0])
+    parts.settle(60)
+    assert judgement(parts, movers[0]) == ("Unknown", "MadeWay")
+    (second,) = (name for name in "abce" if moved(parts, name) and name not in movers)
+    pinned(parts, second)
+    parts.settle(30)
+    assert parts.sockets()["wide"] is not None
+    pinned(parts, "wide")
+    parts.settle(60)
+    for name in (movers[0], second):
+        assert judgement(parts, name) == ("True", "Helped")
 
 
 @pytest.mark.parametrize(

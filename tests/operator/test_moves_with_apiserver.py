@@ -45,6 +45,7 @@ def test_room_is_made_for_a_pod_that_waits(world: World, namespace: str, node: s
     late = world.placed(namespace, "late")
     assert late["spec"]["socket"] == pin["spec"]["move"]["from"]
     world.report_pin(namespace, name, good_report(pin, since=ago(61)))
+    world.report_pin(namespace, "late", good_report(late, since=ago(61)))
 
     def helped() -> str | None:
         found = world.pins(namespace).get(name)["status"]["conditions"]

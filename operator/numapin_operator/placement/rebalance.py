@@ -74,6 +74,8 @@ class Proposal:
         load: percent of the busier resource of ``from_socket`` in use before.
         reason: why.
         message: the same for people.
+        room_for: the pod that waits; None where that is not the reason.
+        further: moves of the series that follow.
     """
 
     name: str
@@ -84,6 +86,8 @@ class Proposal:
     load: float
     reason: Reason
     message: str
+    room_for: str | None = None
+    further: int = 0
 
 
 _Rank = tuple[tuple[int, ...], int, object]
@@ -234,17 +238,20 @@ def _share(state: State, tenant: Tenant) -> int:
     )
 
 
-def _proposals(start: State, end: State, reason: Reason, gain: int, why: str) -> list[Proposal]:
+def _proposals(
+    start: State, end: State, gain: int, why: str, *, waiting: Tenant | None = None
+) -> list[Proposal]:
     made: list[Proposal] = []
     state = start
-    for name, source, to in end.steps:
+    cause: Reason = "SocketBusy" if waiting is None else "PodWaiting"
+    for i, (name, source, to) in enumerate(end.steps, 1):
         after = state.moved(state.tenants[name], to)
         if after is None:
             break
         moved = after.bytes_moved - state.bytes_moved
         load = _points(state.loads.get(source, 0))
         relief = gain
-        if reason == "SocketBusy":
+        if waiting is None:
             # A pod that makes way for a swap relieves its own socket of what it takes, no more.
             relief = max(0, min(gain, state.loads.get(source, 0) - after.loads.get(source, 0)))
         made.append(
@@ -255,7 +262,9 @@ def _proposals(start: State, end: State, reason: Reason, gain: int, why: str) ->
                 bytes_to_move=moved,
                 gain=_points(relief),
                 load=load,
-                reason=reason,
+                reason=cause,
+                room_for=None if waiting is None else waiting.name,
+                further=len(end.steps) - i,
                 message=f"moved from socket {source} ({load:.0f} % in use) to socket {to}, "
                 f"{size(moved)} of memory: {why}",
             )
@@ -288,7 +297,7 @@ def rebalance(
         if end is not None:
             gain = _share(start, waiting)
             why = f"so that {waiting.name}, which had none, has room"
-            return tuple(_proposals(start, end, "PodWaiting", gain, why))
+            return tuple(_proposals(start, end, gain, why, waiting=waiting))
     hot = too_busy(node, allowed, forced=usage.forced)
     hot = hot if usage.hot is None else hot & usage.hot
     end = _relief(start, hot, policy)
@@ -300,4 +309,4 @@ def rebalance(
         f"the busiest socket goes from {_points(before):.0f} to {_points(heat):.0f} % "
         f"in use by {len(end.steps)} move{'s' if len(end.steps) > 1 else ''}"
     )
-    return tuple(_proposals(start, end, "SocketBusy", gain, why))
+    return tuple(_proposals(start, end, gain, why))
