@@ -26,7 +26,7 @@ from numapin_api.errors import NumapinError
 from numapin_api.names import OPERATOR_MANAGER
 from numapin_operator import handlers, logs
 from numapin_operator.advertise.loop import Advertiser, KubeTopologies
-from numapin_operator.config import API_RATE, Between, Config, load_policy, read_lease
+from numapin_operator.config import API_RATE, Between, Config, LeaseConfig, load_policy, read_lease
 from numapin_operator.informer import Informer
 from numapin_operator.kube import KubeCluster, connect
 from numapin_operator.leader.answering import Answering
@@ -45,17 +45,43 @@ log = logging.getLogger(__name__)
 
 
 async def serve(config: Config) -> None:
-    """Run the operator until a signal ends it, as soon as it leads.
+    """Serve metrics, and run the operator until a signal ends it, as soon as it leads.
 
     Raises:
         ApiError: there are no usable credentials.
         ClickException: a port is taken.
         LeaseLostError: the API server refuses what the holder of the Lease writes.
     """
-    if config.lease is None:
-        await operate(config)
-        return
-    asked = config.lease
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    with _listening("--metrics-port", config.metrics_port):
+        server, thread = start_http_server(config.metrics_port, registry=registry)
+    try:
+        if config.lease is None:
+            await operate(config, registry)
+        else:
+            await stand_by(config, config.lease, registry)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+async def stand_by(config: Config, asked: LeaseConfig, registry: CollectorRegistry) -> None:
+    """Stand by, and run the operator once it leads.
+
+    Args:
+        config: the flags.
+        asked: those about the Lease.
+        registry: of metrics.
+
+    Raises:
+        ApiError: there are no usable credentials.
+        ClickException: the port of the probe is taken.
+        LeaseLostError: the API server refuses what the holder of the Lease writes.
+    """
     election = Election(
         KubeLeases(KubeCluster(connect(config.kubeconfig)), asked),
         me=asked.me,
@@ -73,7 +99,8 @@ async def serve(config: Config) -> None:
         with _listening("--liveness-port", config.liveness_port):
             await answering.start()
         await election.during(
-            lambda: operate(config, leads=election.leads, synced=answering.stop), lost=_end
+            lambda: operate(config, registry, leads=election.leads, synced=answering.stop),
+            lost=_end,
         )
     except asyncio.CancelledError:
         log.info("ended while it stood by")
@@ -99,6 +126,7 @@ def _listening(flag: str, port: int) -> Iterator[None]:
 
 async def operate(
     config: Config,
+    registry: CollectorRegistry,
     *,
     leads: Callable[[], bool] = lambda: True,
     synced: Callable[[], Coroutine[Any, Any, None]] | None = None,
@@ -107,21 +135,17 @@ async def operate(
 
     Args:
         config: the flags.
+        registry: of metrics.
         leads: whether it may still write.
         synced: done once everything is known.
 
     Raises:
         ApiError: there are no usable credentials.
-        ClickException: the port of the metrics is taken.
     """
     settings = handlers.settings()
     cluster = KubeCluster(connect(config.kubeconfig))
     store = Store()
-    registry = CollectorRegistry()
     registry.register(StoreCollector(store))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
     metrics = Metrics(registry)
     writer = ApiWriter(while_allowed(through_kopf(settings), leads), Pace(config.api_rate))
     reconciler = Reconciler(
@@ -143,31 +167,24 @@ async def operate(
         now=lambda: datetime.now(UTC),
         failed=metrics.errors.labels(where="traces").inc,
     )
-    with _listening("--metrics-port", config.metrics_port):
-        server, thread = start_http_server(config.metrics_port, registry=registry)
-    try:
-        await kopf.operator(
-            registry=handlers.build(
-                config,
-                informer,
-                reconciler,
-                kopfs=settings,
-                clock=time.monotonic,
-                synced=synced,
-                beside=(sweeper.run, *([advertiser.run] if config.publish_topology else ())),
-            ),
-            settings=settings,
-            memories=handlers.Forgetful(),
-            # Else kopf asks for the user's name, which a container's bare uid has none of.
-            identity=Identity(OPERATOR_MANAGER),
-            standalone=True,
-            clusterwide=True,
-            liveness_endpoint=f"http://0.0.0.0:{config.liveness_port}/healthz",
-        )
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    await kopf.operator(
+        registry=handlers.build(
+            config,
+            informer,
+            reconciler,
+            kopfs=settings,
+            clock=time.monotonic,
+            synced=synced,
+            beside=(sweeper.run, *([advertiser.run] if config.publish_topology else ())),
+        ),
+        settings=settings,
+        memories=handlers.Forgetful(),
+        # Else kopf asks for the user's name, which a container's bare uid has none of.
+        identity=Identity(OPERATOR_MANAGER),
+        standalone=True,
+        clusterwide=True,
+        liveness_endpoint=f"http://0.0.0.0:{config.liveness_port}/healthz",
+    )
 
 
 @click.command()
