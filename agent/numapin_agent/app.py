@@ -299,7 +299,7 @@ class Agent:
         self._guard.changed()
 
     def _problems(self) -> tuple[Reason, ...]:
-        return self._loop.problems()
+        return (*self._loop.problems(), *self._guard.problems())
 
     def _failed(self, error: Exception) -> None:
         self._meters.error(error.reason if isinstance(error, NumapinError) else "InternalError")
@@ -365,6 +365,7 @@ class Agent:
             loop_silent_seconds=self._loop.silent_seconds(),
             writes_pending=self._publisher.pending(),
             lost_pairs=self._tracing.lost_pairs(),
+            lost_alarms=self._guard.lost(),
             compatibility=numa_moves(self._census) if self._config.compatibility_metrics else None,
         )
 

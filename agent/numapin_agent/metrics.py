@@ -316,6 +316,14 @@ def tracer_families(node: NodeFigures) -> Iterator[Metric]:
             "the table of pairs was full.",
             value=node.lost_pairs,
         )
+    if node.lost_alarms is not None:
+        yield CounterMetricFamily(
+            "numapin_agent_memory_alarms_lost",
+            "Times that the kernel woke kswapd while pods were to be guarded and the ring that "
+            "tells the agent of it was full. The guard looked all the same, but late. Absent "
+            "where the kernel can't be heard.",
+            value=node.lost_alarms,
+        )
     alive = GaugeMetricFamily(
         "numapin_agent_program_alive",
         "1 while a program in the kernel counts, 0 when it is detached or blind and what it "

@@ -97,6 +97,7 @@ class NodeFigures:
         memory: of each NUMA node.
         lost_pairs: events that were not counted for their pair of NUMA nodes; None when that
             can't be told.
+        lost_alarms: of kswapd, that found no room; None where it can't be heard.
         compatibility: what is also told by the names that an exporter before numapin used; None
             without counters, or where these names are not wanted.
     """
@@ -114,4 +115,5 @@ class NodeFigures:
     stalled_seconds: float = 0.0
     memory: tuple[MemoryFigures, ...] = ()
     lost_pairs: int | None = None
+    lost_alarms: int | None = None
     compatibility: NumaMoves | None = None

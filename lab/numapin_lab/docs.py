@@ -64,6 +64,7 @@ _NODE: Final = NodeFigures(
     counting_since=0.0,
     memory=(MemoryFigures(node=0, socket=0, total=1, available=1),),
     lost_pairs=0,
+    lost_alarms=0,
     compatibility=NumaMoves(0, 0),
 )
 _HEAD: Final = """\

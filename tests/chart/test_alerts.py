@@ -189,6 +189,14 @@ CASES = [
         summary="The agent at 10.0.0.1:9465 lost 7.5 events",
     ),
     Case(
+        "NumapinAgentAlarmsLost",
+        {f"numapin_agent_memory_alarms_lost_total{{{AGENT}}}": "7x9 14x40"},
+        fires=14,
+        quiet=(9, 30),
+        labels=AT,
+        summary="The memory guard at 10.0.0.1:9465 lost 7.5 alarms",
+    ),
+    Case(
         "NumapinCountersDisagree",
         {
             f"numapin_node_counted_migrated_pages_total{{{AGENT}}}": "0+3000x60",

@@ -74,12 +74,27 @@ def attribute(layout: str, *values: int | bytes) -> ctypes.Array[ctypes.c_char]:
     return ctypes.create_string_buffer(packed, len(packed))
 
 
-def map_create(
-    map_type: int, *, key_size: int, value_size: int, max_entries: int, name: str = ""
+def map_create(  # noqa: PLR0913 -- as many as the kernel asks for, by keyword
+    map_type: int,
+    *,
+    key_size: int,
+    value_size: int,
+    max_entries: int,
+    name: str = "",
+    flags: int = 0,
 ) -> int:
-    """A new map's descriptor; the name, of at most 15 characters, is what bpftool shows."""
+    """A new map's descriptor.
+
+    Args:
+        map_type: ``MAP_*``.
+        key_size: bytes.
+        value_size: bytes.
+        max_entries: of a ring buffer, its bytes.
+        name: of at most 15 characters; what bpftool shows.
+        flags: ``BPF_F_*``.
+    """
     attr = attribute(
-        "=IIIIIII16s", map_type, key_size, value_size, max_entries, 0, 0, 0, name.encode()[:15]
+        "=IIIIIII16s", map_type, key_size, value_size, max_entries, flags, 0, 0, name.encode()[:15]
     )
     return bpf(_MAP_CREATE, attr)
 

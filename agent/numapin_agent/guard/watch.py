@@ -16,7 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from numapin_agent.guard import rules
+from numapin_agent.guard.missed import Missed
 from numapin_agent.guard.rules import Exposed
+from numapin_agent.status import Reason
 from numapin_api.cpulist import NodeSet
 from numapin_api.errors import NumapinError
 
@@ -34,6 +36,12 @@ class Alarm(Protocol):
 
     def take(self) -> NodeSet:
         """The NUMA nodes that were told of since the last call."""
+
+    def listen(self, *, on: bool) -> None:
+        """Whether alarms are wanted from now on."""
+
+    def lost(self) -> int:
+        """Alarms that nobody will be told of since they found no room, in all."""
 
 
 class Pins(Protocol):
@@ -76,6 +84,7 @@ class Guard:
         self._failed = failed
         self._clock = clock
         self._alarm: Alarm | None = None
+        self._missed = Missed()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="memory-guard", daemon=True)
@@ -103,6 +112,20 @@ class Guard:
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    def lost(self) -> int | None:
+        """Alarms that were lost, in all; None without an alarm."""
+        return None if self._alarm is None else self._alarm.lost()
+
+    def problems(self) -> tuple[Reason, ...]:
+        """What is wrong with the guard, for the node's conditions; one thread at a time asks."""
+        lost, before = self.lost(), self._missed
+        if lost is None:
+            return ()
+        self._missed = before.seen(lost, at=self._clock())
+        if self._missed.total > before.total:
+            log.warning("%d alarms of kswapd were lost", self._missed.total - before.total)
+        return self._missed.reasons()
 
     def look(self) -> tuple[float, float]:
         """Look once and widen who runs low.
@@ -148,12 +171,13 @@ class Guard:
             if heard:
                 rung, _ = self._listen(deaf, alarm=False)
                 wait = 0.0 if rung else max(0.0, wait - deaf)
-            # With nobody to guard the alarm is no news.
             _, heard = self._listen(wait, alarm=wait != NEVER)
             if heard:
                 hot = self._clock() + rules.HOT_SECONDS
             if self._stopped.is_set():
                 return
+            # Before the look: what is not told of must have been there to be seen.
+            self._hear(on=True)
             try:
                 wait, deaf = self.look()
                 if self._clock() < hot:
@@ -163,6 +187,12 @@ class Guard:
                     log.exception("the memory guard")
                 self._failed(e)
                 wait = deaf = rules.DEAF_LONGEST_SECONDS
+            # With nobody to guard the alarm is no news.
+            self._hear(on=wait != NEVER)
+
+    def _hear(self, *, on: bool) -> None:
+        if self._alarm is not None:
+            self._alarm.listen(on=on)
 
     def _listen(self, seconds: float, *, alarm: bool) -> tuple[bool, bool]:
         """Wait so long, or until the bell (another pod) or the alarm rings; which of them did."""

@@ -24,9 +24,18 @@ class Bell:
     def __init__(self) -> None:
         self.fd = os.eventfd(0)
         self.taken = 0
+        self.without_room = 0
+        self.wanted: list[bool] = []
 
     def ring(self) -> None:
         os.eventfd_write(self.fd, 1)
+
+    def listen(self, *, on: bool) -> None:
+        if self.wanted[-1:] != [on]:
+            self.wanted.append(on)
+
+    def lost(self) -> int:
+        return self.without_room
 
     def take(self) -> NodeSet:
         os.eventfd_read(self.fd)
@@ -114,6 +123,31 @@ def test_the_alarm_makes_it_look_long_before_its_time(node):
     alarm.ring()
     until(lambda: node.widened == ["a"], what="a is widened", seconds=5)
     assert alarm.taken == 1
+
+
+def test_alarms_are_wanted_only_while_there_are_pods(node):
+    alarm = Bell()
+    node.guard.start(alarm)
+    until(lambda: alarm.wanted == [True, False], what="nobody is to be guarded")
+    node.bind("a")
+    until(lambda: node.looks == 1, what="the first look")
+    assert alarm.wanted == [True, False, True]
+    node.pods.clear()
+    node.guard.changed()
+    until(lambda: alarm.wanted == [True, False, True, False], what="nobody is any more")
+
+
+def test_lost_alarms_are_told_with_their_number_and_without_an_alarm_there_are_none(node, caplog):
+    assert (node.guard.lost(), node.guard.problems()) == (None, ())
+    alarm = Bell()
+    node.guard.start(alarm)
+    assert (node.guard.lost(), node.guard.problems()) == (0, ())
+    alarm.without_room = 9
+    (problem,) = node.guard.problems()
+    assert (problem.reason, problem.fatal) == ("AlarmsLost", False)
+    assert problem.message.startswith("9 alarms of kswapd found no room")
+    assert node.guard.lost() == 9
+    assert "9 alarms of kswapd were lost" in caplog.text
 
 
 def test_after_an_alarm_it_looks_often_although_kswapd_runs_and_is_not_woken_again(

@@ -71,6 +71,7 @@ NODE = NodeFigures(
     stalled_seconds=11.5,
     memory=(MemoryFigures(0, 0, 8192, 4096), MemoryFigures(1, None, 16, None)),
     lost_pairs=3,
+    lost_alarms=5,
     compatibility=NumaMoves(count=12, nanoseconds=34_000_000),
 )
 
@@ -158,6 +159,7 @@ def test_every_metric(pages: Pages) -> None:
         ("ebpf_exporter_numa_move_total",): 12,
         ("ebpf_exporter_numa_latency_total",): 34,
         ("numapin_agent_tracer_lost_pairs_total",): 3,
+        ("numapin_agent_memory_alarms_lost_total",): 5,
         ("numapin_pod_memory_resident_bytes", "0", "hopper"): 0,
         ("numapin_pod_memory_resident_bytes", "1", "hopper"): 4096,
         ("numapin_pod_memory_resident_bytes", "0", "plain"): 8192,
