@@ -78,6 +78,7 @@ def families() -> Iterator[Metric]:
             programs=(("hintFaults", "hint_fentry", True),),
             counting_since=0.0,
             memory=(MemoryFigures(0, 0, 1, 1),),
+            lost_alarms=0,
         )
     )
 
