@@ -1,14 +1,12 @@
 """Each signal against the kernel's own books, or against a program that makes a known number."""
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from support.world import NAMESPACE, World, get, pod
+from support.scraped import scrape
+from support.world import NAMESPACE, World, pod
 
 from numapin_lab.demo.cluster import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
-
-Samples = dict[tuple[str, ...], float]
 
 PAGES = 1000
 MOVES = f"""
@@ -60,18 +58,6 @@ print(gone + back)
 """
 """move_pages(2) of all pages there and back, mbind(2) with MPOL_MF_MOVE and STRICT, and then
 migrate_pages(2) of another process; it prints what that one had moved."""
-
-
-def scrape(world: World, node: str = "numa-0") -> Samples:
-    """Values by the metric's name and its labels' values, in the order of the labels' names."""
-    with world.agent_http(node) as url:
-        status, text = get(f"{url}/metrics")
-    assert status == 200
-    return {
-        (s.name, *(value for _, value in sorted(s.labels.items()))): s.value
-        for family in text_string_to_metric_families(text)
-        for s in family.samples
-    }
 
 
 def test_pages_that_a_program_moves_are_counted_exactly(world: World):

@@ -4,13 +4,13 @@ The agent's own link to a tracepoint is taken away from outside (``support.detac
 short of that could: a raw tracepoint has no switch. Needs two NUMA nodes, for the agent's page.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from support import detach
+from support.scraped import Samples, scrape
 from support.world import NAMESPACE, World, get
 
 from numapin_chart import panels
@@ -28,16 +28,9 @@ SINCE = ("numapin_agent_counting_since_timestamp_seconds",)
 AGENT_PID = "pgrep -f '[n]umapin[-_]agent' | sort -n | head -1"
 
 
-def figures(world: World) -> Mapping[tuple[str, ...], float]:
-    """The agent's own metrics: name and label values to value."""
-    with world.agent_http(NODE) as url:
-        status, text = get(f"{url}/metrics")
-    assert status == 200
-    return {
-        (s.name, *s.labels.values()): s.value
-        for f in text_string_to_metric_families(text)
-        for s in f.samples
-    }
+def figures(world: World) -> Samples:
+    """The agent's own metrics."""
+    return scrape(world, NODE)
 
 
 def counting(world: World) -> set[str]:
