@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from support.agents import KILL, agent_cgroup, agent_restarts
 from support.world import NAMESPACE, World, pod
 
 from numapin_lab.demo.cluster import OPERATOR_SELECTOR, eventually
@@ -20,28 +21,8 @@ for i in $(seq 200); do
 done
 read -r ended _ < /proc/uptime; echo "$begun $ended $(cat cpuset.cpus.effective)"
 """
-KILL = """
-for p in $(cat {cgroup}/*/cgroup.procs); do
-  tr '\\0' ' ' < /proc/$p/cmdline | grep -q numapin.agent && kill -9 $p && echo killed
-done
-true
-"""
-
-
 TWO_TICKS = 20
 """The agent looks every 10 s; an emulated node may be late by one look."""
-
-
-def agent_restarts(world: World, node: str) -> int:
-    """How often the agent's container was restarted; -1 while it is not ready."""
-    statuses = world.agent(node).status.container_statuses
-    return int(statuses[0].restart_count) if statuses[0].ready else -1
-
-
-def agent_cgroup(world: World, node: str) -> str:
-    """Cgroup directory of the agent's pod."""
-    uid = world.agent(node).metadata.uid.replace("-", "_")
-    return world.ssh(node, f"find /sys/fs/cgroup/kubepods.slice -name '*pod{uid}.slice'").strip()
 
 
 def test_drift_is_repaired_and_told(world: World):

@@ -1,4 +1,4 @@
-"""Agents in the lab with other values than usual."""
+"""Agents in the lab that are killed, or have other values than usual."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,26 @@ from support.world import World
 from numapin_lab import deploy
 from numapin_lab.paths import checkout
 from numapin_lab.steps import run
+
+KILL = """
+for p in $(cat {cgroup}/*/cgroup.procs); do
+  tr '\\0' ' ' < /proc/$p/cmdline | grep -q numapin.agent && kill -9 $p && echo killed
+done
+true
+"""
+"""On a node: kill what runs of the agent in this cgroup."""
+
+
+def agent_restarts(world: World, node: str) -> int:
+    """How often the agent's container was restarted; -1 while it is not ready."""
+    statuses = world.agent(node).status.container_statuses
+    return int(statuses[0].restart_count) if statuses[0].ready else -1
+
+
+def agent_cgroup(world: World, node: str) -> str:
+    """Cgroup directory of the agent's pod."""
+    uid = world.agent(node).metadata.uid.replace("-", "_")
+    return world.ssh(node, f"find /sys/fs/cgroup/kubepods.slice -name '*pod{uid}.slice'").strip()
 
 
 def _flag(path: str, value: str) -> str:
