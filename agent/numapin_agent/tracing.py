@@ -8,7 +8,7 @@ the NumaNode.
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from typing import Final, Protocol
 
 from numapin_agent.census import Census, Tracer
@@ -22,6 +22,9 @@ BEAT_SECONDS: Final = 2.0
 """Between two heartbeats, by which a process that stood still is found out."""
 CHECK_SECONDS: Final = 30.0
 """Between two checks of the programs, so that a dead one is found within a minute."""
+NAMED_SECONDS: Final = 10.0
+"""A dead program that was not loaded anew by then is told of while that goes on, which may take
+minutes. Mostly it takes two seconds: verdicts need not change for these."""
 SWEEP_SECONDS: Final = 600.0
 """Between two looks for cgroups that are gone, so that the tables have room."""
 
@@ -229,7 +232,8 @@ class Tracing:
         if self._trust.faults:
             self.reloads += 1
         try:
-            new = self._load()
+            with self._told_meanwhile():
+                new = self._load()
         except (CounterError, TopologyError) as error:
             self._again(error)
             return
@@ -251,6 +255,18 @@ class Tracing:
         old.close()
         self._reporter.attach(new)
         self._trust = self._examined(new)
+
+    @contextlib.contextmanager
+    def _told_meanwhile(self) -> Iterator[None]:
+        """Have the trust that there is now published unless the block has ended soon."""
+        timer = threading.Timer(NAMED_SECONDS, self._reporter.trusted, (self._trust,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # else it could have the last word
 
     def _again(self, error: NumapinError) -> None:
         log.warning("the programs can't be loaded anew: %s", error)

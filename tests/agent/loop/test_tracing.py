@@ -6,11 +6,19 @@ from dataclasses import dataclass, field
 
 import pytest
 from support.counted import QuietCgroup, QuietTracer
+from support.wait import until
 
+from numapin_agent import tracing
 from numapin_agent.census import Census
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import CgroupCounters
-from numapin_agent.tracing import BEAT_SECONDS, CHECK_SECONDS, SWEEP_SECONDS, Tracing
+from numapin_agent.tracing import (
+    BEAT_SECONDS,
+    CHECK_SECONDS,
+    NAMED_SECONDS,
+    SWEEP_SECONDS,
+    Tracing,
+)
 from numapin_agent.trust import Trust
 from numapin_api.errors import CounterError
 from numapin_api.node import Level, Signal
@@ -137,9 +145,70 @@ def stage() -> Stage:
     return Stage()
 
 
-def test_a_dead_program_is_found_within_a_minute_even_by_a_late_check():
-    """The check itself, and the beat it waits for."""
-    assert CHECK_SECONDS + 2 * BEAT_SECONDS < 60
+@pytest.mark.parametrize("dies_after", [0.0, 0.5, 15.0, CHECK_SECONDS - 0.5, CHECK_SECONDS])
+@pytest.mark.parametrize("check_takes", [0.0, 1.0, 10.0])
+def test_a_dead_program_is_told_of_within_a_minute_whenever_it_dies(
+    stage: Stage, dies_after: float, check_takes: float
+) -> None:
+    """However a check that takes long shifts the next beats, and if no reload is due."""
+    tracer = Tracer()
+    stage.next = tracer
+    stage.tracing.start()
+    stage.next = CounterError("no memory")
+    tracer.dead = (DEAD,)
+    stage.beat()  # found and not mended: for five minutes nothing is loaded anew
+    tracer.dead = ()
+    stage.beat()
+
+    def faults() -> tuple[Fault, ...]:
+        stage.now += check_takes
+        return tracer.dead
+
+    tracer.faults = faults  # type: ignore[method-assign]
+    died = stage.now + dies_after
+    while not stage.trusts[-1].faults:
+        stage.now += BEAT_SECONDS
+        if stage.now > died:
+            tracer.dead = (DEAD,)
+        stage.tracing.beat(late=0.0)
+    assert len(stage.tried) == 2
+    assert 0 < stage.now - died <= 60
+
+
+def test_a_dead_program_is_told_of_while_loading_it_anew_takes_long(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "NAMED_SECONDS", 0.01)
+    assert CHECK_SECONDS + 2 * BEAT_SECONDS + NAMED_SECONDS < 60
+    old, new = Tracer(), Tracer()
+    stage.next = old
+    stage.tracing.start()
+    old.dead = (DEAD,)
+    stage.next = new
+    told: list[tuple[Fault, ...]] = []
+
+    def load() -> Tracer:
+        told.append(until(lambda: stage.trusts[-1].faults, what="it is told meanwhile"))
+        return new
+
+    monkeypatch.setattr(stage.tracing, "_load", load)
+    stage.trusts.append(Trust())
+    stage.beat()
+    assert told == [(DEAD,)]
+    # And then no more: the last word is that of the new programs.
+    assert stage.trusts[-1].faults == ()
+    assert stage.reasons == {"TracerReloaded"}
+
+
+def test_what_is_mended_at_once_is_not_told_of_as_dead(stage: Stage) -> None:
+    """Each verdict of the node would change for two seconds."""
+    old = Tracer()
+    stage.next = old
+    stage.tracing.start()
+    old.dead = (DEAD,)
+    stage.next = Tracer()
+    stage.beat()
+    assert [trust.faults for trust in stage.trusts] == [()]
 
 
 def test_a_dead_program_is_loaded_anew_and_totals_stay(stage: Stage) -> None:
