@@ -17,21 +17,25 @@ from numapin_api.pin import NumaPin
 
 STREAM_SECONDS = 5
 """Of one request; the next goes on from where it ended."""
-WHERE = (GROUP, VERSION, NAMESPACE, NumaPin.PLURAL)
 
 
 class Watched:
     """What was told so far.
 
+    Args:
+        api: by whom.
+        namespace: of the pins.
+
     Attributes:
         states: oldest first, beginning with all as they were.
     """
 
-    def __init__(self, api: client.CustomObjectsApi) -> None:
+    def __init__(self, api: client.CustomObjectsApi, namespace: str = NAMESPACE) -> None:
         self.states: list[NumaPin] = []
         self._api = api
+        self._where = (GROUP, VERSION, namespace, NumaPin.PLURAL)
         self._stopped = threading.Event()
-        listed = api.list_namespaced_custom_object(*WHERE)
+        listed = api.list_namespaced_custom_object(*self._where)
         self.states += map(NumaPin.read, listed["items"])
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="watched")
         self._end = self._pool.submit(self._run, listed["metadata"]["resourceVersion"])
@@ -39,6 +43,11 @@ class Watched:
     def of(self, name: str) -> list[NumaPin]:
         """All states of one pod's pin."""
         return [pin for pin in list(self.states) if pin.metadata.name == name]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will be told."""
+        return self._end.done()
 
     def stop(self) -> None:
         """End once all was told that had been written; raises where some may be missing."""
@@ -57,7 +66,7 @@ class Watched:
         try:
             for event in watch.Watch().stream(
                 self._api.list_namespaced_custom_object,
-                *WHERE,
+                *self._where,
                 timeout_seconds=STREAM_SECONDS,
                 resource_version=version,
                 # So that the version never gets too old while nothing happens.
