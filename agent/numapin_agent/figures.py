@@ -64,10 +64,12 @@ def pod_figures(
             totals=totals,
             memory=memory,
             socket=pin.spec.socket if pin else None,
-            pinned=report is not None and report.phase == "Pinned",
-            moved_pages=(report.moved_pages if report else 0) if pin else None,
+            pinned=(report is not None and report.phase == "Pinned") if pin else None,
+            # An agent that has just started knows neither before its first look at the pod's
+            # record: 0 would be a counter that falls, and next a jump that never was.
+            moved_pages=report.moved_pages if pin and report else None,
             moving=(moving.bytes_done, moving.bytes_total) if moving else None,
-            drifts=(report.drift.count if report and report.drift else 0) if pin else None,
+            drifts=(report.drift.count if report.drift else 0) if pin and report else None,
             cpu_nanoseconds=member.cgroup.cpu_nanoseconds() if watched else None,
             glance=_glance(member.cgroup, report, glances) if watched else None,
             pairs=pair.totals if pair else {},

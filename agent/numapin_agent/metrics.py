@@ -217,6 +217,7 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
             memory.add(*key, node, size)
         if pod.moved_pages is not None:
             moved.add(*key, pod.moved_pages)
+        if pod.pinned is not None:
             pinned.add(*key, "" if pod.socket is None else pod.socket, float(pod.pinned))
         if pod.drifts is not None:
             drifts.add(*key, pod.drifts)

@@ -20,10 +20,11 @@ class PodFigures:
         totals: counters since the agent began to count; None without counters.
         memory: resident bytes per NUMA node.
         socket: the socket that its NumaPin names; None without a pin.
-        pinned: whether that was applied and read back.
-        moved_pages: pages that the agent moved for the pin; None without a pin.
+        pinned: whether that was applied and read back; None without a pin.
+        moved_pages: pages that the agent moved for the pin; None without one, and before the
+            first look at it.
         moving: bytes done and in all while pages are being moved.
-        drifts: how often somebody else's cpuset was found; None without a pin.
+        drifts: how often somebody else's cpuset was found; None as with ``moved_pages``.
         cpu_nanoseconds: CPU time; None where it is not asked for.
         glance: what else was seen of it; None where nobody looked.
         pairs: what was counted between each two NUMA nodes.
@@ -36,7 +37,7 @@ class PodFigures:
     totals: CgroupCounters | None
     memory: Mapping[int, int]
     socket: int | None = None
-    pinned: bool = False
+    pinned: bool | None = None
     moved_pages: int | None = None
     moving: tuple[int, int] | None = None
     drifts: int | None = None

@@ -65,6 +65,8 @@ def test_every_program_counts_by_events_of_our_own(world: World):
     )
     assert reloads(world) == 0
     assert "TracerDead" not in degraded(world)
+    # The memory guard hears kswapd with the rights that the agent has; without, this is absent.
+    assert figures(world)[("numapin_agent_memory_alarms_lost_total",)] == 0
 
 
 @pytest.mark.lifecycle

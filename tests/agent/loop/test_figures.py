@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from datetime import UTC, datetime
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,9 @@ from numapin_agent.counters.pairs import PairCounters, Pairs
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.figures import numa_moves, pages_counted, pod_figures
 from numapin_agent.glance import Glances
-from numapin_agent.scraped import NumaMoves
+from numapin_agent.pin.values import Drift, PinReport
+from numapin_agent.scraped import NumaMoves, PodFigures
+from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import CgroupError, CounterError
 from numapin_api.node import Level, Signal
 
@@ -98,9 +101,9 @@ class Scraped:
             pins=lambda: {PINNED: SimpleNamespace(spec=SimpleNamespace(socket=1))},
         )
 
-    def figures(self):
+    def figures(self, reports=MappingProxyType({})):
         glances = Glances(topology=lambda: None, clock=lambda: 0.0)
-        found = pod_figures(self.census, cast(Cluster, self.cluster), {}, glances)
+        found = pod_figures(self.census, cast(Cluster, self.cluster), reports, glances)
         return {(f.namespace, f.name): f for f in found}
 
 
@@ -113,6 +116,22 @@ def test_pairs_are_told_of_each_pod_and_files_are_read_of_those_with_a_pin():
     assert found[PLAIN].activity is None
     assert (scraped.db.looks, scraped.web.looks) == (1, 0)
     assert found[PLAIN].huge_pages == {0: 2048}
+
+
+def recorded(found: PodFigures) -> tuple[bool | None, int | None, int | None]:
+    return found.pinned, found.moved_pages, found.drifts
+
+
+def test_what_stands_in_a_pods_record_is_told_once_that_was_read():
+    """An agent that is started anew would else tell of counters that fall to 0 and jump."""
+    scraped = Scraped()
+    assert recorded(scraped.figures()[PINNED]) == (False, None, None)
+    drift = Drift(CpuSet({1}), NodeSet({0}), 3, datetime.now(UTC))
+    reports = {PINNED: PinReport(phase="Pinned", moved_pages=512, drift=drift)}
+    assert recorded(scraped.figures(reports)[PINNED]) == (True, 512, 3)
+    reports = {PINNED: PinReport(phase="Moving")}
+    assert recorded(scraped.figures(reports)[PINNED]) == (False, 0, 0)
+    assert recorded(scraped.figures(reports)[PLAIN]) == (None, None, None)
 
 
 def test_a_container_that_is_gone_stays_in_the_pairs_of_its_pod():

@@ -71,7 +71,7 @@ def test_reads_what_the_agent_writes():
 def test_a_pod_of_which_little_is_known():
     bare = PodFigures("shop", "a", totals=None, memory={0: 1})
     kept = PodFigures("shop", "b", CgroupCounters(), {}, glance=Glance(1, confined=(0, 1)))
-    waiting = PodFigures("shop", "c", CgroupCounters(), {}, moved_pages=0)
+    waiting = PodFigures("shop", "c", CgroupCounters(), {}, pinned=False)
     found = read(text(bare, kept, waiting, alive=None), at=1)
     assert found.alive is None
     a, b, c = (found.pods["shop", name] for name in "abc")
