@@ -5,10 +5,11 @@ See docs/decisions/2026-11-25-counters-begin-anew.md.
 
 import pytest
 from support.scraped import Samples, scrape
-from support.verdicts import await_verdict
+from support.verdicts import await_verdict, said
 from support.watched import watched
 from support.world import NAMESPACE, World
 
+from numapin_api.pin import NumaPin
 from numapin_lab.demo.cluster import AGENT_SELECTOR, eventually
 
 pytestmark = [
@@ -18,6 +19,8 @@ pytestmark = [
 ]
 
 NODE = "numa-0"
+BUSY = "burstable"
+"""Never idle, so that it stays Verified."""
 SINCE = ("numapin_agent_counting_since_timestamp_seconds",)
 WINDOWS_SECONDS = 60
 """Three of the tests' windows: a verdict by figures changes after two."""
@@ -57,13 +60,20 @@ def replace_agent(world: World) -> None:
     eventually(another, seconds=400, what="another agent is ready")
 
 
-def verified(world: World) -> set[str]:
-    """Names of the tests' pods of the node whose pins are Verified."""
-    pods = world.cluster.core.list_namespaced_pod(
-        NAMESPACE, field_selector=f"spec.nodeName={NODE}"
-    ).items
-    pins = [world.pin(found.metadata.name) for found in pods]
-    return {p.metadata.name for p in pins if p and p.status and p.status.verdict == "Verified"}
+def here(world: World) -> set[str]:
+    """Names of the tests' pods of the node."""
+    pods = world.cluster.core.list_namespaced_pod(NAMESPACE, field_selector=f"spec.nodeName={NODE}")
+    return {found.metadata.name for found in pods.items}
+
+
+def lost(states: list[NumaPin]) -> list[tuple[str | None, str]]:
+    """Verdicts after the first that stand for one that is missing, and why.
+
+    That a pod was idle for a window is said of it by any agent.
+    """
+    told = [(pin.status.verdict, said(pin)) for pin in states if pin.status is not None]
+    missing = ("NoSignal", "Pending", None)
+    return [(v, why) for v, why in told[1:] if v in missing and not why.startswith("idle: ")]
 
 
 def node_time(world: World) -> float:
@@ -71,11 +81,13 @@ def node_time(world: World) -> float:
 
 
 def test_a_new_agent_counts_from_a_moment_that_it_tells_and_no_verdict_is_lost(world: World):
-    await_verdict(world, "burstable", "Verified")
-    settled = verified(world)
+    await_verdict(world, BUSY, "Verified")
+    names = here(world)
     before, asked = scrape(world, NODE), node_time(world)
     assert SINCE in before
     with watched(world) as told:
+        held = {p.metadata.name for p in told.states if p.status and p.status.verdict == "Verified"}
+        assert BUSY in held
         replace_agent(world)
 
         def begun() -> Samples | None:
@@ -98,7 +110,7 @@ def test_a_new_agent_counts_from_a_moment_that_it_tells_and_no_verdict_is_lost(w
         later = scrape(world, NODE)
     assert later[SINCE] == after[SINCE]
     assert fallen(after, later) == set()
-    for name in settled:
-        seen = [pin.status.verdict for pin in told.of(name) if pin.status is not None]
-        assert seen
-        assert {"NoSignal", "Pending", None} & set(seen) == set(), (name, seen)
+    for name in held & names:
+        assert lost(told.of(name)) == [], name
+    verdicts = {pin.status.verdict for pin in told.of(BUSY) if pin.status is not None}
+    assert {"NoSignal", "Pending", None} & verdicts == set()
