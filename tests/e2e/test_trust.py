@@ -6,6 +6,7 @@ short of that could: a raw tracepoint has no switch. Needs two NUMA nodes, for t
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800, func_only=True)]
 NODE = "numa-0"
 PROGRAM = "migrate_end"
 SINCE = ("numapin_agent_counting_since_timestamp_seconds",)
+STALLED = ("numapin_agent_stalled_seconds_total",)
+WITHIN_SECONDS = 60
 # The agent's process on the node: the one whose command line is the agent's.
 AGENT_PID = "pgrep -f '[n]umapin[-_]agent' | sort -n | head -1"
 
@@ -52,6 +55,18 @@ def degraded(world: World) -> str:
     return next((c.message for c in found if (c.type, c.status) == ("Degraded", "True")), "")
 
 
+def named_at(world: World, program: str, *, since: float) -> float:
+    """When the agent first said that a program does not count, by its node's clock.
+
+    Seconds since 1970; the container runtime writes them before each line.
+    """
+    agent = world.agent(NODE).metadata
+    log = world.kubectl("logs", "-n", agent.namespace, agent.name, "--timestamps", "--since=10m")
+    found = (line.split(" ", 1) for line in log.splitlines() if f"program {program} of" in line)
+    times = (datetime.fromisoformat(time).timestamp() for time, _ in found)
+    return min(time for time in times if time >= since)
+
+
 def take_away(world: World, tracepoint: str) -> None:
     script = Path(detach.__file__).read_text().replace("'", "'\\''")
     world.ssh(NODE, f"python3 -c '{script}' $({AGENT_PID}) {tracepoint}")
@@ -72,8 +87,12 @@ def test_every_program_counts_by_events_of_our_own(world: World):
 @pytest.mark.lifecycle
 def test_detached_programs_are_named_and_loaded_anew_and_no_window_spans_the_gap(world: World):
     before = figures(world)
+    detached = float(world.ssh(NODE, "date +%s.%N"))
     take_away(world, "mm_migrate_pages")
     eventually(lambda: reloads(world) == 1, seconds=180, what="the programs are loaded anew")
+    # Within a minute, but for the time in which an emulated node's agent did not run at all.
+    stood = figures(world)[STALLED] - before[STALLED]
+    assert named_at(world, PROGRAM, since=detached) - detached <= WITHIN_SECONDS + stood
     eventually(
         lambda: f"program {PROGRAM} of" in degraded(world), seconds=60, what="the NumaNode says so"
     )
@@ -139,8 +158,7 @@ def test_fentry_programs_that_are_switched_off_are_blind_and_named(world: World)
 def test_an_agent_that_stood_still_loses_nothing_and_says_so(world: World):
     lost = figures(world)[("numapin_agent_tracer_lost_total",)]
     world.ssh(NODE, f"pid=$({AGENT_PID}); kill -STOP $pid; sleep 12; kill -CONT $pid")
-    stalled = ("numapin_agent_stalled_seconds_total",)
-    eventually(lambda: figures(world)[stalled] >= 5, seconds=60, what="the stall is counted")
+    eventually(lambda: figures(world)[STALLED] >= 5, seconds=60, what="the stall is counted")
     eventually(lambda: "stood still" in degraded(world), seconds=60, what="the NumaNode says so")
     assert figures(world)[("numapin_agent_tracer_lost_total",)] == lost
 
