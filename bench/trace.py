@@ -1,21 +1,23 @@
 """The latency probes: what starting and ending them costs, and that a thousand times leave nothing.
 
-Natively on this machine, as far as its kernel lets probes be answered.
+Natively on this machine: every probe that its kernel answers; those that it refuses are told with
+the reason.
 """
 
 import errno
+import math
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bench.harness import Bed, Row
 
 from numapin_agent.bpf import syscalls
-from numapin_agent.trace.question import Question, Scope
+from numapin_agent.trace.question import PROBES, Question, Scope
 from numapin_agent.trace.result import Result
 from numapin_agent.trace.run import TRACE_OPTIONS, run
 from numapin_api.errors import TraceError
@@ -24,20 +26,29 @@ TITLE = "Latency probes: a thousand starts and ends, and what they cost"
 NEEDS_LAB = False
 
 CYCLES = 1000
-_PROBES = ("timers", "softirqs", "hardirqs", "run-queue", "syscalls", "off-cpu", "page-faults")
+_FUNCTION = "vfs_read"
+QUESTIONS = tuple(Question(probe, _FUNCTION if probe == "function" else None) for probe in PROBES)
+"""One of each probe."""
 _BY_ID = {"prog": 13, "map": 14, "link": 30}
 """BPF_*_GET_FD_BY_ID."""
 
 
 def measure(bed: Bed) -> Iterable[Row]:  # noqa: ARG001 (the lab is not needed)
-    """Each probe once for its cost, then all of them again and again."""
+    """Each probe once for its cost, then those that are answered again and again."""
     with tempfile.TemporaryDirectory() as store:
-        for probe in _PROBES:
-            yield from _cost(probe, Path(store))
-        yield from leftovers(CYCLES, Path(store))
+        answered = []
+        for question in QUESTIONS:
+            try:
+                result = ask(question, Path(store), 5, {})
+            except TraceError as refused:
+                yield Row(f"{question.probe}: refused: {refused}", math.nan, "")
+                continue
+            answered.append(question)
+            yield from _cost(question.probe, result)
+        yield from leftovers(CYCLES, Path(store), answered)
 
 
-def _run(probe: str, store: Path, seconds: float, seen: dict[str, set[int]]) -> Result:
+def ask(question: Question, store: Path, seconds: float, seen: dict[str, set[int]]) -> Result:
     options = replace(TRACE_OPTIONS, store=store)
 
     def look(_: float) -> None:
@@ -45,7 +56,7 @@ def _run(probe: str, store: Path, seconds: float, seen: dict[str, set[int]]) -> 
             seen.setdefault(kind, set()).update(ids)
 
     return run(
-        Question(probe),
+        question,
         Scope(),
         seconds=seconds,
         options=options,
@@ -54,11 +65,7 @@ def _run(probe: str, store: Path, seconds: float, seen: dict[str, set[int]]) -> 
     )
 
 
-def _cost(probe: str, store: Path) -> Iterable[Row]:
-    try:
-        result = _run(probe, store, 5, {})
-    except TraceError:
-        return
+def _cost(probe: str, result: Result) -> Iterable[Row]:
     yield Row(f"{probe}: loaded in", result.cost.load_seconds, "s")
     for program in result.cost.programs:
         if program.runs >= 1000 and program.nanoseconds is not None:
@@ -66,18 +73,25 @@ def _cost(probe: str, store: Path) -> Iterable[Row]:
             yield Row(what, program.nanoseconds / program.runs, "ns")
 
 
-def leftovers(cycles: int, store: Path) -> Iterable[Row]:
-    """Start and end probes so often; what is there afterwards that was not before."""
+def leftovers(cycles: int, store: Path, questions: Sequence[Question]) -> Iterable[Row]:
+    """Ask so many questions, one after the other; what is there afterwards that was not before.
+
+    Args:
+        cycles: how many.
+        store: directory of kept objects.
+        questions: which, in turn; this kernel answers each.
+    """
     seen: dict[str, set[int]] = {}
-    descriptors, began = _descriptors(), time.monotonic()
+    descriptors, children, began = _descriptors(), _children(), time.monotonic()
     for i in range(cycles):
-        _run(_PROBES[i % len(_PROBES)], store, 0.15, seen)
+        ask(questions[i % len(questions)], store, 0.15, seen)
     each = (time.monotonic() - began) / cycles
-    yield Row(f"{cycles} starts and ends, each", each, "s")
+    probes = len({question.probe for question in questions})
+    yield Row(f"{cycles} starts and ends of {probes} probes, each", each, "s")
     for kind, ids in seen.items():
         yield _none(f"{kind}s left of {len(ids)} seen", sum(_there(kind, one) for one in ids))
     yield _none("descriptors left", _descriptors() - descriptors)
-    yield _none("processes left", len(_children()))
+    yield _none("processes left", len(_children() - children))
 
 
 def _none(what: str, value: int) -> Row:
@@ -115,5 +129,7 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def _children() -> list[str]:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+def _children() -> set[str]:
+    """Of any thread of this process."""
+    tasks = Path("/proc/self/task").iterdir()
+    return {pid for task in tasks for pid in (task / "children").read_text().split()}
