@@ -34,6 +34,15 @@ class Program:
         )
         return cls(cgroup, [sys.executable, "-S", "-c", text])
 
+    @classmethod
+    def contained(cls, cgroup: Path, root: Path, command: Sequence[str]) -> "Program":
+        """One that sees what a container's does: a root, a /tmp and process numbers of its own."""
+        # Whoever makes a PID namespace stays outside it: in the cgroup is to be who it forks.
+        joined = ["sh", "-c", 'echo $$ >"$0" && exec "$@"', str(cgroup / "cgroup.procs")]
+        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        script = 'mount -t tmpfs none "$0/tmp" && exec chroot "$0" "$@"'
+        return cls(cgroup, [*joined, *alone, "sh", "-c", script, str(root), *command])
+
     def work(self) -> object:
         """Let it do its work; what it answers."""
         assert self.child.stdin is not None
