@@ -135,6 +135,16 @@ def told(found: Result, words: set[str]) -> set[str]:
     return {word for word in words if word in text}
 
 
+def processes(found: Result) -> set[str]:
+    """All that are told of. There is one in each pod: what is another's would have another name.
+
+    Even if that were kept back, as names of processes that ended are.
+    """
+    named = [*found.rows, *found.moments]
+    labels = {one.labels["process"] for one in named if "process" in one.labels}
+    return labels | {stack.frames[0] for stack in found.stacks}
+
+
 @pytest.mark.lifecycle
 def test_pages_that_another_pod_has_moved_are_not_told(world: World):
     """Programs of two names are sent from socket to socket; the kernel moves pages of both."""
@@ -189,6 +199,7 @@ def test_a_pod_tells_of_itself_alone_and_its_node_of_both(
         found = of_pod(world, OURS, *probe)
         assert told(found, foreign) == set()
         assert told(found, own(OURS)) == own(OURS)
+        assert processes(found) == {OURS.process}
         if "--threshold" in probe:
             # Everything is long enough: as much is told as there is room for.
             assert told(of_pod(world, OURS, probe[0], "--threshold", "1us"), foreign) == set()
