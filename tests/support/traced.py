@@ -108,7 +108,7 @@ class Held:
 def held(world: World, node: str) -> Held:
     """What the node has now."""
     uid = str(world.agent(node).metadata.uid).replace("-", "_")
-    lines = world.ssh(node, _HELD.format(uid=uid)).splitlines()
+    lines = [one for one in world.ssh(node, _HELD.format(uid=uid)).splitlines() if one.strip()]
     bpf = {
         (kind, one["id"]): one.get("name") or one.get("tp_name") or one["type"]
         for kind, listed in zip(_KINDS, lines, strict=False)
