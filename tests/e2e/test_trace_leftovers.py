@@ -15,6 +15,19 @@ NODE = "numa-0"
 ASKED = ("softirqs", "--node", NODE)
 
 
+def idle(world: World) -> Held:
+    """What there is while the agent loads no programs, its own neither."""
+
+    def there() -> Held | None:
+        now = held(world, NODE)
+        return None if any(" -m numapin_agent" in line for line in now.processes.values()) else now
+
+    found = eventually(there, seconds=300, what="the agent loads no programs")
+    assert found is not None
+    assert any("numapin-agent" in line for line in found.processes.values())
+    return found
+
+
 def attached(world: World, before: Held) -> Held:
     """What a trace that runs has, once there is some of each kind."""
 
@@ -36,8 +49,7 @@ def gone(world: World, before: Held) -> None:
 
 def test_one_that_is_complete_leaves_nothing(world: World):
     def once() -> None:
-        before = held(world, NODE)
-        assert any("numapin-agent" in line for line in before.processes.values())
+        before = idle(world)
         assert traced(world, *ASKED, "--duration", "3s").ended == "complete"
         gone(world, before)
 
@@ -61,7 +73,7 @@ def delete(world: World, stop: Callable[[int], None]) -> None:
 )
 def test_one_that_is_ended_early_leaves_nothing(world: World, end, status, said):
     def once() -> None:
-        before = held(world, NODE)
+        before = idle(world)
         with tracing(world, *ASKED, "--duration", "5m") as child:
             attached(world, before)
             end(world, child.send_signal)
@@ -78,7 +90,7 @@ def test_one_whose_agent_is_stopped_leaves_nothing(world: World):
     """The next agent has programs of its own again, and says what became of the trace."""
 
     def once() -> None:
-        before = held(world, NODE)
+        before = idle(world)
         agent = world.agent(NODE)
         with tracing(world, *ASKED, "--duration", "5m") as child:
             of_trace = attached(world, before)
