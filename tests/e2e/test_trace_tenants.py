@@ -7,6 +7,7 @@ Each has a process, pipe, library, function, address and port of its own name or
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from support.workloads import TOUCH, hops
 from support.world import NAMESPACE, World, container, pod, resources
 
 from numapin_agent.trace.result import Result
+from numapin_api.errors import LabError
 from numapin_lab.demo.cluster import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200, func_only=True)]
@@ -23,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200, func_only=True)]
 NODE = "numa-0"
 IMAGE = "localhost/numapin-agent:lab"
 """Has a Python; numapin itself is not run."""
-START = 'echo "$PROGRAM" >/tmp/tenant.py; exec /usr/bin/python3 -u /tmp/tenant.py "$@"'
+START = 'printf %s "$PROGRAM" >/tmp/tenant.py; exec /usr/bin/python3 -u /tmp/tenant.py "$@"'
 BUSY = resources("100m", "48Mi", limits=False) | {"limits": {"cpu": "300m"}}
 SECONDS = 8
 LONG = ("--threshold", "500ms")
@@ -102,11 +104,12 @@ def tenants(world: World) -> Iterator[Callable[[], None]]:
     def at_work() -> None:
         for one in (OURS, THEIRS):
             world.cluster.await_ready(NAMESPACE, one.pod, seconds=420)
-            eventually(
-                lambda one=one: "ready" in world.kubectl("logs", "-n", NAMESPACE, one.pod),
-                seconds=180,
-                what=f"{one.pod} works",
-            )
+            log = partial(world.kubectl, "logs", "-n", NAMESPACE, one.pod)
+            try:
+                eventually(lambda log=log: "ready" in log(), seconds=180, what=f"{one.pod} works")
+            except LabError as error:
+                error.add_note(log())
+                raise
 
     names = [one.pod for one in (OURS, THEIRS)]
     world.cluster.delete(NAMESPACE, names, seconds=420)
