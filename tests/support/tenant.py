@@ -48,9 +48,7 @@ def library(name: str) -> ModuleType:
 
 def function(name: str) -> Any:
     """A function made at run time, which a perf map names."""
-    # Shared memory would have a name, that of a file.
-    everything = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
-    room = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE, prot=everything)
+    room = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     room.write(CODE)
     at = ctypes.addressof(ctypes.c_char.from_buffer(room))
     Path(f"/tmp/perf-{os.getpid()}.map").write_text(f"{at:x} {len(CODE):x} jitted_{name}\n")

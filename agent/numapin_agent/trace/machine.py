@@ -37,6 +37,10 @@ _SYMBOL_BYTES: Final = 32 << 20
 """Of all of them and of perf maps; a trace's process may take 128 MiB."""
 _REGIONS: Final = 100_000
 """Executable regions of all processes; some MiB."""
+_NO_FILES: Final = ("/memfd:", "/dev/zero", "/anon_hugepage", "/SYSV")
+"""So begin the names of shared memory that is no file (mm/memfd.c, mm/shmem.c, ipc/shm.c); it may
+hold code made at run time.
+"""
 ENDED: Final = "[ended processes]"
 """Name of all that had ended before they were met; none of them tells anything by its number."""
 
@@ -174,8 +178,11 @@ class Machine:
         if region is None or not region.path.startswith("/"):
             found = self._perf_map(tgid).find(address)
             return found or (region.path if region and region.path else UNKNOWN)
-        made = self._elf(tgid, region)
-        name = made.find(address - region.start + region.offset) if made is not None else None
+        if region.path.startswith(_NO_FILES):
+            name = self._perf_map(tgid).find(address)
+        else:
+            made = self._elf(tgid, region)
+            name = made.find(address - region.start + region.offset) if made is not None else None
         return name or f"[{region.path.rsplit('/', 1)[-1]}]"
 
     @contextmanager

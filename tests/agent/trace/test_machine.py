@@ -141,6 +141,17 @@ def test_processes_that_map_without_end_take_no_more_than_their_share(tmp_path, 
     assert machine.too_large() == ["process long", "process second", "process short"]
 
 
+@pytest.mark.parametrize("name", ["memfd:doublemapper (deleted)", "dev/zero (deleted)"])
+def test_code_in_shared_memory_is_named_by_its_perf_map(tmp_path: Path, name: str):
+    directory = process(tmp_path, 7, maps=mapped(name))
+    (directory / "root/tmp/perf-1.map").write_bytes(b"400008 8 jitted\n")
+    machine = Machine(tmp_path)
+    assert machine.user_name(7, 0x40000C) == "jitted"
+    assert (
+        machine.user_name(7, 0x400010) == f"[{name.rpartition('/')[2].removesuffix(' (deleted)')}]"
+    )
+
+
 def test_a_process_that_was_not_met_has_no_name(tmp_path: Path):
     assert Machine(tmp_path).process(7) == ENDED
 
