@@ -103,10 +103,17 @@ def spawn(
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            # What we were started with, such as the lock of flock(1), would be held for as long.
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()),
         ],
         setsid=True,
     )
     return Process.of(pid)
+
+
+def _inherited() -> list[int]:
+    """File descriptors beyond the three; one that is closed meanwhile does no harm."""
+    return [fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > 2]  # noqa: PTH208
 
 
 def stop(process: Process, *, grace_seconds: float = 10.0) -> None:

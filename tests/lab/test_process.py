@@ -64,3 +64,14 @@ def test_no_such_program(tmp_path: Path) -> None:
 def test_no_such_process() -> None:
     with pytest.raises(LabError, match="there is no process 4194305"):
         Process.of(4194305)  # one above the kernel's PID_MAX_LIMIT
+
+
+def test_a_lock_that_we_were_started_with_is_not_held_by_what_outlives_us(tmp_path: Path):
+    with (tmp_path / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        process = spawn(["sleep", "60"], log=tmp_path / "log", detached=True)
+        try:
+            held = {str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
+            assert held == {os.devnull, str(tmp_path / "log")}
+        finally:
+            stop(process)
