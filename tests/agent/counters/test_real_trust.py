@@ -18,7 +18,7 @@ from support.two_cpus import CPUS, MADE_UP, hop_in, one_socket
 
 from numapin_agent.census import Census
 from numapin_agent.cgroup.ids import ids_below
-from numapin_agent.counters import Counters, LoadOptions, reader
+from numapin_agent.counters import Counters, LoadOptions
 from numapin_agent.counters.checkup import hop
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.tracing import Tracing
@@ -102,7 +102,7 @@ def hop_here(times: int) -> None:
 
 def test_events_without_room_are_counted_as_lost(cgroup, monkeypatch):
     """Tables of one cgroup: whoever comes second finds no room."""
-    monkeypatch.setattr(reader, "max_cgroups", lambda cpus: 1)
+    monkeypatch.setattr("numapin_agent.counters.prepare.max_cgroups", lambda cpus: 1)
     with Counters.start(HostPaths(), MADE_UP) as small:
         level(small, "taskMigrations")
         hop_here(1)
