@@ -27,8 +27,14 @@ MOST_MOVES: Final = 6
 WIDTH: Final = 32
 """States that are followed after each move. Wide enough that on sockets with a dozen pods
 each nothing is left out at the first two moves."""
+WIDER: Final = 64
+FEW: Final = 64
+"""So many are followed where no more moves are possible at all than that."""
 NEAR: Final = 40_000
 """A series of fewer moves, or none, is taken when it comes so near to the best, in millionths."""
+LESS_NEAR: Final = 50_000
+SPARED: Final = 3
+"""And when it comes less near, if that spares so many moves: the last percent takes the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +134,14 @@ def too_busy(node: Node, pins: Sequence[Tenant], *, forced: bool = False) -> fro
     )
 
 
-def _search(
+def _search(  # noqa: PLR0913 (each bounds it)
     start: State,
     good: Callable[[State], bool],
     rank: Callable[[State], "_Rank"],
     *,
     most: int,
     patience: int,
+    width: int = WIDTH,
 ) -> list[State]:
     """Beam search: the best state of each number of moves, from none to ``most``.
 
@@ -151,7 +158,7 @@ def _search(
                     found[after.identity] = after
         if not found:
             break
-        edge = sorted(found.values(), key=rank)[:WIDTH]
+        edge = sorted(found.values(), key=rank)[:width]
         best.append(edge[0])
         stuck = len(best) > patience and rank(best[-1])[0] >= rank(best[-1 - patience])[0]
         if good(edge[0]) or stuck:
@@ -180,15 +187,24 @@ def _relief(start: State, hot: frozenset[int], bounds: Bounds) -> State | None:
         lambda s: ((_heat(s, start, hot), *s.steepness), s.bytes_moved, s.identity),
         most=bounds.most_moves,
         patience=2,  # a swap
+        width=WIDER if len(moving) * (len(start.loads) - 1) <= FEW else WIDTH,
     )
     before = _heat(start, start, hot)
     heats = [_heat(s, start, hot) for s in best]
-    near = min(heats) + min(heats) * NEAR // WHOLE
-    for state, heat in zip(best, heats, strict=True):
-        worth = before > heat and before - heat >= _least_gain(state)
-        if (heat < goal or heat <= near) and (worth or not state.steps):
-            return state if state.steps else None
-    return None
+
+    def fewest(near: int) -> State | None:
+        """The state of the fewest moves, which must be worth it, that is cool or comes so near."""
+        enough = max(goal - 1, min(heats) + min(heats) * near // WHOLE)
+        for state, heat in zip(best, heats, strict=True):
+            worth = before > heat and before - heat >= _least_gain(state)
+            if heat <= enough and (worth or not state.steps):
+                return state
+        return None
+
+    found, spare = fewest(NEAR), fewest(LESS_NEAR)
+    if found is not None and spare is not None and len(found.steps) >= len(spare.steps) + SPARED:
+        found = spare
+    return found if found is not None and found.steps else None
 
 
 def _threshold(tenant: Tenant) -> int:
