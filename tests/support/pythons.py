@@ -4,27 +4,27 @@ From 3.12 on Python names its functions in a perf map (``-X perf``), which is of
 interpreter keeps frame pointers. Of Debian's the one for debugging does.
 """
 
-import shutil
 from pathlib import Path
 
-from numapin_lab import guestroot
+from rich.console import Console
+
+from numapin_lab import guestroot, host
 from numapin_lab.cache import Cache
 from numapin_lab.paths import cache_root
+from numapin_lab.steps import Steps
 
 PYTHON = "/usr/bin/python3.13-dbg"
 _PACKAGES = ["base-files", "python3.13-dbg"]
 _UNUSED = ("/usr/lib/debug/*", "*.a", "/usr/share/*")
 
 
-def missing() -> str | None:
-    """Why it can't be unpacked here, or None."""
-    if shutil.which("mmdebstrap") is None:
-        return "no mmdebstrap (the lab installs it)"
-    return None
-
-
 def root() -> Path:
-    """Directory that ``PYTHON`` runs in as its root: 130 MB, unpacked once in 20 s."""
+    """Directory that ``PYTHON`` runs in as its root: 130 MB, unpacked once in 20 s.
+
+    Raises:
+        LabError: this machine can't unpack Debian packages, nor run the lab.
+    """
+    host.prepare(Steps(Console(stderr=True)), cache_root())
     inputs = {
         "suite": guestroot.SUITE,
         "packages": " ".join(_PACKAGES),

@@ -11,6 +11,7 @@ from support.bpf import no_bcc
 from support.tenants import Program, asked, of
 
 from numapin_agent.trace.result import Result
+from numapin_api.errors import LabError
 
 pytestmark = [
     pytest.mark.integration,
@@ -108,11 +109,15 @@ CALLERS = "-XX:+PreserveFramePointer"
 def python(tenants: tuple[Path, Path]) -> Iterator[Callable[[str], Program]]:
     """Makes one that does this work; ended here, for its cgroup to be empty whatever happens."""
     made: list[Program] = []
+    try:
+        root = pythons.root()
+    except LabError as error:
+        pytest.skip(str(error))
 
     def make(work: str) -> Program:
         text = PYTHON.replace("{work}", work)
         command = [pythons.PYTHON, "-X", "perf", "-c", text]
-        made.append(Program.contained(tenants[0], pythons.root(), command))
+        made.append(Program.contained(tenants[0], root, command))
         return made[0]
 
     yield make
@@ -126,7 +131,6 @@ def weight(result: Result, *names: str) -> int:
     return sum(stack.weight for stack in result.stacks if wanted <= set(stack.frames))
 
 
-@pytest.mark.skipif(pythons.missing() is not None, reason=pythons.missing() or "")
 def test_page_faults_of_python_functions_have_their_shares(tenants, python):
     program, told = python("faults"), []
     result = asked("page-faults", lambda: told.append(program.work()), of(tenants[0]))
@@ -137,7 +141,6 @@ def test_page_faults_of_python_functions_have_their_shares(tenants, python):
         )
 
 
-@pytest.mark.skipif(pythons.missing() is not None, reason=pythons.missing() or "")
 def test_python_functions_that_wait_have_their_shares(tenants, python):
     program = python("sleeps")
     result = asked("off-cpu", program.work, of(tenants[0]))
