@@ -155,6 +155,14 @@ def test_pages_that_another_pod_has_moved_are_not_told(world: World):
     both = {OURS.process, THEIRS.process}
     asked = ("numa-moves", "--duration", "60s")
 
+    def moved_alone(ask: Callable[[], Result]) -> Callable[[], bool]:
+        def moved() -> bool:
+            found = ask()
+            assert told(found, {THEIRS.name}) == set()
+            return told(found, both) == {OURS.process}
+
+        return moved
+
     def hopper(one: Tenant) -> dict[str, Any]:
         program = f"/tmp/{one.process}"
         script = f"cp $(command -v sysbench) {program}\n" + hops(TOUCH.replace("sysbench", program))
@@ -170,9 +178,9 @@ def test_pages_that_another_pod_has_moved_are_not_told(world: World):
             seconds=600,
             what="the kernel moves pages of both",
         )
-        found = traced(world, *asked, "--pod", f"{NAMESPACE}/{names[0]}")
-        assert told(found, both) == {OURS.process}, found.untold
-        assert told(found, {THEIRS.name}) == set()
+        ours = partial(traced, world, *asked, "--pod", f"{NAMESPACE}/{names[0]}")
+        # They are moved in bursts: a minute may have none.
+        eventually(moved_alone(ours), seconds=600, what="the kernel moves pages of ours")
 
     names = [f"hops-{one.name}" for one in (OURS, THEIRS)]
     world.cluster.delete(NAMESPACE, names, seconds=420)

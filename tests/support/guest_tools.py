@@ -192,7 +192,8 @@ def _packed(fetched: Path, release: str) -> bytes:
             name = str(path.relative_to(fetched))
             if not path.is_dir() and _HEADERS.match(name):
                 tar.add(path, f"over/{name}")
-        for link in sorted((fetched / "lib/modules" / release).iterdir()):
+        # Packages of trixie have below /usr what those of bookworm have below the root.
+        for link in sorted(fetched.glob(f"**/lib/modules/{release}/*")):
             tar.add(link, f"over/usr/lib/modules/{release}/{link.name}")
         for name, text in (("told.py", _TOLD), ("over/release", release)):
             of = tarfile.TarInfo(name)
