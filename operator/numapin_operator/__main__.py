@@ -263,8 +263,8 @@ async def operate(
     "--lease-seconds",
     envvar="NUMAPIN_LEASE_SECONDS",
     show_envvar=True,
-    type=Between(2, 3600, "number"),
-    default=15.0,
+    type=Between(2, 3600, "whole number"),
+    default=15,
     show_default=True,
     help="How long the Lease lasts without being renewed.",
 )

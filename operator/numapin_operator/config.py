@@ -64,10 +64,12 @@ class Between(click.ParamType[float]):
     Args:
         least: smallest number allowed.
         most: largest number allowed.
-        name: what it is; a port is a whole number.
+        name: what it is; all but a number are whole.
     """
 
-    def __init__(self, least: float, most: float, name: Literal["port", "number"]) -> None:
+    def __init__(
+        self, least: float, most: float, name: Literal["port", "number", "whole number"]
+    ) -> None:
         self._least, self._most, self.name = least, most, name
 
     def convert(
@@ -75,7 +77,7 @@ class Between(click.ParamType[float]):
     ) -> float:
         """The number."""
         try:
-            found = float(int(value) if self.name == "port" else float(value))
+            found = float(value if self.name == "number" else int(value))
         except ValueError:
             found = nan
         if not self._least <= found <= self._most:

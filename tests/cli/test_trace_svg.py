@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.call_paths import PATHS
 
 from numapin_agent.trace import causes, histogram
 from numapin_agent.trace.result import Blamed, Figure, Moment, Result, Row, Stack
@@ -17,17 +18,6 @@ from numapin_cli.views.svg import svg
 SVG = "{http://www.w3.org/2000/svg}"
 MS = 1_000_000
 TIMER = "timer callback estimation_timer [ip_vs]"
-PATHS = Result(
-    probe="page-faults",
-    scope="node",
-    seconds=1.0,
-    weight="faults",
-    stacks=[
-        Stack(frames=["redis", "main", "a<b>&\"c'"], weight=30),
-        Stack(frames=["redis", "main", "exc_page_fault_[k]"], weight=10),
-        Stack(frames=["x;y"], weight=1),
-    ],
-)
 SPIKE = Result(
     probe="spike",
     scope="pod shop/redis-0",
@@ -41,9 +31,9 @@ SPIKE = Result(
                 "process": "redis-server",
                 "syscall": "read",
                 "on": "/a/very/long/path" * 9,
-                "culprit": TIMER if n % 2 else "unknown: it ran itself",
-                "covered": "87 %" if n % 2 else "0 %",
             },
+            culprit=TIMER if n % 2 else "unknown: it ran itself",
+            covered=87 if n % 2 else 0,
         )
         for n in range(30)
     ],
@@ -58,7 +48,7 @@ SPIKE = Result(
         ),
     ],
     causes=[causes.KNOWN["estimation_timer"]],
-    notes=[f"40 of 50 slow calls: {TIMER}", "3 more slow calls were not judged"],
+    notes=["3 more slow calls were not judged"],
 )
 
 
@@ -159,7 +149,8 @@ results = st.builds(
         max_size=5,
     ),
     moments=st.lists(
-        st.builds(Moment, atSeconds=st.floats(0, 600), nanoseconds=amounts, labels=labels),
+        st.builds(Moment, atSeconds=st.floats(0, 600), nanoseconds=amounts, labels=labels,
+                  culprit=anything, covered=st.integers(0, 100)),
         max_size=4,
     ),
     blamed=st.lists(

@@ -1,14 +1,17 @@
 """What people and programs see of a trace's answer."""
 
 import json
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
+from support.call_paths import PATHS
 
 from numapin_agent.trace import histogram
 from numapin_agent.trace.question import HAVE_PATHS, PROBES
 from numapin_agent.trace.result import (
+    Blamed,
     Cause,
     Cost,
     Figure,
@@ -39,7 +42,8 @@ RESULT = Result(
     ],
     causes=[Cause(name="estimation_timer", says="IPVS.", remedy="sysctl.")],
     figures=[Figure(name="NUMA migrations", value=12.5, unit="/s")],
-    notes=["1 of 1 slow calls: a timer"],
+    blamed=[Blamed(culprit="a timer", named=True, calls=1, nanoseconds=2, longest=2)],
+    notes=["a note"],
     untold=["one thing is not known"],
     lost=3,
     cost=Cost(
@@ -48,17 +52,6 @@ RESULT = Result(
         ],
         load_seconds=0.5,
     ),
-)
-PATHS = Result(
-    probe="page-faults",
-    scope="node",
-    seconds=1.0,
-    weight="faults",
-    stacks=[
-        Stack(frames=["redis", "main", "a<b>&\"c'"], weight=30),
-        Stack(frames=["redis", "main", "exc_page_fault_[k]"], weight=10),
-        Stack(frames=["x;y"], weight=1),
-    ],
 )
 
 
@@ -111,9 +104,10 @@ LONG = {
 
 def wide(probe: str) -> Result:
     """An answer with long names and great numbers."""
-    told = {"process": "prometheus-conf", "syscall": "sendmmsg", "on": "/a/very/long/path" * 9}
+    blamed: dict[str, Any] = {}
     if probe == "spike":
-        told |= {"culprit": "waited for a CPU that was running other threads", "covered": "100 %"}
+        blamed = {"culprit": "waited for a CPU that was running other threads", "covered": 100}
+    told = {"process": "prometheus-conf", "syscall": "sendmmsg", "on": "/a/very/long/path" * 9}
     frames = ["prometheus-conf", *(f"a_function_of_the_kernel_{n}_[k]" for n in range(20))]
     return Result(
         probe=probe,
@@ -124,7 +118,11 @@ def wide(probe: str) -> Result:
         rows=[Row(labels=LONG[probe], histogram=histogram.of([123_456_789] * 3 + [98_765_432_100]))]
         if LONG[probe]
         else [],
-        moments=[Moment(at_seconds=599.123, nanoseconds=123_456_789, labels=told | {"cpu": "127"})],
+        moments=[
+            Moment(
+                at_seconds=599.123, nanoseconds=123_456_789, labels=told | {"cpu": "127"}, **blamed
+            )
+        ],
         stacks=[Stack(frames=frames, weight=3), Stack(frames=[], weight=1)]
         if probe in HAVE_PATHS
         else [],

@@ -44,13 +44,17 @@ class Moment(Wire):
     """After the probe's start."""
     nanoseconds: int
     labels: dict[str, str]
+    culprit: str = ""
+    """What held it up, of a moment of ``spike``."""
+    covered: int = 0
+    """Per cent of it that the culprit took."""
 
 
 class Blamed(Wire):
     """What held up slow system calls, of all that were judged."""
 
     culprit: str
-    """As in the moments' label of that name."""
+    """As the moments say it."""
     named: bool
     """Whether it is something in the kernel; else they slept, or nothing is known."""
     calls: int

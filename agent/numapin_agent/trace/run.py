@@ -111,16 +111,17 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     """
     if not 0 < seconds <= LONGEST:
         raise TraceError(f"duration {seconds:g} s: must be above 0 and at most {LONGEST:g} s")
-    if never_returns(question.function or ""):
+    if question.function is not None and never_returns(question.function):
         raise TraceError(f"function {question.function} never returns, so it has no latency")
     ended = stop or threading.Event()
     directory = None if scope.directory is None else Path(scope.directory)
     machine = Machine(paths.proc, _sockets(paths), directory)
     # Before the programs run, so that afterwards no process ends while we read a big file.
     machine.load_kernel()
-    chosen = meant(question.function or "", machine.kernel)
+    not_seen: tuple[str, ...] = ()
     if question.function is not None:
-        question = replace(question, function=chosen.symbol)
+        chosen = meant(question.function, machine.kernel)
+        question, not_seen = replace(question, function=chosen.symbol), chosen.notes
     task = task_of(
         question,
         scope,
@@ -161,7 +162,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         worked = sum(max(0, grown.get(pid, then) - then) for pid, then in threads.items())
         named: list[Cause] = of_threads(len(threads), worked, took)
         hidden = [] if machine.kernel.starts else [_HIDDEN]
-        untold = [*held.notes, *chosen.notes, *unread, *hidden, *unnamed(machine.too_large())]
+        untold = [*held.notes, *not_seen, *unread, *hidden, *unnamed(machine.too_large())]
         return found.model_copy(
             update={
                 "ended": how,

@@ -22,14 +22,11 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
         name = culprit_name(culprit, names)
         named = culprit.kind not in {None, records.OFF}
         blamed.setdefault(name, (named, []))[1].append(event.length)
-        words = {
-            "process": plain(names.process(event.tgid)),
-            **about_call(event, counted),
-            "culprit": name,
-            "covered": f"{100 * culprit.nanoseconds / event.length:.0f} %",
-        }
         if len(told) < SLOWEST:
-            told.append(moment(event, counted, words))
+            words = {"process": plain(names.process(event.tgid)), **about_call(event, counted)}
+            covered = round(100 * culprit.nanoseconds / event.length)
+            found_out = {"culprit": name, "covered": covered}
+            told.append(moment(event, counted, words).model_copy(update=found_out))
     judged = [
         Blamed(
             culprit=name,
@@ -41,7 +38,6 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
         for name, (named, times) in blamed.items()
     ]
     judged.sort(key=lambda one: -one.nanoseconds)
-    notes = [f"{one.calls} of {len(found)} slow calls: {one.culprit}" for one in judged]
     timers = dict.fromkeys(c.id for _, c in found if c.kind in {records.TIMER, records.HRTIMER})
     histograms = {k: h for k, h in counted.histograms.items() if k.kind == records.SYSCALL}
     only_calls = Counted(counted.began, counted.seconds, histograms, calls=counted.calls)
@@ -50,7 +46,7 @@ def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
         "rows": rows(only_calls, names, as_syscalls),
         "moments": told,
         "notes": [
-            *(notes or ["no system call was slow"]),
+            *([] if judged else ["no system call was slow"]),
             *_unjudged(counted, len(found)),
             *under_way(counted, names),
         ],

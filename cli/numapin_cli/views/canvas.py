@@ -18,20 +18,19 @@ MARGIN: Final = 16
 INNER: Final = WIDTH - 2 * MARGIN
 TEXT: Final = 12
 SMALL: Final = 11
-_LETTER: Final = 0.62
+LETTER: Final = 0.62
 """Width of a letter in units of the text's size; DejaVu Sans Mono has 0.602."""
 _LEADING: Final = 1.45
 _INKS: Final = {"ink": "#1b1f24", "dim": "#57606a"}
 _DARK: Final = (
     "@media (prefers-color-scheme:dark){.page{fill:#14171b}.ink{fill:#e6e8ea}"
     ".dim{fill:#a0a9b3}.line{stroke:#3a424b}}"
-    ".f,.button{cursor:pointer}.f:hover rect{stroke:#000}.f text{pointer-events:none}"
 )
 
 
 def reach(text: str, size: float) -> float:
     """Pixels that a text takes at most."""
-    return columns(text) * size * _LETTER
+    return columns(text) * size * LETTER
 
 
 def fit(text: str, room: float, size: float) -> str:
@@ -44,7 +43,7 @@ def fit(text: str, room: float, size: float) -> str:
     """
     if reach(text, size) <= room:
         return text
-    return clip(text, max(1, int(room / (size * _LETTER))))
+    return clip(text, max(1, int(room / (size * LETTER))))
 
 
 def safe(text: str) -> str:
@@ -128,24 +127,25 @@ class Canvas:
 
     def paragraph(self, words: str, *, style: str = "ink", bold: bool = False) -> None:
         """Text of as many lines as it needs."""
-        letters = int(INNER / (TEXT * _LETTER))
+        letters = int(INNER / (TEXT * LETTER))
         if columns(words) > len(words):
             letters //= 2
         for line in textwrap.wrap(plain(words), letters) or [""]:
             self.y += TEXT * _LEADING
             self.text(line, y=self.y, room=INNER, style=style, bold=bold)
 
-    def page(self, script: str = "") -> str:
+    def page(self, style: str = "", script: str = "") -> str:
         """The whole picture.
 
         Args:
-            script: ours; nothing of the traced machine may be in it.
+            style: more rules of CSS.
+            script: what makes it move. In neither may be anything of the traced machine.
         """
         height = round(self.y + MARGIN)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
             f'viewBox="0 0 {WIDTH} {height}" font-family="ui-monospace, Menlo, Consolas, '
-            f"'DejaVu Sans Mono', monospace\">\n<style>{_DARK}</style>\n"
+            f"'DejaVu Sans Mono', monospace\">\n<style>{_DARK}{style}</style>\n"
             '<rect class="page" width="100%" height="100%" fill="#fff"/>\n'
             + "\n".join(self.parts)
             + (f"\n<script><![CDATA[{script}]]></script>" if script else "")

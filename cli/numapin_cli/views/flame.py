@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from numapin_agent.trace.result import Result
-from numapin_cli.views.canvas import SMALL, WIDTH, Canvas, fit, reach, safe
+from numapin_cli.views.canvas import LETTER, SMALL, WIDTH, Canvas, fit, reach, safe
 from numapin_cli.views.trace import duration
 
 _ROW: Final = 17
@@ -52,7 +52,7 @@ def _amount(result: Result, weight: int) -> str:
 
 
 def draw(canvas: Canvas, result: Result) -> None:
-    """The flame graph of an answer's call paths; ``SCRIPT`` makes it move."""
+    """The flame graph of an answer's call paths, for a page with ``STYLE`` and ``SCRIPT``."""
     root = tree(result)
     top = canvas.y + 30
     for name, x, words in (("reset", 4, "show all"), ("find", 90, "find…"), ("found", 160, "")):
@@ -104,7 +104,10 @@ def _shown(name: str, width: float) -> str:
     return fit(name, width - 4, SMALL) if width - 4 >= reach("abc", SMALL) else ""
 
 
-SCRIPT: Final = """
+STYLE: Final = ".f,.button{cursor:pointer}.f:hover rect{stroke:#000}.f text{pointer-events:none}"
+SCRIPT: Final = (
+    f"const LETTER = {SMALL * LETTER:.2f};"
+    + """
 const all = [...document.querySelectorAll('.f')];
 const W = document.documentElement.viewBox.baseVal.width;
 function zoom(from, width, depth) {
@@ -117,7 +120,7 @@ function zoom(from, width, depth) {
     const rect = g.querySelector('rect'), text = g.querySelector('text');
     rect.setAttribute('x', left); rect.setAttribute('width', wide);
     text.setAttribute('x', left + 3);
-    const letters = Math.floor((wide - 4) / 6.82), name = g.dataset.n;
+    const letters = Math.floor((wide - 4) / LETTER), name = g.dataset.n;
     const cut = name.length > letters ? name.slice(0, letters - 1) + '…' : name;
     text.textContent = letters >= 3 ? cut : '';
   }
@@ -141,3 +144,4 @@ document.addEventListener('keydown', e => {
   if (e.ctrlKey && e.key === 'f') { e.preventDefault(); find(); }
 });
 """
+)

@@ -1,4 +1,7 @@
-"""How wide text is on a terminal, and text that is cut or filled up to a width. Pure."""
+"""How wide text is on a terminal, and text that is cut or filled up to a width. Pure.
+
+By hand, since answers of traces are also shown where rich is missing: in the agent's image.
+"""
 
 import textwrap
 import unicodedata

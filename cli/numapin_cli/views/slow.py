@@ -17,7 +17,6 @@ _TALL: Final = 120
 _COLOURS: Final = ("#d1495b", "#2f6fde", "#c77700", "#2e8b57", "#8e5bd0", "#0f8b8d")
 GREY: Final = "#7a8691"
 """Of culprits that are unknown, none of the kernel's, or the seventh and later."""
-_APART: Final = frozenset({"culprit", "covered"})
 
 
 def colours(result: Result) -> Mapping[str, str]:
@@ -66,7 +65,7 @@ def when(canvas: Canvas, result: Result) -> None:
         x = left + 6 + (wide - 12) * one.at_seconds / end
         y = top + _TALL - 6 - (_TALL - 12) * up
         tip = f"{one.at_seconds:.3f} s: {duration(one.nanoseconds)}, {_what(one)}"
-        canvas.dot(x, y, colour.get(one.labels.get("culprit", ""), _plain(result)), tip)
+        canvas.dot(x, y, colour.get(one.culprit, _plain(result)), tip)
     room = left - MARGIN - 8
     for nanoseconds, y in {longest: top + 10, least: top + _TALL - 2}.items():
         words = duration(nanoseconds)
@@ -84,7 +83,7 @@ def _plain(result: Result) -> str:
 
 
 def _what(moment: Moment) -> str:
-    words = [told for name, told in moment.labels.items() if name not in _APART | {"cpu"}]
+    words = [told for name, told in moment.labels.items() if name != "cpu"]
     cpu = moment.labels.get("cpu")
     return " ".join([*words, *([f"on CPU {cpu}"] if cpu is not None else [])])
 
@@ -101,27 +100,20 @@ def each(canvas: Canvas, result: Result) -> None:
         took = duration(one.nanoseconds)
         canvas.text(took, x=_TOOK, y=top + 13, room=_TOOK - MARGIN, anchor="end", bold=True)
         canvas.text(_what(one), x=_TOOK + 10, y=top + 13, room=_LEFT - _TOOK - 22)
-        culprit = one.labels.get("culprit", "")
         told = f"after {one.at_seconds:.3f} s"
-        if culprit:
-            covered = one.labels.get("covered", "")
-            told += (f", {covered}: " if _share(covered) else ": ") + culprit
+        if one.culprit:
+            told += (f", {one.covered} %: " if one.covered else ": ") + one.culprit
         room = _LEFT - _TOOK - 22
         canvas.text(told, x=_TOOK + 10, y=top + 28, room=room, size=SMALL, style="dim")
         width = max(1.0, _WIDE * one.nanoseconds / longest)
-        fill = colour.get(culprit, _plain(result))
-        if culprit:
+        fill = colour.get(one.culprit, _plain(result))
+        if one.culprit:
             canvas.box((_LEFT, top + 3, width, 16), "#c3cad1", told)
-        part = _share(one.labels.get("covered", "")) if culprit else 1.0
-        canvas.box((_LEFT, top + 3, width * part, 16), fill, told)
+        part = one.covered if one.culprit else 100
+        canvas.box((_LEFT, top + 3, width * part / 100, 16), fill, told)
         canvas.y += 36
     if (left := len(result.moments) - MOST) > 0:
         canvas.paragraph(f"{left} more are not drawn here: -o json has all")
-
-
-def _share(covered: str) -> float:
-    number = covered.removesuffix("%").strip()
-    return min(1.0, float(number) / 100) if number.isdigit() else 0.0
 
 
 def causes(canvas: Canvas, known: Sequence[Cause]) -> None:

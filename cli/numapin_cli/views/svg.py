@@ -35,13 +35,11 @@ def svg(result: Result) -> str:
     _notes(canvas, result)
     canvas.y += 8
     canvas.paragraph(cost(result), style="dim")
-    return canvas.page(flame.SCRIPT if result.stacks else "")
+    return canvas.page(flame.STYLE, flame.SCRIPT) if result.stacks else canvas.page()
 
 
 def _notes(canvas: Canvas, result: Result) -> None:
-    drawn = tuple(f": {one.culprit}" for one in result.blamed)
-    notes = [note for note in result.notes if not (drawn and note.endswith(drawn))]
-    sentences = [*notes, *result.untold, *missing(result)]
+    sentences = [*result.notes, *result.untold, *missing(result)]
     if sentences:
         canvas.heading("Notes")
         for sentence in sentences:

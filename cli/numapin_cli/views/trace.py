@@ -108,7 +108,7 @@ def _moments(result: Result, width: int) -> list[str]:
     shown = result.moments[:MOMENTS]
     more = len(result.moments) - len(shown)
     left = [f"… and {more} more: -o json has them"] if more else []
-    if any("culprit" in one.labels for one in shown):
+    if any(one.culprit for one in shown):
         return ["", "longest:", *(line for one in shown for line in _blamed(one, width)), *left]
     names = list(dict.fromkeys(name for one in shown for name in one.labels))
     lines = [
@@ -124,13 +124,11 @@ def _moments(result: Result, width: int) -> list[str]:
 
 def _blamed(moment: Moment, width: int) -> list[str]:
     """One that a culprit was looked for, in two lines: both of them are long."""
-    labels = dict(moment.labels)
-    culprit, covered = labels.pop("culprit", ""), labels.pop("covered", "")
     took = pad(duration(moment.nanoseconds), 7, left=False)
-    share = f"{covered} " if covered and covered != "0 %" else ""
+    share = f"{moment.covered} % " if moment.covered else ""
     return [
-        clip(f"{took}  {' '.join(labels.values())}", width),
-        clip(f"{'':9}after {moment.at_seconds:.3f} s: {share}{culprit}", width),
+        clip(f"{took}  {' '.join(moment.labels.values())}", width),
+        clip(f"{'':9}after {moment.at_seconds:.3f} s: {share}{moment.culprit}", width),
     ]
 
 
@@ -201,7 +199,10 @@ def text(result: Result, width: int = NARROW) -> str:
     for cause in result.causes:
         said = [f"known cause: {cause.name}", f"  {cause.says}", f"  remedy: {cause.remedy}"]
         lines += ["", *wrapped(said, width)]
-    for sentences in (result.notes, result.untold, missing(result), [cost(result)]):
+    calls = sum(one.calls for one in result.blamed)
+    blamed = [f"{one.calls} of {calls} slow calls: {one.culprit}" for one in result.blamed]
+    notes = [*blamed, *result.notes]
+    for sentences in (notes, result.untold, missing(result), [cost(result)]):
         if sentences:
             lines += ["", *wrapped(sentences, width)]
     return "\n".join(lines)
