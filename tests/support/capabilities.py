@@ -6,8 +6,10 @@ next exec gets just these, and becomes the command behind them.
 
 import ctypes
 import os
+import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,8 @@ NUMBERS: Final = {"BPF": 39, "PERFMON": 38, "SYS_PTRACE": 19, "SYS_NICE": 23}
 """What the chart gives the agent, by the numbers of include/uapi/linux/capability.h."""
 SETPCAP: Final = 8
 _PR_CAPBSET_DROP: Final = 24
+_DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
+_CAPABILITY_VERSION_3: Final = 0x20080522
 
 NEEDS: Final[Mapping[str, frozenset[str]]] = {
     "set cpusets, in cgroup files and by D-Bus": frozenset(),
@@ -53,6 +57,27 @@ def effective() -> int:
     """This process's effective capabilities."""
     status = Path("/proc/self/status").read_text()
     return int(next(x for x in status.splitlines() if x.startswith("CapEff:")).split()[1], 16)
+
+
+@contextmanager
+def bound_by_modes() -> Iterator[None]:
+    """Has files' modes bind this thread, root's too, as they do the agent."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    held = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; twice 32 bits
+
+    def call(function: str, data: ctypes.Array[ctypes.c_char]) -> None:
+        if getattr(libc, function)(header, data) != 0:
+            raise OSError(ctypes.get_errno(), function)
+
+    call("capget", held)
+    first, *rest = struct.unpack("=6I", held.raw)
+    less = first & ~(1 << _DAC_OVERRIDE | 1 << _DAC_READ_SEARCH)
+    call("capset", ctypes.create_string_buffer(struct.pack("=6I", less, *rest), 24))
+    try:
+        yield
+    finally:
+        call("capset", held)
 
 
 def table() -> Iterator[str]:

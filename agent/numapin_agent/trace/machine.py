@@ -77,6 +77,7 @@ class Machine:
         self._room = _SYMBOL_BYTES
         self._regions_left = _REGIONS
         self._too_large: dict[str, None] = {}
+        self._forbidden: dict[str, None] = {}
         self.kernel = Symbols()
 
     def load_kernel(self) -> None:
@@ -202,7 +203,11 @@ class Machine:
     def _open(self, tgid: int | None, path: str) -> Iterator[tuple[int, os.stat_result]]:
         """A file as a process has it, or as we have it."""
         with self._root(tgid) as root:
-            fd = kernel.open_in_root(root, path)
+            try:
+                fd = kernel.open_in_root(root, path)
+            except PermissionError:
+                self._forbidden[path] = None
+                raise
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or not status.st_size:
@@ -263,6 +268,14 @@ class Machine:
     def too_large(self) -> list[str]:
         """Files and processes of which no function, or not all, are named."""
         return list(self._too_large)
+
+    def forbidden(self) -> list[str]:
+        """Files of which no function is named, as their modes keep us from reading them.
+
+        Root without CAP_DAC_READ_SEARCH is but another user there; Python makes its perf map
+        0600 (Python/perf_trampoline.c).
+        """
+        return list(self._forbidden)
 
     def _perf_map(self, tgid: int) -> Symbols:
         if tgid not in self._perf_maps:

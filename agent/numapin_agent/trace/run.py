@@ -162,7 +162,11 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
         worked = sum(max(0, grown.get(pid, then) - then) for pid, then in threads.items())
         named: list[Cause] = of_threads(len(threads), worked, took)
         hidden = [] if machine.kernel.starts else [_HIDDEN]
-        untold = [*held.notes, *not_seen, *unread, *hidden, *unnamed(machine.too_large())]
+        nameless = [
+            *unnamed(machine.too_large(), "too large"),
+            *unnamed(machine.forbidden(), "the agent may not read it (chmod a+r lets it)"),
+        ]
+        untold = [*held.notes, *not_seen, *unread, *hidden, *nameless]
         return found.model_copy(
             update={
                 "ended": how,

@@ -67,13 +67,13 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def unnamed(files: Sequence[str]) -> list[str]:
-    """That functions of these files have no names, as there are too many of them."""
+def unnamed(files: Sequence[str], why: str) -> list[str]:
+    """That functions of these files have no names."""
     if not files:
         return []
     some = ", ".join(plain(one) for one in files[:_NAMED_FILES])
     more = f" and {len(files) - _NAMED_FILES} more" if len(files) > _NAMED_FILES else ""
-    return [f"functions of {some}{more}: unknown symbols, too large"]
+    return [f"functions of {some}{more}: unknown symbols, {why}"]
 
 
 def _owner(name: str) -> str:

@@ -328,12 +328,12 @@ def test_netfilter_hooks(hook, family, ethertype, protocol, labels):
     ("files", "said"),
     [
         ([], []),
-        (["/a\x1b"], ["functions of /a?: unknown symbols, too large"]),
-        (list("abcde"), ["functions of a, b, c and 2 more: unknown symbols, too large"]),
+        (["/a\x1b"], ["functions of /a?: unknown symbols, why"]),
+        (list("abcde"), ["functions of a, b, c and 2 more: unknown symbols, why"]),
     ],
 )
 def test_files_without_names_are_told(files, said):
-    assert unnamed(files) == said
+    assert unnamed(files, "why") == said
 
 
 def test_results_cross_the_wire():

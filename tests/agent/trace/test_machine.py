@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.capabilities import bound_by_modes
 from support.elves import program
 from support.tenants import descriptors
 
@@ -110,6 +111,19 @@ def test_memory_that_runs_out_costs_names_and_not_the_answer(tmp_path, monkeypat
     assert machine.user_name(7, 0x400008) == "[x]"
     assert machine.user_name(7, 0x12) == "[unknown]"
     assert machine.too_large() == ["/x", "/tmp/perf-1.map"]
+
+
+def test_a_file_that_its_mode_keeps_from_the_agent_is_told(tmp_path: Path):
+    directory = process(tmp_path, 7, maps=mapped("x"))
+    for path in ("x", "tmp/perf-1.map"):
+        (directory / "root" / path).write_bytes(b"400008 8 jitted\n")
+        (directory / "root" / path).chmod(0)
+    machine = Machine(tmp_path)
+    with bound_by_modes():
+        assert machine.user_name(7, 0x400008) == "[x]"
+        assert machine.user_name(7, 0x12) == "[unknown]"
+    assert machine.forbidden() == ["/x", "/tmp/perf-1.map"]
+    assert machine.too_large() == []
 
 
 def test_the_region_of_an_address_is_found_among_many(tmp_path: Path):
