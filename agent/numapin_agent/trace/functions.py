@@ -4,6 +4,7 @@ Compilers inline functions, make parts and variants of them, and two source file
 functions of one name: what of that is so in this kernel is read from its symbols.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +13,18 @@ from numapin_agent.trace.symbols import Symbols
 _NEVER_RETURN: Final = frozenset({
     "do_exit", "do_group_exit", "do_task_dead", "make_task_dead", "rewind_stack_and_make_dead",
     "kthread_exit", "kthread_complete_and_exit", "__module_put_and_kthread_exit",
-    "__module_put_and_exit", "complete_and_exit", "cpu_startup_entry", "panic",
+    "__module_put_and_exit", "complete_and_exit", "cpu_startup_entry", "panic", "vpanic",
+    "stop_this_cpu",
+    # of threads that end within: by exit(2), by a signal, as kernel threads
+    "x64_sys_call", "ia32_sys_call", "invoke_syscall", "do_el0_svc", "do_notify_resume",
+    "get_signal", "arch_do_signal_or_restart", "kthread", "call_usermodehelper_exec_async",
+    "io_wq_worker", "io_sq_thread", "vhost_task_fn",
 })  # fmt: skip
-"""Of tools/objtool/noreturns.h those that run. They have no latency, and the kernel never frees a
-trampoline that waits for their return (fexit); from 6.15 on it refuses that itself."""
+"""Of tools/objtool/noreturns.h those that run, and some that call those. They have no latency, and
+the kernel never frees a trampoline that waits for their return (fexit), until it is booted anew;
+from 6.15 on it refuses some itself."""
+_EXIT: Final = re.compile(r"(__(x64|ia32|arm64|riscv|s390x?|se|do)(_compat)?_)?sys_exit(_group)?")
+"""exit(2) and exit_group(2), by whatever wrapper an architecture has."""
 _WHOLE: Final = ("isra", "constprop", "llvm", "lto_priv")
 """Suffixes of functions that compilers have changed; ``part`` and ``cold`` are pieces of one."""
 _TOLD: Final = 5
@@ -62,8 +71,9 @@ def meant(name: str, symbols: Symbols) -> Meant:
 
 
 def never_returns(name: str) -> bool:
-    """Whether a function has no latency."""
-    return name in _NEVER_RETURN
+    """Whether a function has no latency, or none for a thread that ends."""
+    bare = name.partition(".")[0]
+    return bare in _NEVER_RETURN or _EXIT.fullmatch(bare) is not None
 
 
 def why_not(name: str, symbols: Symbols, refused: str) -> str:

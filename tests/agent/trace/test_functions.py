@@ -73,6 +73,25 @@ def test_names_that_may_be_meant():
     assert like("read", KERNEL) == ["vfs_read", "vfs_read.cold"]
 
 
-@pytest.mark.parametrize(("name", "never"), [("do_exit", True), ("panic", True), ("", False)])
+@pytest.mark.parametrize(
+    ("name", "never"),
+    [
+        ("do_exit", True),
+        ("do_exit.constprop.0", True),
+        ("panic", True),
+        ("sys_exit", True),
+        ("__x64_sys_exit", True),
+        ("__x64_sys_exit_group", True),
+        ("__ia32_sys_exit_group", True),
+        ("__arm64_sys_exit", True),
+        ("__do_sys_exit_group", True),
+        ("x64_sys_call", True),
+        ("get_signal", True),
+        ("__x64_sys_exit_group_like", False),
+        ("__x64_sys_read", False),
+        ("sys_exit_path", False),
+        ("", False),
+    ],
+)
 def test_functions_that_never_return(name, never):
     assert never_returns(name) is never
