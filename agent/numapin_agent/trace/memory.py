@@ -15,6 +15,7 @@ from typing import Final
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.trace import kernel
 from numapin_agent.trace.result import Figure
+from numapin_api.errors import CgroupError
 
 _HARDWARE: Final = 0
 _RAW: Final = 4
@@ -50,14 +51,16 @@ def flat(text: str) -> dict[str, int]:
     return {part[0]: int(part[1]) for part in parts if len(part) == 2 and part[1].isdigit()}
 
 
-def scaled(value: bytes) -> int:
-    """A counter that shared its hardware, as if it had had it always.
+def scaled(value: bytes) -> int | None:
+    """A counter that shared its hardware, as if it had had it always; None if it never had it.
 
     Args:
         value: what read(2) gives: count, time enabled, time running.
     """
     count, enabled, ran = struct.unpack("=QQQ", value)
-    return count * enabled // ran if ran else 0
+    if not ran:
+        return None if enabled else 0
+    return int(count * enabled // ran)
 
 
 def pmu_figures(counts: dict[str, int]) -> list[Figure]:
@@ -115,10 +118,17 @@ class Watch:
     _notes: list[str] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Open the CPUs' counters and read the kernel's."""
+        """Open the CPUs' counters and read the kernel's.
+
+        Raises:
+            CgroupError: it has ended.
+        """
         target = -1
         if self.directory is not None:
-            target = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                target = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as error:
+                raise CgroupError(f"{self.directory}: ended meanwhile: {error.strerror}") from error
         try:
             for name, config in _EVENTS.items():
                 self._open(name, _HARDWARE, config, target)
@@ -152,9 +162,18 @@ class Watch:
     def end(self, seconds: float) -> tuple[list[Figure], list[str]]:
         """What changed, and what could not be had."""
         now = self._read()
-        counts = {
-            name: sum(scaled(os.read(fd, 24)) for fd in fds) for name, fds in self._events.items()
-        }
+        notes = list(self._notes)
+        counts = {}
+        for name, fds in self._events.items():
+            each = [scaled(os.read(fd, 24)) for fd in fds]
+            known = [one for one in each if one is not None]
+            if known:
+                counts[name] = sum(known)
+            if len(known) < len(each):
+                notes.append(
+                    f"{name}: not counted on {len(each) - len(known)} CPUs, whose counters others "
+                    "had all the time"
+                )
         found = pmu_figures(counts)
         for name, value in now.items():
             if name in self._before:
@@ -162,7 +181,6 @@ class Watch:
                 scale = 1e3 if unit == "ms/s" else 1
                 rate = round((value - self._before[name]) / scale / seconds, 3)
                 found.append(Figure(name=name, value=rate, unit=unit))
-        notes = list(self._notes)
         if not any(name.startswith("waiting") for name in now):
             notes.append("pressure (PSI) is not kept here: boot with psi=1")
         return found, notes

@@ -10,6 +10,7 @@ import pytest
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.trace import memory
 from numapin_agent.trace.memory import Watch, flat, intel_server, pmu_figures, pressure, scaled
+from numapin_api.errors import CgroupError
 
 PSI = """\
 some avg10=0.00 avg60=0.00 avg300=0.00 total=1234
@@ -27,10 +28,33 @@ def test_flat_files():
 
 
 @pytest.mark.parametrize(
-    ("count", "enabled", "ran", "whole"), [(10, 100, 100, 10), (10, 100, 50, 20), (0, 100, 0, 0)]
+    ("count", "enabled", "ran", "whole"),
+    [(10, 100, 100, 10), (10, 100, 50, 20), (0, 0, 0, 0), (0, 100, 0, None)],
 )
 def test_counters_that_shared_the_hardware_are_scaled(count, enabled, ran, whole):
     assert scaled(struct.pack("=QQQ", count, enabled, ran)) == whole
+
+
+def test_a_counter_that_others_had_all_the_time_is_no_zero(tmp_path: Path, monkeypatch):
+    values = iter([(0, 1, 0), (4, 1, 1), *[(0, 1, 0)] * 4])
+    monkeypatch.setattr(memory.kernel, "perf_open", lambda *_, **__: os.memfd_create("counter"))
+    monkeypatch.setattr(memory.os, "read", lambda *_: struct.pack("=QQQ", *next(values)))
+    watch = Watch(HostPaths(tmp_path), None, [0, 1])
+    watch.begin()
+    figures, notes = watch.end(1.0)
+    watch.close()
+    assert {f.name: f.value for f in figures} == {"cycles": 4}
+    said = "CPUs, whose counters others had all the time"
+    assert [n for n in notes if said in n] == [
+        f"cycles: not counted on 1 {said}",
+        f"instructions: not counted on 2 {said}",
+        f"cycles stalled in the backend: not counted on 2 {said}",
+    ]
+
+
+def test_a_pod_that_has_ended_meanwhile_is_said(tmp_path: Path):
+    with pytest.raises(CgroupError, match="gone: ended meanwhile"):
+        Watch(HostPaths(tmp_path), tmp_path / "gone", [0]).begin()
 
 
 def test_instructions_per_cycle_and_stalls():
