@@ -4,17 +4,19 @@ The edge to procfs. All of it can vanish at any moment: then there is no name, n
 Files of containers are opened below the container's own root, see ``kernel.open_in_root``.
 """
 
+import math
 import os
 import re
 import stat
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from numapin_agent.trace import kernel
+from numapin_agent.trace.met import Met, both, start_time
 from numapin_agent.trace.procfs import LARGEST, Processes
 from numapin_agent.trace.sockets import Sockets
 from numapin_agent.trace.symbols import (
@@ -50,6 +52,9 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
+_NOT_MET: Final = Met(ENDED, "")
+
+
 class Machine:
     """Names of one machine, remembered for one trace.
 
@@ -57,6 +62,7 @@ class Machine:
         proc: the host's procfs.
         sockets: of NUMA nodes, as far as they are known.
         cgroup: whose processes, and no others, are told of; None is the whole machine.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -64,18 +70,20 @@ class Machine:
         proc: Path,
         sockets: Mapping[int, int | None] = MappingProxyType({}),
         cgroup: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._proc = proc
+        self._clock = clock
         self._processes = Processes(proc, cgroup)
         self._sockets = sockets
         self._connected = Sockets()
-        self._names: dict[int, str] = {}
-        self._regions: dict[int, list[Region]] = {}
+        self._met: dict[int, Met] = {}
         self._elves: dict[tuple[int, int], Elf] = {}
         self._by_path: dict[tuple[int, str], Elf | None] = {}
         self._perf_maps: dict[int, Symbols] = {}
         self._room = _SYMBOL_BYTES
         self._regions_left = _REGIONS
+        self._interrupts: dict[int, str] | None = None
         self._too_large: dict[str, None] = {}
         self._forbidden: dict[str, None] = {}
         self.kernel = Symbols()
@@ -88,32 +96,54 @@ class Machine:
         except OSError:
             self.kernel = Symbols()
 
-    def meet(self, tgid: int) -> None:
-        """Note a process while it lives: its name and what it has mapped."""
-        if tgid in self._names:
+    def meet(self, tgid: int, *, last: bool = False) -> None:
+        """Note a process while it lives: its name and what it has mapped.
+
+        Looks at one that is known again after a while, as it may have become another program.
+
+        Args:
+            tgid: its number.
+            last: look at it however short ago it was looked at.
+        """
+        known, now = self._met.get(tgid), self._clock()
+        if known is not None and not last and now < known.due:
             return
         maps = b""
         try:
             with self._processes.open(tgid) as process:
                 name = process.text("comm").strip()
+                started = start_time(process.text("stat"))
                 with suppress(OSError):  # the right to see it may be missing
                     maps = process.read("maps", LARGEST)
         except OSError:
-            self._regions.setdefault(tgid, [])
-        else:
-            self._names[tgid] = name
-            found = regions(os.fsdecode(maps[: maps.rfind(b"\n") + 1]))
-            self._regions[tgid] = found[: self._regions_left]
-            if len(maps) >= LARGEST or len(found) > self._regions_left:
-                self._too_large[f"process {name}"] = None
-            self._regions_left -= len(self._regions[tgid])
+            if known is not None:
+                known.again(now)
+            return
+        if known is None:
+            known = self._met[tgid] = Met(name, started, first=now)
+        elif started != known.started:
+            known.due = math.inf  # another one has its number: nothing of it is told under that
+            return
+        known.again(now)
+        known.name = name
+        found = regions(os.fsdecode(maps[: maps.rfind(b"\n") + 1]))
+        every = both(found, known.regions)
+        kept = every[: len(known.regions) + self._regions_left]
+        if len(maps) >= LARGEST or len(every) > len(kept):
+            self._too_large[f"process {name}"] = None
+        self._regions_left -= len(kept) - len(known.regions)
+        known.regions = kept
 
     def process(self, tgid: int) -> str:
         """A process' name, or ``ENDED`` if it was not met alive."""
-        self.meet(tgid)
         if tgid == 0:
             return "idle"
-        return self._names.get(tgid, ENDED)
+        return self._known(tgid).name
+
+    def _known(self, tgid: int) -> Met:
+        if tgid not in self._met:
+            self.meet(tgid)
+        return self._met.get(tgid, _NOT_MET)
 
     def alive(self, thread: int) -> bool:
         """Whether a thread is still there."""
@@ -132,7 +162,12 @@ class Machine:
             return f"descriptor {fd}"
 
     def interrupts(self) -> dict[int, str]:
-        """Devices by interrupt number."""
+        """Devices by interrupt number, read once: on big machines it is a file of megabytes."""
+        if self._interrupts is None:
+            self._interrupts = self._read_interrupts()
+        return self._interrupts
+
+    def _read_interrupts(self) -> dict[int, str]:
         try:
             lines = _text(self._proc / "interrupts").splitlines()
         except OSError:
@@ -172,10 +207,7 @@ class Machine:
 
     def user_name(self, tgid: int, address: int) -> str:
         """A function of a process, or what file or memory it lies in."""
-        self.meet(tgid)
-        mapped = self._regions[tgid]
-        at = bisect_right(mapped, address, key=lambda one: one.start) - 1
-        region = mapped[at] if at >= 0 and address < mapped[at].end else None
+        region = self._known(tgid).region(address)
         if region is None or not region.path.startswith("/"):
             found = self._perf_map(tgid).find(address)
             return found or (region.path if region and region.path else UNKNOWN)
@@ -216,11 +248,14 @@ class Machine:
         finally:
             os.close(fd)
 
-    def meet_with_code(self, tgid: int) -> None:
+    def meet_with_code(self, tgid: int, *, last: bool = False) -> None:
         """Note a process and the functions of what it has mapped, should it end before long."""
-        if tgid not in self._names:
-            self.meet(tgid)
-            for region in self._regions[tgid]:
+        known = self._met.get(tgid)
+        before = () if known is None else known.regions
+        self.meet(tgid, last=last)
+        mapped = self._known(tgid).regions
+        if mapped is not before:
+            for region in mapped:
                 if region.path.startswith("/"):
                     self._elf(tgid, region)
 

@@ -2,9 +2,9 @@
 
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.maps import PerCpuHash, per_cpu_sum
@@ -24,6 +24,13 @@ TICK: Final = 0.1
 LAST: Final = 1.0
 """Seconds for what is in the queue, and unmet, when a probe is over."""
 _STACK_SIZE: Final = 8 * 127
+
+
+class Meet(Protocol):
+    """Notes a process."""
+
+    def __call__(self, tgid: int, *, last: bool = False) -> None:
+        """Note it; the last time look at it again."""
 
 
 @dataclass(slots=True)
@@ -80,19 +87,20 @@ class Running:
             return event
         return replace(event, text=self.machine.descriptor(event.tgid, event.extra))
 
-    def meet(self, seconds: float) -> None:
+    def meet(self, seconds: float, *, last: bool = False) -> None:
         """Note the processes seen so far, as they may end before the probe does.
 
         Args:
             seconds: most that it may take; the others' turn is the next time.
+            last: nothing comes any more: look at all of them again.
         """
         end = time.monotonic() + seconds
         for tgid, meet in self._seen():
             if time.monotonic() >= end:
                 return
-            meet(tgid)
+            meet(tgid, last=last)
 
-    def _seen(self) -> Iterator[tuple[int, Callable[[int], None]]]:
+    def _seen(self) -> Iterator[tuple[int, Meet]]:
         if self.of_processes and "hists" in self.held.maps:
             size = records.KEY_SIZE
             after = syscalls.map_next_key(self.held.maps["hists"], None, size)
@@ -104,10 +112,10 @@ class Running:
         if "paths" in self.held.maps:
             table = PerCpuHash(self.held.maps["paths"], records.PATH_SIZE, records.WEIGHT_SIZE)
             keys, _ = table.entries()
-            for at in range(0, len(keys), records.PATH_SIZE):
-                path = records.Path.decode(keys[at : at + records.PATH_SIZE])
-                if path.tgid:
-                    yield path.tgid, self.machine.meet_with_code
+            size = records.PATH_SIZE
+            found = (records.Path.decode(keys[i : i + size]) for i in range(0, len(keys), size))
+            for tgid in dict.fromkeys(path.tgid for path in found if path.tgid):
+                yield tgid, self.machine.meet_with_code
 
     def spent(self) -> list[ProgramCost]:
         """What each program has cost so far."""
@@ -125,6 +133,10 @@ class Running:
                 )
             )
         return found
+
+    def skipped(self) -> int:
+        """Runs that the kernel left out, as the program was running on that CPU already."""
+        return sum(syscalls.program_info(fd).misses for fd in self.held.programs.values())
 
     def counted(self, began: int, seconds: float) -> Counted:
         """Read all maps."""

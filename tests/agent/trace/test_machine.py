@@ -45,6 +45,7 @@ def process(proc: Path, tgid: int, *, comm: bytes = b"redis\n", maps: bytes = MA
     (directory / "root/tmp").mkdir(parents=True)
     (directory / "comm").write_bytes(comm)
     (directory / "maps").write_bytes(maps)
+    (directory / "stat").write_bytes(b"%d (" % tgid + comm.strip() + b") S" + b" 0" * 50)
     (directory / "status").write_bytes(b"Name:\t" + comm.strip() + b"\nNSpid:\t%d\t1\n" % tgid)
     (directory / "fd").mkdir()
     (directory / "fd/5").symlink_to("/data/a.rdb")
@@ -153,6 +154,41 @@ def test_processes_that_map_without_end_take_no_more_than_their_share(tmp_path, 
     assert machine.user_name(8, 0x10000) == "[unknown]"
     assert machine.process(9) == "short"
     assert machine.too_large() == ["process long", "process second", "process short"]
+
+
+def test_a_process_that_becomes_another_program_is_told_as_that(tmp_path: Path):
+    now = [0.0]
+    directory = process(tmp_path, 7, comm=b"sh\n", maps=mapped("bin/sh"))
+    machine = Machine(tmp_path, clock=lambda: now[0])
+    machine.meet(7)
+    (directory / "comm").write_bytes(b"redis\n")
+    later = b"00900000-00a00000 r-xp 00000000 08:01 13 /bin/redis\n"
+    (directory / "maps").write_bytes(later)
+    machine.meet(7)
+    assert machine.process(7) == "sh"
+    now[0] = 1.5
+    machine.meet(7)
+    assert machine.process(7) == "redis"
+    assert machine.user_name(7, 0x900010) == "[redis]"
+    assert machine.user_name(7, 0x400010) == "[sh]"
+    (directory / "maps").write_bytes(later + b"00b00000-00c00000 r-xp 0 08:01 14 /lib/late.so\n")
+    machine.meet(7)
+    assert machine.user_name(7, 0xB00010) == "[unknown]"
+    machine.meet(7, last=True)
+    assert machine.user_name(7, 0xB00010) == "[late.so]"
+
+
+def test_nothing_is_told_of_a_process_that_has_anothers_number(tmp_path: Path):
+    directory = process(tmp_path, 7, maps=mapped("bin/redis"))
+    machine = Machine(tmp_path)
+    machine.meet(7)
+    (directory / "comm").write_bytes(b"other\n")
+    (directory / "maps").write_bytes(b"00900000-00a00000 r-xp 00000000 08:01 13 /bin/other\n")
+    (directory / "stat").write_bytes(b"7 (other) S" + b" 0" * 18 + b" 99" * 32)
+    machine.meet(7, last=True)
+    assert machine.process(7) == "redis"
+    assert machine.user_name(7, 0x400010) == "[redis]"
+    assert machine.user_name(7, 0x900010) == "[unknown]"
 
 
 @pytest.mark.parametrize("name", ["memfd:doublemapper (deleted)", "dev/zero (deleted)"])

@@ -23,7 +23,7 @@ class Machine:
         self.looks = 0
         self.met: list[int] = []
 
-    def meet(self, tgid: int) -> None:
+    def meet(self, tgid: int, *, last: bool = False) -> None:
         self.met.append(tgid)
         time.sleep(self.seconds)
 
