@@ -45,6 +45,7 @@ def test_a_packets_way_has_its_stages(world: World):
     count = {row.labels["stage"]: row.histogram.count for row in found.rows}
     assert count.get("stack → IP", 0) > 0, (count, found.untold)
     assert count.get("IP → TCP", 0) > 0, (count, found.untold)
+    assert count.get("TCP → read by the process", 0) > 0, (count, found.untold)
     assert "stack → TCP" not in count
 
 

@@ -66,6 +66,12 @@ kprobe:ip_local_deliver /@stack[(uint64)arg0]/ {
 kprobe:tcp_v4_rcv /@ip[arg0]/ {
   @count[2] = count(); @took[2] = hist(nsecs - @ip[arg0]);
   delete(@ip[arg0]);
+  @tcp[arg0] = nsecs;
+}
+tracepoint:skb:skb_copy_datagram_iovec /@tcp[(uint64)args->skbaddr]/ {
+  @count[5] = count();
+  @took[5] = hist(nsecs - @tcp[(uint64)args->skbaddr]);
+  delete(@tcp[(uint64)args->skbaddr]);
 }
 tracepoint:skb:skb_copy_datagram_iovec /@stack[(uint64)args->skbaddr]/ {
   @count[3] = count();
@@ -84,6 +90,7 @@ STAGES = {
     "IP → TCP": "2",
     "stack → read by the process": "3",
     "interrupt → NET_RX softirq": "4",
+    "TCP → read by the process": "5",
 }
 FILTERED = """
 fentry:nf_hook_slow { @begun[(uint64)args.state] = nsecs; }

@@ -51,7 +51,8 @@ _KEYS: Final = 320
 """Histograms of a probe, each with a value for each CPU: a kernel has some 200 timer functions."""
 _NEVER: Final = 1 << 62
 """Nanoseconds: no single event is kept as such."""
-_MACROS: Final = {"MAX_MOMENTS": 1}
+_MACROS: Final = {"MAX_MOMENTS": 1, "BY_HOOK": 1}
+"""BY_HOOK: what else tells packets apart is their senders' choice, and would fill the table."""
 
 
 class Latency(Collector):
@@ -166,6 +167,7 @@ class Latency(Collector):
                 held.close()
                 return
             self._held[probe] = held
+        held.open()
         notes = f" ({'; '.join(held.notes)})" if held.notes else ""
         log.info("latency histograms of %s are counted%s", probe, notes)
 

@@ -7,12 +7,14 @@ ends with it.
 
 import os
 import platform
+import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.launch import AbsentError, Child, LoadOptions, started
 from numapin_agent.bpf.wire import send
 from numapin_agent.hostpaths import HostPaths
@@ -22,6 +24,8 @@ from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import TraceError
 
 LOADER: Final = "numapin_agent.trace.loader"
+_OPEN: Final = 5
+"""SET_OPEN of ``bpf/common.c``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,12 @@ class Held:
     calls: Mapping[int, str] = field(default_factory=dict)
     seconds: float = 0.0
     peak_rss_bytes: int = 0
+
+    def open(self) -> None:
+        """Let the programs count: until then they do nothing, as not all may be attached."""
+        if "settings" in self.maps:
+            key, value = struct.pack("=I", _OPEN), struct.pack("=Q", 1)
+            syscalls.map_update(self.maps["settings"], key, value)
 
     def detach(self) -> None:
         """Stop all programs; their maps can still be read."""
@@ -120,7 +130,7 @@ def _with_memory(paths: HostPaths) -> tuple[int, ...]:
 
 
 def hold(task: Task, options: LoadOptions, stopped: Callable[[], bool]) -> Held:
-    """Have everything compiled and attached.
+    """Have everything compiled and attached; nothing counts before ``Held.open``.
 
     Args:
         task: what to load.

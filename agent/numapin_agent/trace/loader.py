@@ -112,6 +112,7 @@ def _fill(maps: Mapping[str, int], task: Task) -> None:
     chosen = task.question.threshold
     two = 1 + sum(task.numa_nodes) if len(task.numa_nodes) == 2 else 0
     settings = (task.scope.cgroup, task.scope.level, chosen, max(1, chosen // 10), two)
+    # what comes after these, SET_OPEN, is the parent's to set
     for i, value in enumerate(settings if "settings" in maps else ()):
         syscalls.map_update(maps["settings"], struct.pack("=I", i), struct.pack("=Q", value))
     if "about" in maps:

@@ -24,8 +24,11 @@ _TOLD: Final[Mapping[tuple[str, bool], str]] = {
     ("netfilter", True): "counted is what ran on top of its own threads: most of what they send, "
     "and whatever else their CPU took up meanwhile, packets of others, too; what came for them "
     "on top of others, or on an idle CPU, is not counted",
-    ("net-rx", True): "only two stages are told, driver → stack and stack → read by the process, "
-    "of packets that its own threads read: whose a packet is isn't known in between",
+    (
+        "net-rx",
+        True,
+    ): "told are packets that its own threads read, as whose one is isn't known "
+    "before; the stages to IP and to TCP are those of IPv4 alone",
     ("net-rx", False): "the stages to IP and to TCP are those of IPv4 alone",
 }
 """What an answer is not about, by probe and whether it is of one cgroup, on any kernel."""

@@ -27,7 +27,7 @@ from numapin_agent.trace.machine import Machine
 from numapin_agent.trace.question import Question, Scope, Task
 from numapin_agent.trace.result import Cause, Cost, Ended, Figure, Result
 from numapin_agent.trace.running import LAST, TICK, Running, load_percent
-from numapin_agent.trace.words import FAULTS, unnamed
+from numapin_agent.trace.words import FAULTS, unnamed, unseen
 from numapin_api.cpulist import CpuSet
 from numapin_api.errors import CgroupError, TopologyError, TraceError
 
@@ -111,8 +111,6 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     """
     if not 0 < seconds <= LONGEST:
         raise TraceError(f"duration {seconds:g} s: must be above 0 and at most {LONGEST:g} s")
-    if question.function is not None and never_returns(question.function):
-        raise TraceError(f"function {question.function} never returns, so it has no latency")
     ended = stop or threading.Event()
     directory = None if scope.directory is None else Path(scope.directory)
     machine = Machine(paths.proc, _sockets(paths), directory)
@@ -121,6 +119,11 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
     not_seen: tuple[str, ...] = ()
     if question.function is not None:
         chosen = meant(question.function, machine.kernel)
+        if never_returns(chosen.symbol):
+            raise TraceError(
+                f"function {chosen.symbol} does not return when a thread ends: the kernel would "
+                "wait for it for ever"
+            )
         question, not_seen = replace(question, function=chosen.symbol), chosen.notes
     task = task_of(
         question,
@@ -148,15 +151,16 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
             Hunt() if question.probe == "spike" else Slowest(),
         )
         threads = machine.ipvs_threads() if question.probe in {"timers", "spike"} else {}
-        began = time.monotonic_ns()
         if watch is not None:
             watch.begin()
+        began = time.monotonic_ns()
+        held.open()
         how, why = _wait(running, seconds, ended, progress, most=limits.cpu_percent)
         held.detach()
         took = (time.monotonic_ns() - began) / 1e9
         figures, unread = watch.end(took) if watch is not None else ([], [])
         running.drain_rest()
-        running.meet(LAST)
+        running.meet(LAST, last=True)
         found = answer(question, scope.name, running.counted(began, took), machine)
         grown = machine.ipvs_threads() if threads else {}
         worked = sum(max(0, grown.get(pid, then) - then) for pid, then in threads.items())
@@ -166,7 +170,9 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
             *unnamed(machine.too_large(), "too large"),
             *unnamed(machine.forbidden(), "the agent may not read it (chmod a+r lets it)"),
         ]
-        untold = [*held.notes, *not_seen, *unread, *hidden, *nameless]
+        spent = running.spent()
+        missed = unseen({one.name: one.runs for one in spent}, running.skipped())
+        untold = [*held.notes, *not_seen, *unread, *hidden, *nameless, *missed]
         return found.model_copy(
             update={
                 "ended": how,
@@ -176,7 +182,7 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
                 "figures": [*figures, *_rates(found, running.moved_pages(), took)],
                 "untold": untold,
                 "cost": Cost(
-                    programs=running.spent(),
+                    programs=spent,
                     load_seconds=round(held.seconds, 3),
                     compiler_peak_bytes=held.peak_rss_bytes,
                 ),
@@ -234,7 +240,13 @@ def _wait(
             checked = passed
             share = load_percent(running.spent(), passed)
             if share > most:
-                return "limit", (f"its programs took {share:.1f} % of a CPU, more than {most:g} %")
+                took = f"{share:.1f} % of a CPU, more than {most:g} %"
+                if running.timed:
+                    return "limit", f"its programs took {took}"
+                return "limit", (
+                    f"its programs take up to {took}: reckoned by instructions, as their time is "
+                    "not measured here"
+                )
     return "complete", None
 
 

@@ -4,7 +4,7 @@ Names of processes are their own: whatever is told of them goes through ``plain`
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from numapin_agent.trace import overlap, records
@@ -31,10 +31,11 @@ STAGES: Final = (
     "stack → read by the process",
     "stack → IP",
     "IP → TCP",
+    "TCP → read by the process",
 )
 """By number, see ``bpf/receive.c``."""
-ORDER: Final = (0, 1, 4, 5, 2, 3)
-"""Of stages, as a packet goes through them."""
+ORDER: Final = (0, 1, 4, 5, 2, 6, 3)
+"""Of stages, as a packet goes through them; the last is all of them from the stack on."""
 _ANY_INTERRUPT: Final = {"interrupt": "any"}
 FAULTS: Final = ("page fault", "NUMA hint fault")
 """By number, see ``bpf/waits.c``."""
@@ -74,6 +75,30 @@ def unnamed(files: Sequence[str], why: str) -> list[str]:
     some = ", ".join(plain(one) for one in files[:_NAMED_FILES])
     more = f" and {len(files) - _NAMED_FILES} more" if len(files) > _NAMED_FILES else ""
     return [f"functions of {some}{more}: unknown symbols, {why}"]
+
+
+def unseen(runs: Mapping[str, int], skipped: int) -> list[str]:
+    """What programs missed, on the whole machine.
+
+    Args:
+        runs: of each program, by its name.
+        skipped: runs that the kernel left out.
+    """
+    found = []
+    for name, begun in runs.items():
+        ended = runs.get(f"{name.removesuffix('_kprobe')}_kretprobe", begun)
+        if name.endswith("_kprobe") and ended < begun:
+            found.append(
+                f"of {begun - ended} of {begun} calls the return was not seen: they were under way "
+                "at the end, or more were under way at once than the kernel follows (kretprobe's "
+                "maxactive)"
+            )
+    if skipped:
+        found.append(
+            f"what would have run programs {skipped} more times, in their midst on the same CPU, "
+            "is not counted"
+        )
+    return found
 
 
 def _owner(name: str) -> str:

@@ -13,7 +13,7 @@ from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, UnderWay, Weight
 from numapin_agent.trace.result import OTHERS, Result, Stack
 from numapin_agent.trace.tables import KEPT_ROWS, KEPT_STACKS, NOT_KEPT
-from numapin_agent.trace.words import HOOK_FUNCTIONS, hook_labels, plain, unnamed
+from numapin_agent.trace.words import HOOK_FUNCTIONS, hook_labels, plain, unnamed, unseen
 
 MS = 1_000_000
 KERNEL = {
@@ -336,6 +336,24 @@ def test_files_without_names_are_told(files, said):
     assert unnamed(files, "why") == said
 
 
+@pytest.mark.parametrize(
+    ("runs", "skipped", "said"),
+    [
+        ({}, 0, []),
+        ({"a_fentry": 5, "a_fexit": 3}, 0, []),
+        ({"a_kprobe": 5, "a_kretprobe": 5}, 0, []),
+        ({"a_kprobe": 5, "a_kretprobe": 6}, 0, []),
+        ({"a_kprobe": 5}, 0, []),
+        ({"a_kprobe": 5, "a_kretprobe": 3}, 0, ["of 2 of 5 calls the return was not seen"]),
+        ({}, 7, ["would have run programs 7 more times"]),
+    ],
+)
+def test_what_programs_missed_is_told(runs, skipped, said):
+    found = unseen(runs, skipped)
+    assert len(found) == len(said)
+    assert all(one in other for one, other in zip(said, found, strict=True))
+
+
 def test_results_cross_the_wire():
     made = told("softirqs", histograms={Key(3, records.SOFTIRQ, 0): H})
     assert Result.model_validate(made.wire()) == made
@@ -346,7 +364,7 @@ def test_plain_text_stays():
 
 
 def test_stages_of_the_receive_path_are_in_the_order_of_the_packet():
-    keys = {Key(number, records.RECEIVE, 0): H for number in range(6)}
+    keys = {Key(number, records.RECEIVE, 0): H for number in range(7)}
     stages = [row.labels["stage"] for row in told("net-rx", histograms=keys).rows]
     assert stages == [
         "interrupt → NET_RX softirq",
@@ -354,6 +372,7 @@ def test_stages_of_the_receive_path_are_in_the_order_of_the_packet():
         "stack → IP",
         "IP → TCP",
         "stack → TCP",
+        "TCP → read by the process",
         "stack → read by the process",
     ]
 

@@ -117,7 +117,7 @@ def test_kinds_that_are_told_by_cpu_are_counted_by_cpu():
     [
         ("netfilter", True, "packets of others, too"),
         ("netfilter", False, None),
-        ("net-rx", True, "only two stages are told"),
+        ("net-rx", True, "packets that its own threads read"),
         ("net-rx", False, "of IPv4 alone"),
         ("softirqs", True, None),
     ],

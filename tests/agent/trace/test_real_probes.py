@@ -19,8 +19,12 @@ from support.tenants import NODE, Program, asked, of, traced
 from support.wait import until
 
 from numapin_agent.bpf.launch import LoadOptions
+from numapin_agent.bpf.maps import per_cpu_sum
+from numapin_agent.hostpaths import HostPaths
+from numapin_agent.trace.launch import hold, task_of
 from numapin_agent.trace.question import Question
 from numapin_agent.trace.result import Result
+from numapin_agent.trace.run import TRACE_OPTIONS
 from numapin_agent.trace.words import WAITED
 
 pytestmark = [
@@ -69,6 +73,26 @@ def test_softirqs_are_as_many_as_the_kernel_counts(tenants, vector):
     assert inner[0] <= count(result, vector=vector) <= outer
     assert result.cost.programs[0].runs > 0
     assert result.cost.programs[0].instructions > 10
+
+
+def test_nothing_counts_before_all_programs_are_attached():
+    task = task_of(
+        Question("softirqs"), NODE, paths=HostPaths(), store=None, map_bytes=1 << 20, macros={}
+    )
+    held = hold(task, TRACE_OPTIONS, lambda: False)
+
+    def runs() -> list[int]:
+        places = (program.place for program in held.attached)
+        return [per_cpu_sum(held.maps["ran"], place, cpus=task.cpus) for place in places]
+
+    try:
+        before = softirqs("TIMER")
+        until(lambda: softirqs("TIMER") > before + 10, what="softirqs")
+        assert runs() == [0, 0]
+        held.open()
+        until(lambda: all(runs()), what="programs to count")
+    finally:
+        held.close()
 
 
 _PACKETS = """
@@ -258,7 +282,13 @@ def test_messages_are_followed_to_the_reader(tenants):
     ours.end()
     theirs.end()
     # one that comes while the one before lies in the queue may be joined to it
-    assert 950 <= count(result, stage="stack → read by the process") <= 1000
+    assert 950 <= (whole := count(result, stage="stack → read by the process")) <= 1000
+    transport = [r for r in result.rows if r.labels["stage"] in {"stack → TCP", "IP → TCP"}]
+    assert sum(r.histogram.count for r in transport) == count(
+        result, stage="TCP → read by the process"
+    )
+    if not any("the stage to TCP" in one for one in result.untold):
+        assert sum(r.histogram.count for r in transport) == whole
 
 
 def test_memory_wait_counts_faults_and_says_what_it_lacks():

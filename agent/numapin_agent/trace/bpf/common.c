@@ -15,6 +15,7 @@
 #define SET_LONG 2
 #define SET_PART 3
 #define SET_TWO_NODES 4
+#define SET_OPEN 5
 
 #define KIND_TIMER 1
 #define KIND_HRTIMER 2
@@ -37,7 +38,7 @@ struct moment { u64 start, length, id, extra; u32 kind, cpu, tid, tgid; char tex
 struct path { u32 tgid; s32 user, kernel; u32 kind; };
 struct weight { u64 count, nanoseconds; };
 
-BPF_TABLE("array", u32, u64, settings, 5);
+BPF_TABLE("array", u32, u64, settings, 6);
 BPF_TABLE("percpu_array", u32, u64, ran, 48);
 BPF_TABLE("percpu_array", u32, u64, lost, 1);
 /* Never written: what a new key begins with. On a program's stack it would fill two thirds. */
@@ -62,8 +63,6 @@ static inline void add_at(u32 where)
 	if (n)
 		*n += 1;
 }
-#define RAN(program) add_at(N_##program)
-
 static inline void lose(void)
 {
 	u32 zero = 0;
@@ -77,6 +76,11 @@ static inline u64 setting(u32 which)
 	u64 *value = settings.lookup(&which);
 	return value ? *value : 0;
 }
+
+/* What each program does first. Programs attach one after the other: until all are there, and
+ * somebody says so, a begin whose end nobody sees would be taken up by another's end.
+ */
+#define RAN(program) do { if (!setting(SET_OPEN)) return 0; add_at(N_##program); } while (0)
 
 static inline u64 pointer_at(u64 address)
 {

@@ -38,7 +38,9 @@ static inline void meet_hooks(u64 entries, u32 hook)
 static inline void meet_hooks(u64 entries, u32 hook) {}
 #endif
 
-/* id: hook | family << 8 | ethertype << 16 | IP protocol << 32 */
+/* id: hook | family << 8 | ethertype << 16 | IP protocol << 32; of the always-on histograms without
+ * the latter two, which whoever sends packets decides
+ */
 static inline int hook_begin(u64 skb, u64 state, u64 entries, u64 outer)
 {
 	u64 head = pointer_at(skb + OFF_SKB_HEAD);
@@ -50,10 +52,14 @@ static inline int hook_begin(u64 skb, u64 state, u64 entries, u64 outer)
 	bpf_probe_read_kernel(&network, 2, (void *)(skb + OFF_SKB_NETWORK));
 	bpf_probe_read_kernel(&type, 2, (void *)(skb + OFF_SKB_PROTOCOL));
 	/* protocol is byte 9 of an IPv4 header, byte 6 of an IPv6 one (next header) */
+#ifdef BY_HOOK
+	type = 0;
+#else
 	if (family == 2)
 		bpf_probe_read_kernel(&protocol, 1, (void *)(head + network + 9));
 	else if (family == 10)
 		bpf_probe_read_kernel(&protocol, 1, (void *)(head + network + 6));
+#endif
 	meet_hooks(entries, hook | (u32)family << 8);
 	begin.id = hook | (u64)family << 8 | (u64)type << 16 | (u64)protocol << 32;
 	if (hooked.update(&state, &begin))
@@ -75,8 +81,13 @@ static inline u64 hook_end(u64 state)
 #ifdef WITH_hook_fentry
 int hook_fentry(u64 *ctx)
 {
+	u64 state = ctx[1];
 	RAN(hook_fentry);
-	return current_in_scope() ? hook_begin(ctx[0], ctx[1], ctx[2], 0) : 0;
+	if (current_in_scope())
+		return hook_begin(ctx[0], state, ctx[2], 0);
+	/* of a return that was missed, as within the same program on that CPU */
+	hooked.delete(&state);
+	return 0;
 }
 #endif
 #ifdef WITH_hook_fexit

@@ -2,9 +2,11 @@
  * packets in the socket's queue, so that fewer are read than came; none is counted twice. UDP
  * copies linear packets itself (copy_linear_skb), past the tracepoint of stage 3.
  * 0 raised -> NET_RX runs, 1 driver -> stack, 2 stack -> transport, 3 stack -> read; where
- * ip_local_deliver() is seen 4 stack -> IP and 5 IP -> transport in the place of 2
+ * ip_local_deliver() is seen 4 stack -> IP and 5 IP -> transport in the place of 2; 6 transport -> read
+ *
+ * Whose a packet is isn't known before it is read: all of a pod's is told then.
  */
-struct seen { u64 driver, stack, ip; };
+struct seen { u64 driver, stack, ip, transport; };
 BPF_TABLE("lru_hash", u64, struct seen, packets, 16384);
 BPF_TABLE("percpu_array", u32, u64, raised, 1);
 #define NET_RX 3
@@ -73,16 +75,27 @@ int rx_stack(u64 *ctx)
 int rx_read(u64 *ctx)
 {
 	u64 skb = ctx[0], now = bpf_ktime_get_ns();
-	struct seen *before = packets.lookup(&skb);
+	struct seen *before = packets.lookup(&skb), read;
 	RAN(rx_read);
 	if (!before || !current_in_scope())
 		return 0;
-	if (before->stack) {
-		if (before->driver && before->driver < before->stack && setting(SET_CGROUP))
-			record(1, KIND_RECEIVE, before->stack - before->driver);
-		record(3, KIND_RECEIVE, now - before->stack);
-	}
+	read = *before;
 	packets.delete(&skb);
+	if (!read.stack)
+		return 0;
+	record(3, KIND_RECEIVE, now - read.stack);
+	if (read.transport)
+		record(6, KIND_RECEIVE, now - read.transport);
+	if (!setting(SET_CGROUP))
+		return 0;
+	if (read.driver && read.driver < read.stack)
+		record(1, KIND_RECEIVE, read.stack - read.driver);
+	if (read.ip)
+		record(4, KIND_RECEIVE, read.ip - read.stack);
+	if (read.transport && read.ip)
+		record(5, KIND_RECEIVE, read.transport - read.ip);
+	else if (read.transport)
+		record(2, KIND_RECEIVE, read.transport - read.stack);
 	return 0;
 }
 #endif
@@ -92,11 +105,11 @@ static inline int at_ip(u64 skb)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct seen *before = packets.lookup(&skb);
-	/* of no pod yet: the socket is not known */
-	if (!before || !before->stack || setting(SET_CGROUP))
+	if (!before || !before->stack)
 		return 0;
 	before->ip = now;
-	record(4, KIND_RECEIVE, now - before->stack);
+	if (!setting(SET_CGROUP))
+		record(4, KIND_RECEIVE, now - before->stack);
 	return 0;
 }
 #endif
@@ -116,8 +129,10 @@ static inline int at_transport(u64 skb)
 {
 	struct seen *before = packets.lookup(&skb);
 	u64 now = bpf_ktime_get_ns();
-	/* of no pod yet: the socket is not known */
-	if (!before || !before->stack || setting(SET_CGROUP))
+	if (!before || !before->stack)
+		return 0;
+	before->transport = now;
+	if (setting(SET_CGROUP))
 		return 0;
 	if (before->ip)
 		record(5, KIND_RECEIVE, now - before->ip);

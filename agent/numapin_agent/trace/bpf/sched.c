@@ -74,6 +74,7 @@ int queue_switch(u64 *ctx)
 #endif
 
 #ifdef WITH_off_switch
+#define TASK_DEAD 0x80
 struct away { u64 at; struct path path; };
 BPF_TABLE("lru_hash", u32, struct away, gone, 16384);
 
@@ -83,7 +84,8 @@ int off_switch(u64 *ctx)
 	u32 leaving = word_at(ctx[1] + OFF_TASK_PID), coming = word_at(ctx[2] + OFF_TASK_PID);
 	struct away *since;
 	RAN(off_switch);
-	if (leaving && in_scope(ctx[1])) {
+	/* its number may be another thread's before long, and maybe another pod's */
+	if (leaving && !(word_at(ctx[1] + OFF_TASK_STATE) & TASK_DEAD) && in_scope(ctx[1])) {
 		struct away away = { .at = now };
 		away.path.tgid = word_at(ctx[1] + OFF_TASK_TGID);
 		away.path.kernel = kernel_stacks.get_stackid(ctx, 0);

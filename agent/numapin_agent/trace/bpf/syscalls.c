@@ -20,8 +20,10 @@ int call_enter(u64 *ctx)
 	if (!current_in_scope())
 		return 0;
 #ifdef SPIKE
-	if (known && (*known & WAITS))
+	if (known && (*known & WAITS)) {
+		calls.delete(&who);
 		return 0;
+	}
 #endif
 	if (known && (*known & 15))
 		call.argument = pointer_at(ctx[0] + ((*known & 15) == ABOUT_PATH1 ? OFF_SYSARG1 : OFF_SYSARG0));

@@ -9,8 +9,11 @@ static inline int timer_begin(u64 timer, u64 function)
 {
 	struct timer_run run = { .function = function, .at = bpf_ktime_get_ns() };
 #ifndef SPIKE
-	if (!current_in_scope())
+	if (!current_in_scope()) {
+		/* of an end that was missed, as within the same program on that CPU */
+		timer_runs.delete(&timer);
 		return 0;
+	}
 #endif
 	if (timer_runs.update(&timer, &run))
 		lose();
