@@ -1,8 +1,9 @@
 """Names what made a moment slow: the events that overlap it, weighed.
 
-Pure. The innermost explanation wins: a timer callback within the softirq that ran it, the
-softirq within the interrupt behind which it ran, and any of these over "waited for a CPU".
-Only what covers a good part of the moment counts; else the culprit is unknown, and said so.
+Pure. The innermost explanation wins: a timer callback or a hook of netfilter within the softirq
+that ran it, the softirq within the interrupt behind which it ran, and any of these over "waited
+for a CPU". Only what covers a good part of the moment counts; else the culprit is unknown, and
+said so.
 """
 
 from bisect import bisect_left
@@ -13,6 +14,7 @@ from typing import Final
 from numapin_agent.trace.records import (
     HARDIRQ,
     HRTIMER,
+    NETFILTER,
     OFF,
     QUEUED,
     SOFTIRQ,
@@ -26,7 +28,7 @@ COVERS: Final = 0.5
 """Share of the moment that a culprit must cover."""
 WITHIN: Final = 0.8
 """Share of the outer explanation that an inner one must cover to replace it."""
-_INNERMOST_FIRST: Final = (TIMER, HRTIMER, SOFTIRQ, HARDIRQ, VECTOR, QUEUED, OFF)
+_INNERMOST_FIRST: Final = (TIMER, HRTIMER, NETFILTER, SOFTIRQ, HARDIRQ, VECTOR, QUEUED, OFF)
 
 
 @dataclass(frozen=True, slots=True)

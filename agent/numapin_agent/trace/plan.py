@@ -18,6 +18,7 @@ _UNTOLD: Final = "from which NUMA node pages come"
 _UNTOLD_WAITS: Final = "what is taken from threads that wait for a CPU"
 _UNTOLD_FAULTS: Final = "the time of page faults"
 _UNTOLD_HINTS: Final = "which page faults are NUMA hint faults"
+_UNTOLD_HOOKS: Final = "what netfilter's hooks held up"
 STEALERS: Final = {"softirqs": 10, "hardirqs": 1}
 """How many are told apart: NR_SOFTIRQS; interrupts are too many, and are one."""
 _TOLD: Final[Mapping[tuple[str, bool], str]] = {
@@ -341,6 +342,13 @@ def _spike(kernel: Facts, question: Question) -> Plan:
     plans = [
         one(kernel, question) for one in (_timers, _softirqs, _hardirqs, _syscalls, _run_queue)
     ]
+    try:
+        hooks = _netfilter(kernel, question)
+    except RefusedError as refused:
+        plans.append(Plan((), {}, (), (f"not told is {_UNTOLD_HOOKS}: {refused}",)))
+    else:
+        optional = tuple(replace(part, optional=_UNTOLD_HOOKS) for part in hooks.parts)
+        plans.append(replace(hooks, parts=optional))
     return Plan(
         tuple(dict.fromkeys(source for one in plans for source in one.sources)),
         {"SPIKE": 1},

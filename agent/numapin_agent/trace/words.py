@@ -220,6 +220,9 @@ def culprit_name(found: overlap.Culprit, names: Names) -> str:  # noqa: PLR0911 
         return "unknown: it ran itself, or waited in short pieces"
     if found.kind in {records.TIMER, records.HRTIMER}:
         return f"timer callback {names.kernel_name(found.id)}"
+    if found.kind == records.NETFILTER:
+        told = hook_labels(found.id)
+        return f"netfilter {told['hook']} of {told['family']}"
     if found.kind == records.SOFTIRQ:
         return f"softirq {softirq(found.id)}"
     if found.kind == records.HARDIRQ:

@@ -277,6 +277,13 @@ def test_spike_names_the_timer_and_its_remedy():
     assert [c.name for c in made.causes] == ["estimation_timer"]
 
 
+def test_spike_names_the_hook_of_netfilter():
+    hook = slow(kind=records.NETFILTER, id=2 | 2 << 8, length=19 * MS, tid=0, tgid=0)
+    made = told("spike", events=[slow(), hook], calls={0: "read"})
+    assert [m.culprit for m in made.moments] == ["netfilter FORWARD of ipv4"]
+    assert [b.named for b in made.blamed] == [True]
+
+
 def test_spike_puts_calls_that_slept_last():
     slept = slow(tid=9, length=500 * MS, cpu=1)
     nap = slow(kind=records.OFF, id=9, length=499 * MS)

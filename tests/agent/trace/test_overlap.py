@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numapin_agent.trace.overlap import COVERS, Culprit, culprit, culprits, overlap
 from numapin_agent.trace.records import (
     HARDIRQ,
+    NETFILTER,
     OFF,
     QUEUED,
     SOFTIRQ,
@@ -44,6 +45,12 @@ CALL = event(SYSCALL, 100, 20)
             SOFTIRQ,
             id="a short timer is not to blame",
         ),
+        pytest.param(
+            [event(SOFTIRQ, 101, 18, id=3), event(NETFILTER, 101, 16, id=0x202)],
+            NETFILTER,
+            id="the hook in it",
+        ),
+        pytest.param([event(NETFILTER, 101, 16, id=0x202, cpu=1)], None, id="hook elsewhere"),
         pytest.param([event(QUEUED, 100, 19, id=7)], QUEUED, id="waited for a CPU"),
         pytest.param([event(QUEUED, 100, 19, id=8)], None, id="another thread waited"),
         pytest.param(

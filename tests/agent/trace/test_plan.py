@@ -250,6 +250,19 @@ def test_the_reason_of_a_migration_is_an_int_or_its_enum(of, passed, *, told):
             planned("numa-moves", kernel)
 
 
+def test_spike_does_without_netfilters_hooks_where_they_can_not_be_timed():
+    def hooks(made):
+        return [p.name for p in made.programs() if p.name.startswith("hook")]
+
+    made = planned("spike")
+    assert hooks(made) == ["hook_fentry", "hook_fexit", "hook_kprobe", "hook_kretprobe"]
+    assert [part.optional for part in made.parts if part.optional] != []
+    assert all(part.optional for part in made.parts if part.attempts[0][0].name == "hook_fentry")
+    poor = planned("spike", without("OFF_NF_HOOK"))
+    assert hooks(poor) == []
+    assert "what netfilter's hooks held up" in poor.notes[-1]
+
+
 @pytest.mark.parametrize(("probe", "stealers"), [("softirqs", 10), ("hardirqs", 1)])
 def test_only_of_a_pod_it_is_told_what_waiting_threads_lose(probe, stealers):
     def waits(made):

@@ -5,6 +5,14 @@
  * apart all that are under way. A kretprobe is not passed it: the innermost of the thread ends first,
  * and knows the one around it.
  */
+#ifdef SPIKE
+/* What holds a pod up may be for packets of others. */
+#define OURS 1
+#define BY_HOOK
+#else
+#define OURS current_in_scope()
+#endif
+
 struct hooked { u64 at, id, outer; };
 BPF_TABLE("lru_hash", u64, struct hooked, hooked, 16384);
 
@@ -38,8 +46,8 @@ static inline void meet_hooks(u64 entries, u32 hook)
 static inline void meet_hooks(u64 entries, u32 hook) {}
 #endif
 
-/* id: hook | family << 8 | ethertype << 16 | IP protocol << 32; of the always-on histograms without
- * the latter two, which whoever sends packets decides
+/* id: hook | family << 8 | ethertype << 16 | IP protocol << 32; BY_HOOK without the
+ * latter two, which whoever sends packets decides
  */
 static inline int hook_begin(u64 skb, u64 state, u64 entries, u64 outer)
 {
@@ -70,12 +78,18 @@ static inline int hook_begin(u64 skb, u64 state, u64 entries, u64 outer)
 static inline u64 hook_end(u64 state)
 {
 	struct hooked *begin = hooked.lookup(&state);
-	u64 outer;
+	u64 outer, id, start, length;
 	if (!begin)
 		return 0;
 	outer = begin->outer;
-	record(begin->id, KIND_NETFILTER, bpf_ktime_get_ns() - begin->at);
+	id = begin->id;
+	start = begin->at;
+	length = bpf_ktime_get_ns() - start;
 	hooked.delete(&state);
+	record(id, KIND_NETFILTER, length);
+#ifdef SPIKE
+	keep(id, KIND_NETFILTER, start, length, 0, LONG);
+#endif
 	return outer;
 }
 #ifdef WITH_hook_fentry
@@ -83,7 +97,7 @@ int hook_fentry(u64 *ctx)
 {
 	u64 state = ctx[1];
 	RAN(hook_fentry);
-	if (current_in_scope())
+	if (OURS)
 		return hook_begin(ctx[0], state, ctx[2], 0);
 	/* of a return that was missed, as within the same program on that CPU */
 	hooked.delete(&state);
@@ -101,7 +115,7 @@ int hook_kprobe(void *ctx)
 {
 	u64 who = runner(), state = *(u64 *)((char *)ctx + OFF_ARG1), *outer;
 	RAN(hook_kprobe);
-	if (!current_in_scope())
+	if (!OURS)
 		return 0;
 	outer = innermost.lookup(&who);
 	hook_begin(*(u64 *)((char *)ctx + OFF_ARG0), state, *(u64 *)((char *)ctx + OFF_ARG2),
