@@ -47,10 +47,21 @@ def gone(world: World, before: Held) -> None:
     assert world.kubectl("get", "numatraces", "-A", "-o", "name") == ""
 
 
-def test_one_that_is_complete_leaves_nothing(world: World):
+@pytest.mark.parametrize(
+    "probe",
+    [
+        pytest.param(("softirqs",), id="raw tracepoints"),
+        pytest.param(("function", "vfs_read"), id="function", marks=pytest.mark.lifecycle),
+        pytest.param(("netfilter",), id="netfilter", marks=pytest.mark.lifecycle),
+        pytest.param(("page-faults",), id="events", marks=pytest.mark.lifecycle),
+    ],
+)
+def test_one_that_is_complete_leaves_nothing(world: World, probe: tuple[str, ...]):
     def once() -> None:
         before = idle(world)
-        assert traced(world, *ASKED, "--duration", "3s").ended == "complete"
+        found = traced(world, *probe, "--node", NODE, "--duration", "3s")
+        assert found.ended == "complete"
+        assert sum(program.runs for program in found.cost.programs) > 0
         gone(world, before)
 
     unless_crashed(world, once)
