@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from numapin_agent import observe
 from numapin_agent.measure import Measure
@@ -23,12 +24,14 @@ from numapin_agent.track import MEASURED, Track
 from numapin_agent.watch import retry_seconds
 from numapin_agent.workqueue import WorkQueue
 from numapin_api.cpulist import NodeSet
-from numapin_api.errors import NumapinError
+from numapin_api.errors import CgroupError, CounterError, NumapinError
 from numapin_api.locality import home
 from numapin_api.pin import NumaPin, Observed
 from numapin_api.policy import seconds
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 GRACE_SECONDS = 3.0
 """How long a NumaPin may be ahead of the pod that it names: two watches are not in step."""
@@ -56,6 +59,7 @@ class Loop:
         self._appeared: dict[str, float] = {}
         self._ours: set[str] = set()
         self._problems: dict[str, Reason] = {}
+        self._blind = False
         self._stopped = threading.Event()
         self._next_tick = with_.clock()
         self._next_scan = with_.clock()
@@ -188,7 +192,9 @@ class Loop:
             w.census.replace(w.cgroups.counted())
             self._next_scan = w.clock() + RESCAN_SECONDS
         w.on_tick()
+        self._blind = True
         w.census.sample()
+        self._blind = False
 
     def sweep(self) -> None:
         """Release what is pinned without an order for it.
@@ -312,11 +318,12 @@ class Loop:
     def _act(self, key: Key, pin: NumaPin, seen: Seen, wanted: PinOrder) -> None:
         w = self._w
         fresh = wants_pin(wanted) and wanted.uid not in self._ours
-        before = self._measure.baseline(wanted.uid) if fresh else None
+        measure, uid = self._measure, wanted.uid
+        before = self._counted(key, lambda: measure.baseline(uid)) if fresh else None
         begun = w.clock()
-        report = w.pinner.reconcile(
-            wanted, history_seconds=self._measure.history_seconds(wanted.uid)
-        )
+        # Counters that can't be read are not waited for: there may never be any.
+        history = float("inf") if self._blind else measure.history_seconds(uid)
+        report = w.pinner.reconcile(wanted, history_seconds=history)
         if fresh and report.applied is not None:
             self._ours.add(wanted.uid)
             log.info("%s/%s: takes CPUs %s, memory %s", *key, wanted.cpus, wanted.mems or "-")
@@ -327,12 +334,13 @@ class Loop:
             if made is not None and fresh:
                 w.recorder.pinned_after(w.clock() - made)
         window = float(seconds(pin.spec.verification.window))
-        sample = self._measure.sample(wanted.uid) if report.phase in MEASURED else None
+        measured = report.phase in MEASURED
+        sample = self._counted(key, lambda: measure.sample(uid)) if measured else None
         track = seen.track.advance(report, sample, seconds=window)
         pod = w.objects.pods().get(key)
-        done = report.phase in MEASURED and report.problem is None
+        done = measured and report.problem is None
         settled = (pin, pod, w.census.hopeless) if done and pod is not None else None
-        whole = self._measure.window(wanted.uid, track, report)
+        whole = measure.window(uid, track, report)
         mark = None if track.whole is None else track.whole.since
         if whole is None and not w.census.hopeless:
             whole = seen.inherited_by(track)
@@ -350,6 +358,18 @@ class Loop:
             due = max(MOVING_SECONDS, MOVING_LOAD * (w.clock() - begun))
         if due is not None:
             self._queue.add_after(key, due)
+
+    def _counted(self, key: Key, read: Callable[[], _T]) -> _T | None:
+        """What was counted of a pod; None when it can't be read, which costs a window, not a pin.
+
+        The node's condition is the tick's to tell, which reads the same of all pods.
+        """
+        try:
+            return read()
+        except (CounterError, CgroupError) as e:
+            log.info("%s/%s: not measured: %s", *key, e)
+            self._w.recorder.error(e.reason)
+            return None
 
     # What is told to the API server.
 

@@ -15,6 +15,7 @@ from numapin_agent.pin.values import Applied, Drift, PinOrder, PinReport
 from numapin_agent.pods import PodView
 from numapin_agent.ports import Key, Surroundings
 from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.errors import CounterError
 from numapin_api.node import Signal
 from numapin_api.pin import NumaPin, Observed
 
@@ -56,11 +57,14 @@ class Tracer(QuietTracer):
     level: str = "fentry"
     pages: int = 0
     bound: int = 0
+    broken: bool = False
 
     def levels(self) -> tuple[Signal, ...]:
         return (Signal.model_validate({"name": "numaMigrations", "level": self.level}),)
 
     def read(self, only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
+        if self.broken:
+            raise CounterError("the map can't be read")
         counted = CgroupCounters(migrated_pages=self.pages, pin_moved_pages=self.bound)
         return {1: counted} if self.level == "fentry" else {}
 

@@ -2,7 +2,7 @@
 
 import pytest
 from support.agent_objects import POD_UID, pin, pod
-from support.looped import KEY, Node, Tracer, counting
+from support.looped import INTERVAL, KEY, Node, Tracer, counting
 
 from numapin_api.pin import NumaPin, Observed
 
@@ -184,3 +184,52 @@ def test_windows_that_agree_are_counted_and_that_outlives_the_agent() -> None:
     again.drifts = 1  # something to write for
     again.run(1)
     assert again.loop._seen[KEY].streak.count == 3
+
+
+def test_counters_that_can_not_be_read_cost_a_window_and_no_pin() -> None:
+    """Pinned, not Refused: the operator would call that Ineffective at once."""
+    node = Node()
+    tracer = counting(node)
+    node.have(None, pod()).run(20)
+    tracer.broken = True
+    node.have(pin(), pod()).run(1)
+    assert [o.phase for o in node.published] == ["Pinned"]
+    assert node.last.baseline is None
+    node.run(130)
+    assert [o.phase for o in node.published] == ["Pinned"]
+    assert node.last.counters is None
+    assert set(node.errors) == {"CountersUnavailable"}
+    (problem,) = node.loop.problems()
+    assert (problem.reason, "the map can't be read" in problem.message) == (
+        "CountersUnavailable",
+        True,
+    )
+    tracer.broken = False
+    node.run(75)
+    assert node.last.counters is not None
+    assert {o.phase for o in node.published} == {"Pinned"}
+    assert node.loop.problems() == ()
+
+
+def test_a_pin_that_holds_stays_good_when_its_counters_can_not_be_read_once() -> None:
+    node = Node()
+    tracer = counting(node)
+    node.have(pin(), pod()).run(65)
+    assert node.last.counters is not None
+    before = list(node.published)
+    tracer.broken = True
+    node.run(70)
+    tracer.broken = False
+    node.run(5)
+    assert node.published == before
+
+
+def test_a_pod_that_runs_waits_for_no_baseline_that_can_not_be_had() -> None:
+    node = Node()
+    tracer = counting(node)
+    tracer.broken = True
+    node.have(pin(), pod()).run(int(INTERVAL))
+    assert node.history == float("inf")
+    tracer.broken = False
+    node.run(int(INTERVAL) + 1)
+    assert node.history < float("inf")
