@@ -221,10 +221,15 @@ class Attempt:
     def _without(self, phase: Phase, problem: Problem | None = None) -> PinReport:
         if self.record is not None:
             self.give_back()
-            self._look()
+            self.look()
         return self.report(phase, problem)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See what is now.
+
+        Raises:
+            NumapinError: the pod is gone, or something can't be read.
+        """
         names = self.order.container_names
         self.footprint = Footprint()
         self.view = self.tools.eyes.view(
@@ -275,13 +280,18 @@ class Attempt:
                 time=self.tools.now(),
                 settled=False,
                 guarded=guarded if mems is not None else (old is not None and old.guarded),
+                hasty=guarded or (old is not None and old.hasty),
             )
         )
+        if guarded and mems is not None and self.view.effective.mems != mems:
+            # PID 1, below, can take ten seconds for each question, and the pod has none.
+            self.tools.writer.widen_mems(self.pod, mems)
+            self.look()
         if narrow and mems is not None:
             self.tools.writer.narrow_mems(self.pod, mems)
         else:
             self.tools.writer.apply(self.pod, cpus=cpus, mems=mems)
-        self._look()
+        self.look()
         found = self.view.effective
         if (cpus is not None and found.cpus != cpus) or (mems is not None and found.mems != mems):
             raise CgroupError(

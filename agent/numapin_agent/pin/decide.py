@@ -305,12 +305,27 @@ def exposed_to(order: PinOrder, view: View, record: Record | None) -> tuple[Node
         record: what is on file.
 
     Returns:
-        None when it may use all that its parent has, or is bound by somebody else.
+        None where ``bound_to`` says so.
     """
-    bound = view.effective.mems
-    if record is None or bound != record.mems or not bound < view.parent.mems:
+    bound = bound_to(view.effective.mems, view.parent.mems, record)
+    return None if bound is None else (bound, _least(order, view, bound))
+
+
+def bound_to(effective: NodeSet, parent: NodeSet, record: Record | None) -> NodeSet | None:
+    """The NUMA nodes that a pin of ours binds a pod to.
+
+    Args:
+        effective: of the pod.
+        parent: its parent's.
+        record: what is on file. It is written first: while a widening fails it says more nodes
+            than the pod has.
+
+    Returns:
+        None when the pod may use all that its parent has, or is bound by somebody else.
+    """
+    if record is None or not effective <= record.mems or not effective < parent:
         return None
-    return bound, _least(order, view, bound)
+    return effective
 
 
 def _headroom(order: PinOrder, view: View, target: NodeSet) -> int:

@@ -5,9 +5,11 @@ moves go on in a worker thread; everything else is done by whoever calls. One th
 of it but ``exposed`` and ``widen``, which are the guard's.
 """
 
+import contextlib
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,8 +35,6 @@ from numapin_api.errors import NumapinError, StateError
 
 log = logging.getLogger(__name__)
 
-LOCKS = 64
-"""Pods share them: one each would stay behind for every pod that ever was."""
 LOCK_SECONDS = 0.05
 """How long the guard waits for a pod that the loop is at, before it sees to the others."""
 
@@ -59,7 +59,11 @@ class Pinner:
         self._host = host
         self._tools = tools
         self._exposure_changed = exposure_changed
-        self._locks = tuple(threading.Lock() for _ in range(LOCKS))
+        # A pod's lock goes with the last who holds it: none stays behind for pods that were.
+        self._locks: weakref.WeakValueDictionary[str, threading.Lock] = (
+            weakref.WeakValueDictionary()
+        )
+        self._tables = threading.Lock()
         self._exposed: dict[str, Exposed] = {}
         self._drifts: dict[str, deque[float]] = {}
         self._settled: dict[str, Attempt] = {}
@@ -153,9 +157,9 @@ class Pinner:
             if stranger is not None:
                 return PinReport(phase="Refused", problem=stranger)
             report = attempt.run(history_seconds)
-            self._expose(order.uid, attempt)
+            self._expose(attempt)
         except NumapinError as e:
-            self._expose(order.uid, attempt)
+            self._expose_after_failure(attempt)
             if pod is not None and not pod.exists():
                 # It ended while we were at it: no problem of anybody's.
                 self._forget(order.uid)
@@ -213,25 +217,42 @@ class Pinner:
             )
         )
         self._tools.writer.widen_mems(pod, mems)
-        self._put_exposed({u: e for u, e in self._exposed.items() if u != uid})
+        self._put_exposed(uid, None)
         return True
 
-    def _expose(self, uid: str, attempt: Attempt | None) -> None:
+    def _expose(self, attempt: Attempt) -> None:
         """Note whether the pod is bound now."""
-        others = {u: e for u, e in self._exposed.items() if u != uid}
-        found = attempt and decide.exposed_to(attempt.order, attempt.view, attempt.record)
-        if found:
-            others[uid] = Exposed(uid, *found)
-        self._put_exposed(others)
+        uid = attempt.order.uid
+        found = decide.exposed_to(attempt.order, attempt.view, attempt.record)
+        self._put_exposed(uid, Exposed(uid, *found) if found else None)
 
-    def _put_exposed(self, exposed: dict[str, Exposed]) -> None:
-        # A new dict each time, so that the guard's copy stays whole.
-        if exposed != self._exposed:
+    def _expose_after_failure(self, attempt: Attempt | None) -> None:
+        """The same after an error: a write may have been done, and who can't be seen is bound on.
+
+        Args:
+            attempt: what failed; None when the pod could not be looked at.
+        """
+        if attempt is None:
+            return
+        with contextlib.suppress(NumapinError):
+            attempt.look()
+            self._expose(attempt)
+
+    def _put_exposed(self, uid: str, found: Exposed | None) -> None:
+        """Take a pod in, or out; the loop does it and so does the guard."""
+        with self._tables:
+            # A new dict each time, so that the guard's copy stays whole.
+            exposed = {u: e for u, e in self._exposed.items() if u != uid}
+            if found is not None:
+                exposed[uid] = found
+            changed = exposed != self._exposed
             self._exposed = exposed
+        if changed:
             self._exposure_changed()
 
     def _lock(self, uid: str) -> threading.Lock:
-        return self._locks[hash(uid) % LOCKS]
+        with self._tables:
+            return self._locks.setdefault(uid, threading.Lock())
 
     def unchanged(self, uid: str) -> bool:
         """Whether another reconciliation of a pod with the same order would find nothing to do.
@@ -298,4 +319,4 @@ class Pinner:
         self._tools.checkpoint.forget(uid)
         self._drifts.pop(uid, None)
         self._settled.pop(uid, None)
-        self._put_exposed({u: e for u, e in self._exposed.items() if u != uid})
+        self._put_exposed(uid, None)

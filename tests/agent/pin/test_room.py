@@ -1,10 +1,16 @@
 """Memory that is short, or runs short later: what is refused, given back and widened."""
 
+import contextlib
 import shutil
+import threading
 
 import pytest
 from support.fake_cgroups import UID
 from support.pinner_bench import GIB, MIB, POD, order
+
+from numapin_agent.guard.rules import Exposed
+from numapin_api.cpulist import NodeSet
+from numapin_api.errors import CgroupError
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,8 @@ def test_a_socket_that_fills_and_empties_all_day_does_not_make_the_pin_flap(benc
         bench.available = {0: 3 * GIB, 1: (minute % 2) * 3 * GIB}
         bench.reconcile()
     # Twice in about ten minutes: wider, and back.
-    assert 10 <= len(bench.writer.calls) <= 24
+    told = [call for call in bench.writer.calls if "hurry" not in call]
+    assert 10 <= len(told) <= 24
 
 
 @pytest.mark.parametrize("memory", ["Strict", "Preferred"])
@@ -119,6 +126,110 @@ def test_the_guard_does_not_wait_for_a_pod_that_is_being_reconciled(bench):
     with bench.pinner._lock(UID):
         assert not bench.pinner.widen(UID)
     assert bench.pinner.widen(UID)
+
+
+def test_a_pod_that_the_loop_is_at_keeps_the_guard_from_no_other(bench):
+    bench.pod(running=False)
+    bench.reconcile()
+    locks = [bench.pinner._lock(f"pod-{number}") for number in range(1000)]
+    with contextlib.ExitStack() as held:
+        for lock in locks:
+            held.enter_context(lock)
+        assert bench.pinner.widen(UID)
+
+
+def test_no_lock_stays_behind(bench):
+    bench.pod(running=False)
+    for uid in (UID, "gone", "gone-too"):
+        bench.reconcile(order(uid=uid))
+        bench.pinner.widen(uid)
+    assert len(bench.pinner._locks) == 0
+
+
+@pytest.mark.parametrize("memory", ["Strict", "Preferred"])
+def test_the_loop_too_widens_by_file_before_it_asks_pid_1(bench, memory):
+    path = bench.pod(running=False)
+    wanted = order(memory=memory)
+    bench.reconcile(wanted)
+    bench.available = {0: 3 * GIB, 1: 0}
+    seen = []
+    apply = bench.writer.apply
+    bench.writer.apply = lambda *args, **sets: (
+        seen.append((path / "cpuset.mems.effective").read_text()),
+        apply(*args, **sets),
+    )
+    bench.reconcile(wanted)
+    assert seen == ["0-1\n"]
+    assert bench.writer.calls[1:] == ["mems=0-1 in a hurry", "cpus= mems=0-1"]
+
+
+def test_pid_1_that_does_not_answer_keeps_no_pod_narrow_and_is_told_later(bench):
+    path = bench.pod(running=False)
+    bench.reconcile()
+    bench.available = {0: 3 * GIB, 1: 0}
+    bench.writer.refuse = True
+    for _ in range(2):
+        report = bench.reconcile()
+        assert report.problem.reason == "SystemdRefused"
+        assert str(report.effective) == "cpus 2-3 mems 0-1"
+        assert (path / "cpuset.mems.effective").read_text() == "0-1\n"
+        assert bench.pinner.exposed() == ()
+    bench.writer.refuse = False
+    bench.restart()
+    report = bench.reconcile()
+    assert bench.writer.calls[-1] == "cpus= mems=0-1"
+    assert (report.phase, report.problem.reason, report.drift) == ("Pinned", "RanLow", None)
+    told = len(bench.writer.calls)
+    bench.reconcile()
+    assert len(bench.writer.calls) == told
+
+
+def test_a_pod_that_can_not_be_looked_at_is_guarded_on(bench):
+    path = bench.pod(running=False)
+    bench.reconcile()
+    before = bench.pinner.exposed()
+    (path / "memory.numa_stat").write_text("anon N0=lots\n")
+    assert bench.reconcile().phase == "Refused"
+    assert bench.pinner.exposed() == before
+    assert bench.pinner.widen(UID)
+
+
+def test_a_widening_that_the_kernel_refuses_is_tried_by_the_guard_too(bench):
+    path = bench.pod(running=False)
+    bench.reconcile()
+    before = bench.pinner.exposed()
+    bench.available = {0: 3 * GIB, 1: 0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.writer, "widen_mems", refuse)
+        assert bench.reconcile().problem.reason == "CgroupUnavailable"
+    assert bench.pinner.exposed() == before
+    assert bench.pinner.widen(UID)
+    assert (path / "cpuset.mems.effective").read_text() == "0-1\n"
+
+
+def refuse(*_args):
+    raise CgroupError("no")
+
+
+def test_the_loop_and_the_guard_lose_nobody_to_each_other(bench):
+    """The one takes a pod out while the other takes another in."""
+    pinner = bench.pinner
+    pods = {uid: Exposed(uid, NodeSet({1}), 5) for uid in ("a", "b")}
+    pinner._put_exposed("a", pods["a"])
+    other = threading.Thread(target=pinner._put_exposed, args=("b", pods["b"]))
+
+    class Slow(dict):
+        def items(self):
+            # While one of them has read the old state, and not written the new one.
+            if threading.current_thread() is not other and other.ident is None:
+                other.start()
+                other.join(0.2)
+            return super().items()
+
+    pinner._exposed = Slow(pinner._exposed)
+    pinner._put_exposed("a", None)
+    other.join(5)
+    assert [e.uid for e in pinner.exposed()] == ["b"]
 
 
 def test_page_moves_to_where_there_is_no_room_stop(bench):
