@@ -220,6 +220,8 @@ class Agent:
     def start(self) -> None:
         """Start everything and return at once."""
         self._http.start()
+        # Before the loop: its own looks say more, and are to have the last word.
+        self._pinner.arm()
         self._loop_thread.start()
         self._guard.start(open_alarm() if self._config.counters else None)
         if self._watch is not None:

@@ -20,7 +20,7 @@ from numapin_agent.cgroup.host import CgroupHost
 from numapin_agent.cgroup.pod import PodCgroup
 from numapin_agent.cgroup.systemd import SystemdBus
 from numapin_agent.cgroup.write import CpusetWriter, FileCpusets, SystemdCpusets
-from numapin_agent.guard.rules import Exposed
+from numapin_agent.guard.rules import Exposed, least_free
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.pin import decide
 from numapin_agent.pin.attempt import Attempt, Tools
@@ -173,6 +173,37 @@ class Pinner:
         if report.phase in ("Pinned", "Observing") and report.problem is None:
             self._settled[order.uid] = attempt
         return report
+
+    def arm(self) -> None:
+        """Have the pods guarded that an agent before this one has bound.
+
+        What was asked for them is known only when the API server has answered, and the kernel
+        does not wait: until then they are widened as Strict ones are, at the last resort.
+        Records that can't be used are told of in the log.
+        """
+        if self._host.root is None:
+            return
+        try:
+            uids = self._tools.checkpoint.uids()
+        except StateError as e:
+            log.warning("pods that were pinned before are not guarded yet: %s", e)
+            return
+        for uid in uids:
+            try:
+                self._put_exposed(uid, self._on_file(uid))
+            except NumapinError as e:
+                log.warning("pod %s was pinned before and is not guarded yet: %s", uid, e)
+
+    def _on_file(self, uid: str) -> Exposed | None:
+        """How a pod is bound by what is on file alone."""
+        pod, record = self._host.find_pod(uid), self._tools.checkpoint.load(uid)
+        if pod is None:
+            return None
+        bound = decide.bound_to(pod.effective().mems, pod.parent_effective().mems, record)
+        if bound is None:
+            return None
+        capacity = sum(self._tools.eyes.capacity.get(n, 0) for n in bound)
+        return Exposed(uid, bound, least_free("Strict", headroom_percent=0, capacity=capacity))
 
     def exposed(self) -> tuple[Exposed, ...]:
         """The pods that are bound to some of the node's memory, as of the last look at each."""

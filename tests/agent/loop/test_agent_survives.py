@@ -72,10 +72,16 @@ def test_an_api_server_that_can_not_be_reached_costs_no_pin(running: World, tmp_
         status, why = lost.get("/readyz")
         assert (status, "not been listed" in why) == (503, True)
         assert running.node.effective(uid) == ON_ONE
+        # Nor does it cost a pod its life: the guard waits for no API server.
+        running.node.free(1, kib=16)
+        until(
+            lambda: running.node.effective(uid) == ("2-3", "0-1"),
+            what=f"the pod to be widened; the agent's log:\n{lost.log()}",
+        )
         assert lost.terminate() == 0
     finally:
         lost.end()
-    assert running.node.effective(uid) == ON_ONE
+    assert running.node.effective(uid) == ("2-3", "0-1")
 
 
 def test_the_api_server_restarts_and_the_agent_goes_on(

@@ -23,6 +23,21 @@ def test_a_crash_while_widening_leaves_a_wide_pod_of_which_systemd_is_told(bench
     assert (report.phase, report.drift) == ("Pinned", None)
 
 
+@pytest.mark.parametrize(("when", "exposed"), [("die_before", ["1"]), ("die_after", [])])
+def test_the_next_agent_guards_a_pod_of_which_only_the_file_says_that_it_was_widened(
+    bench, when, exposed
+):
+    bench.pod(running=False)
+    bench.reconcile()
+    setattr(bench.writer, when, 2)
+    with pytest.raises(KeyboardInterrupt):
+        bench.pinner.widen(UID)
+    bench.writer.die_before = bench.writer.die_after = None
+    bench.restart()
+    bench.pinner.arm()
+    assert [str(e.mems) for e in bench.pinner.exposed()] == exposed
+
+
 @pytest.mark.parametrize("when", ["die_before", "die_after"])
 @pytest.mark.parametrize("write", [1, 2])
 def test_a_crash_at_any_write_leaves_the_pod_on_file_and_the_next_agent_finishes(

@@ -184,6 +184,60 @@ def test_pid_1_that_does_not_answer_keeps_no_pod_narrow_and_is_told_later(bench)
     assert len(bench.writer.calls) == told
 
 
+def test_an_agent_that_knows_no_orders_yet_guards_what_is_on_file(bench):
+    """As after a restart while the API server is away: nothing is reconciled."""
+    path = bench.pod(running=False)
+    bench.reconcile(order(memory="Preferred", headroom_percent=30))
+    bench.restart()
+    assert bench.pinner.exposed() == ()
+    bench.pinner.arm()
+    (exposed,) = bench.pinner.exposed()
+    assert (exposed.uid, str(exposed.mems), exposed.least) == (UID, "1", 4 * GIB * 2 // 100)
+    assert bench.pinner.widen(UID)
+    assert (path / "cpuset.mems.effective").read_text() == "0-1\n"
+    # What was asked for is known again.
+    report = bench.reconcile(order(memory="Preferred", headroom_percent=30))
+    assert (report.problem.reason, report.drift) == ("RanLow", None)
+
+
+def test_the_order_when_it_comes_says_more_than_the_file(bench):
+    bench.pod(running=False)
+    wanted = order(memory="Preferred", headroom_percent=30)
+    bench.reconcile(wanted)
+    before = bench.pinner.exposed()
+    bench.restart()
+    bench.pinner.arm()
+    bench.reconcile(wanted)
+    assert bench.pinner.exposed() == before
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"version": 2}'])
+def test_one_record_that_can_not_be_read_leaves_the_others_guarded(bench, text, caplog):
+    bench.pod(running=False)
+    bench.reconcile()
+    (bench.state / "0-spoilt.json").write_text(text)
+    bench.kernel.mkdir("kubepods/burstable/pod0-spoilt")
+    bench.restart()
+    bench.pinner.arm()
+    assert [e.uid for e in bench.pinner.exposed()] == [UID]
+    assert "pod 0-spoilt was pinned before and is not guarded yet" in caplog.text
+
+
+def test_of_what_is_on_file_only_what_our_pin_binds_is_guarded(bench):
+    path = bench.pod(running=False)
+    bench.reconcile()
+    bench.set(path, "2-3", "0")  # somebody else's
+    bench.restart()
+    bench.pinner.arm()
+    assert bench.pinner.exposed() == ()
+    bench.set(path, "2-3", "0-1")
+    bench.pinner.arm()
+    assert bench.pinner.exposed() == ()
+    shutil.rmtree(path)
+    bench.pinner.arm()
+    assert bench.pinner.exposed() == ()
+
+
 def test_a_pod_that_can_not_be_looked_at_is_guarded_on(bench):
     path = bench.pod(running=False)
     bench.reconcile()
