@@ -154,7 +154,7 @@ class Agent:
         )
         self._guard = Guard(
             self._pinner,
-            available=FreeMemory(config.paths, clock=clock),
+            memory=FreeMemory(config.paths, clock=clock),
             widened=self._widened,
             failed=self._failed,
         )

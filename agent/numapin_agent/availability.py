@@ -6,6 +6,10 @@ done here from the node's meminfo and the zones of ``/proc/zoneinfo``: free page
 reserve, plus file cache and reclaimable slab, each less half of it or the low watermarks,
 whichever is smaller. It is an estimate, as the kernel's is: dirty or mapped cache may be
 slow to give back.
+
+The kernel's own figure believes any cache. A task is killed while plenty of it is there if none
+can be reclaimed: what ``memory.min`` protects (``cgroup.protection``) is left out here, and all
+of it where the caller knows that the kernel has tried in vain (``guard.free``).
 """
 
 import re
@@ -14,7 +18,9 @@ from dataclasses import dataclass
 
 _LINE = re.compile(r"(?:Node\s+\d+\s+)?([A-Za-z0-9_()]+):\s*(\d+)\s*kB", re.ASCII)
 _ZONE = re.compile(r"Node (\d+), zone\s+(\S+)", re.ASCII)
-_FIELD = re.compile(r"\s+(?:pages )?(low|high|managed|protection:?)\s*:?\s*(.+)", re.ASCII)
+_FIELD = re.compile(
+    r"\s+(?:pages )?(low|high|managed|protection:?|node_unreclaimable)\s*:?\s*(.+)", re.ASCII
+)
 _KIB = 1024
 
 
@@ -26,10 +32,15 @@ class Zones:
         low: sum of the low watermarks.
         reserve: the node's share of ``totalreserve_pages``
             (mm/page_alloc.c ``calculate_totalreserve_pages``).
+        floor: with no more than so many bytes free kswapd is woken, or has not caught up.
+        given_up: kswapd has reclaimed nothing in 16 runs on end (mm/vmstat.c
+            ``node_unreclaimable``). It stays so until somebody reclaims a page there.
     """
 
     low: int
     reserve: int
+    floor: int = 0
+    given_up: bool = False
 
 
 NO_ZONES = Zones(low=0, reserve=0)
@@ -82,18 +93,40 @@ def parse_zones(text: str, *, page_bytes: int) -> Mapping[int, Zones]:
         totals[int(m[1])] = Zones(
             low=node.low + low * page_bytes,
             reserve=node.reserve + min(protection + high, managed) * page_bytes,
+            floor=node.floor + min(protection + low, managed) * page_bytes,
+            given_up=node.given_up or fields.get("node_unreclaimable") == "1",
         )
     return totals
 
 
-def available(memory: Mapping[str, int], zones: Zones) -> int:
+def short(memory: Mapping[str, int], zones: Zones) -> bool:
+    """Whether so little of a NUMA node is free that kswapd is at work, or should be.
+
+    Where page cache churns that is so for a moment, many times a second, and no bad sign: how
+    much is available says more.
+
+    Args:
+        memory: its meminfo.
+        zones: of it.
+    """
+    return memory["MemFree"] <= zones.floor
+
+
+def available(
+    memory: Mapping[str, int], zones: Zones, *, protected: int = 0, hopeless: bool = False
+) -> int:
     """Bytes of a NUMA node that can be had without swapping.
 
     Args:
         memory: its meminfo, see ``parse_meminfo``.
         zones: what the kernel keeps for itself there.
+        protected: bytes of page cache there that can't be reclaimed.
+        hopeless: nothing there can be.
     """
+    if hopeless:
+        return max(0, memory["MemFree"] - zones.reserve)
     cache = memory.get("Active(file)", 0) + memory.get("Inactive(file)", 0)
+    cache = max(0, cache - protected)
     # KReclaimable (4.20) is SReclaimable plus other kernel memory that can be given back.
     slab = memory.get("KReclaimable", memory.get("SReclaimable", 0))
     total = memory["MemFree"] - zones.reserve

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from numapin_agent import availability, hugepages
+from numapin_agent.cgroup import protection
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.topology import RawCpu, RawMachine, RawNode, build
 from numapin_api.errors import TopologyError
@@ -78,7 +79,7 @@ def available_memory(paths: HostPaths, *, page_bytes: int | None = None) -> Mapp
     """Memory of each NUMA node that can be had without swapping, in bytes.
 
     Args:
-        paths: where the host's sys and proc are.
+        paths: where the host's sys, proc and cgroups are.
         page_bytes: size of a page, for ``/proc/zoneinfo``; that of this machine if absent.
 
     Returns:
@@ -93,6 +94,7 @@ def available_memory(paths: HostPaths, *, page_bytes: int | None = None) -> Mapp
         _text(str(paths.proc / "zoneinfo")) or "", page_bytes=page_bytes
     )
     files = {i: f"{path}/meminfo" for i, path in _numbered(paths.node_dir, _NODE)}
+    protected = protection.protected(protection.with_minimum(paths.cgroup))
     result = {}
     for node, file in sorted((files or {0: str(paths.meminfo)}).items()):
         text = _text(file)
@@ -102,7 +104,9 @@ def available_memory(paths: HostPaths, *, page_bytes: int | None = None) -> Mapp
             memory = availability.parse_meminfo(text)
         except ValueError as e:
             raise TopologyError(f"{file}: {e}") from e
-        result[node] = availability.available(memory, zones.get(node, availability.NO_ZONES))
+        result[node] = availability.available(
+            memory, zones.get(node, availability.NO_ZONES), protected=protected.get(node, 0)
+        )
     return result
 
 

@@ -58,12 +58,22 @@ class Pins(Protocol):
         """
 
 
+class Memory(Protocol):
+    """What is available; ``FreeMemory`` is one such."""
+
+    def __call__(self, nodes: NodeSet) -> Mapping[int, int]:
+        """Free and reclaimable bytes of some NUMA nodes, as they are now."""
+
+    def short(self) -> bool:
+        """Whether one of those was short of free memory just then, whatever is available."""
+
+
 class Guard:
     """Watches until closed.
 
     Args:
         pins: who is bound.
-        available: free and reclaimable bytes of some NUMA nodes, as they are now.
+        memory: what is available.
         widened: called from the thread with the UID of each pod that was.
         failed: called from the thread with each error.
         clock: monotonic seconds.
@@ -73,13 +83,13 @@ class Guard:
         self,
         pins: Pins,
         *,
-        available: Callable[[NodeSet], Mapping[int, int]],
+        memory: Memory,
         widened: Callable[[str], None],
         failed: Callable[[Exception], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pins = pins
-        self._available = available
+        self._memory = memory
         self._widened = widened
         self._failed = failed
         self._clock = clock
@@ -140,8 +150,10 @@ class Guard:
         pods = self._pins.exposed()
         if not pods:
             return NEVER, rules.DEAF_LONGEST_SECONDS
-        available = self._available(rules.nodes_of(pods))
-        wait = rules.pause(pods, available)
+        available = self._memory(rules.nodes_of(pods))
+        wait, deaf = rules.pause(pods, available), rules.deaf(pods, available)
+        if self._memory.short():
+            wait = deaf = rules.DEAF_SECONDS
         for pod in rules.pressed(pods, available):
             if self._widen(pod):
                 log.warning(
@@ -154,7 +166,7 @@ class Guard:
                 self._widened(pod.uid)
             else:
                 wait = rules.DEAF_SECONDS
-        return wait, rules.deaf(pods, available)
+        return wait, deaf
 
     def _widen(self, pod: Exposed) -> bool:
         """Widen one pod; what is refused there must not keep the others from it."""

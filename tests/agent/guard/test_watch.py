@@ -8,7 +8,7 @@ import pytest
 from support.wait import until
 
 from numapin_agent.guard import rules
-from numapin_agent.guard.free import FreeMemory
+from numapin_agent.guard.free import FreeMemory, outdated
 from numapin_agent.guard.rules import Exposed
 from numapin_agent.guard.watch import NEVER, Guard
 from numapin_agent.hostpaths import HostPaths
@@ -52,13 +52,14 @@ class Node:
     busy: set[str] = field(default_factory=set)
     refuses: dict[str, Exception] = field(default_factory=dict)
     broken: Exception | None = None
+    is_short: bool = False
     looks: int = 0
     widened: list[str] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.guard = Guard(
-            self, available=self.available, widened=self.widened.append, failed=self.errors.append
+            self, memory=self, widened=self.widened.append, failed=self.errors.append
         )
 
     def bind(self, uid: str, mems: str = "1", least: int = GIB) -> None:
@@ -68,7 +69,10 @@ class Node:
     def exposed(self) -> tuple[Exposed, ...]:
         return tuple(self.pods.values())
 
-    def available(self, nodes: NodeSet):
+    def short(self) -> bool:
+        return self.is_short
+
+    def __call__(self, nodes: NodeSet):
         self.looks += 1
         if self.broken:
             raise self.broken
@@ -164,6 +168,15 @@ def test_after_an_alarm_it_looks_often_although_kswapd_runs_and_is_not_woken_aga
     assert alarm.taken == 1
 
 
+def test_while_free_memory_is_short_it_looks_often_however_much_cache_there_is(node):
+    """Within the moment that kswapd takes to find out that none of it can be reclaimed."""
+    node.bind("a")
+    node.is_short = True
+    assert node.guard.look() == (rules.DEAF_SECONDS, rules.DEAF_SECONDS)
+    node.is_short = False
+    assert node.guard.look() == (rules.LONGEST_SECONDS, rules.DEAF_LONGEST_SECONDS)
+
+
 def test_a_pod_that_is_bound_from_now_on_is_looked_at_at_once(node):
     node.guard.start(None)
     node.free[1] = 0
@@ -207,6 +220,140 @@ def test_close_ends_the_thread(node):
     node.guard.close()
     assert not node.guard.alive()
     assert "memory-guard" not in {t.name for t in threading.enumerate()}
+
+
+class FullOfCache:
+    """Node 1, all of it page cache; its files, and the clock."""
+
+    def __init__(self, root) -> None:
+        self.paths = HostPaths(root)
+        self.now = 0.0
+        (root / "proc").mkdir()
+        self.meminfo = root / "sys/devices/system/node/node1/meminfo"
+        self.meminfo.parent.mkdir(parents=True)
+        self.cgroups = root / "sys/fs/cgroup/kubepods"
+        self.cgroups.mkdir(parents=True)
+        self.given_up(yes=False)
+        self.free(pages=25)
+        self.memory = FreeMemory(self.paths, clock=self.clock)
+
+    def clock(self) -> float:
+        return self.now
+
+    def given_up(self, *, yes: bool) -> None:
+        (self.paths.proc / "zoneinfo").write_text(
+            "Node 1, zone   Normal\n  pages free 100\n        min      10\n"
+            "        low      20\n        high     30\n        managed  9000\n"
+            f"        protection: (0, 0)\n  node_unreclaimable:  {yes:d}\n"
+        )
+
+    def free(self, *, pages: int) -> None:
+        page = os.sysconf("SC_PAGE_SIZE") >> 10
+        self.meminfo.write_text(
+            f"Node 1 MemFree: {pages * page} kB\nNode 1 Active(file): {8000 * page} kB\n"
+        )
+
+    def minimum(self, pages: int) -> None:
+        page = os.sysconf("SC_PAGE_SIZE")
+        (self.cgroups / "memory.min").write_text(f"{pages * page}\n")
+        (self.cgroups / "memory.current").write_text(f"{8000 * page}\n")
+        (self.cgroups / "memory.numa_stat").write_text(f"active_file N0=0 N1={8000 * page}\n")
+
+    def look(self, after: float = 0.05) -> tuple[int, bool]:
+        """Pages that are available, and whether that is in doubt."""
+        self.now += after
+        found = self.memory(NodeSet({1}))
+        return found[1] // os.sysconf("SC_PAGE_SIZE"), self.memory.short()
+
+
+def test_cache_is_believed_until_kswapd_has_given_the_numa_node_up(tmp_path):
+    node = FullOfCache(tmp_path)
+    assert node.look() == (8000 - 20 + 25 - 30, False)
+    # It churns: kswapd is woken at each of these looks, and catches up between them.
+    node.given_up(yes=False)
+    for free in (20, 29, 15, 11, 29, 18):
+        node.free(pages=free)
+        assert node.look() == (8000 - 20 + free - 30, free <= 20)
+    # From now on it fails. It is woken once more and gives up within milliseconds.
+    node.free(pages=20)
+    assert node.look()[0] > 7000
+    node.given_up(yes=True)
+    node.free(pages=16)
+    assert node.look() == (0, True)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_that_kswapd_gave_the_numa_node_up_some_time_ago_says_nothing_of_its_cache(tmp_path, seen):
+    """What filled it was freed, so nobody had to reclaim since; now it is full of cache."""
+    node = FullOfCache(tmp_path)
+    if seen:
+        node.free(pages=20)
+        node.look()
+        node.given_up(yes=True)
+        assert node.look() == (0, True)
+    else:
+        node.given_up(yes=True)
+    node.free(pages=500)
+    assert node.look() == (8000 - 20 + 500 - 30, False)
+    for free in (20, 15, 11):
+        node.free(pages=free)
+        assert node.look() == (8000 - 20 + free - 30, True)
+    # It reclaims, and fails later on.
+    node.given_up(yes=False)
+    assert node.look()[0] > 7000
+    node.given_up(yes=True)
+    assert node.look() == (0, True)
+
+
+def test_an_agent_that_is_started_while_memory_is_short_believes_kswapd(tmp_path):
+    node = FullOfCache(tmp_path)
+    node.given_up(yes=True)
+    node.free(pages=15)
+    assert node.look() == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("before", "given_up", "at_ease", "found"),
+    [
+        ("", "", "0-1", ""),
+        ("", "1", "0", ""),  # now, while memory is short
+        ("", "1", "1", "1"),
+        ("1", "1", "0", "1"),  # short again, and not heard otherwise of
+        ("1", "", "0", ""),
+        ("0-1", "0", "", "0"),
+    ],
+)
+def test_when_it_was_given_up_counts(before, given_up, at_ease, found):
+    sets = {"given_up": NodeSet.parse(given_up), "at_ease": NodeSet.parse(at_ease)}
+    assert outdated(NodeSet.parse(before), **sets) == NodeSet.parse(found)
+
+
+def test_zones_that_take_long_to_read_are_not_read_at_each_look(tmp_path):
+    node = FullOfCache(tmp_path)
+
+    def clock() -> float:
+        node.now += 0.0025
+        return node.now
+
+    node.free(pages=15)
+    node.memory = FreeMemory(node.paths, clock=clock)
+    assert node.look()[0] > 7000
+    node.given_up(yes=True)
+    # It took 2.5 ms: not again before a hundred times that is over.
+    begun = node.now
+    assert node.look()[0] > 7000
+    while node.look()[0]:
+        pass
+    assert 0.25 <= node.now - begun < 0.35
+
+
+def test_cache_that_memory_min_keeps_is_not_waited_for(tmp_path):
+    node = FullOfCache(tmp_path)
+    node.minimum(7000)
+    node.free(pages=500)
+    assert node.look() == (1000 - 20 + 500 - 30, False)
+    node.minimum(9000)
+    assert node.look() == (500 - 30, False)
 
 
 def test_free_memory_is_that_of_all_other_decisions(tmp_path):

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.sysfs_tree import Style, machine, write
 
-from numapin_agent.availability import NO_ZONES, Zones, available, parse_meminfo, parse_zones
+from numapin_agent.availability import (
+    NO_ZONES,
+    Zones,
+    available,
+    parse_meminfo,
+    parse_zones,
+    short,
+)
 from numapin_agent.hostpaths import HostPaths
 from numapin_agent.sysfs import available_memory
 from numapin_api.errors import TopologyError
@@ -61,9 +68,22 @@ Node 1, zone   Normal
 
 def test_zones_by_hand():
     assert parse_zones(ZONEINFO, page_bytes=4096) == {
-        0: Zones(low=(82 + 200) * 4096, reserve=((2866 + 98) + 300) * 4096),
-        1: Zones(low=20 * 4096, reserve=25 * 4096),  # never more than the zone manages
+        0: Zones(
+            low=(82 + 200) * 4096,
+            reserve=((2866 + 98) + 300) * 4096,
+            floor=((2866 + 82) + 200) * 4096,
+        ),
+        # never more than the zone manages
+        1: Zones(low=20 * 4096, reserve=25 * 4096, floor=20 * 4096),
     }
+
+
+def test_a_numa_node_that_kswapd_has_given_up():
+    """As the kernel prints it, for each zone that has pages."""
+    text = ZONEINFO + "  node_unreclaimable:  1\n  start_pfn:           9\n"
+    zones = parse_zones(text.replace("  pagesets", "  node_unreclaimable:  0\n  pagesets"),
+                        page_bytes=4096)  # fmt: skip
+    assert {node: z.given_up for node, z in zones.items()} == {0: False, 1: True}
 
 
 def test_no_zoneinfo():
@@ -89,6 +109,35 @@ MIB = 1 << 20
 def test_available(memory, zones, mib):
     in_bytes = {k: v * MIB for k, v in memory.items()}
     assert available(in_bytes, Zones(zones.low * MIB, zones.reserve * MIB)) == mib * MIB
+
+
+# min 10, low 20, high 30; 1000 of page cache.
+@pytest.mark.parametrize(
+    ("free", "hopeless", "protected", "found", "is_short"),
+    [
+        (500, False, 0, 500 - 30 + 1000 - 20, False),
+        # A node full of cache that churns: kswapd keeps up, or is behind for a moment.
+        (25, False, 0, 1000 - 25, False),
+        (15, False, 0, 1000 - 35, True),
+        (5, False, 0, 1000 - 45, True),
+        # Nothing of it could be reclaimed, 16 times on end.
+        (35, True, 0, 5, False),
+        (20, True, 0, 0, True),
+        (5, True, 0, 0, True),
+        # Long before that: cache that memory.min keeps is none.
+        (500, False, 900, 500 - 30 + 100 - 20, False),
+        (500, False, 1000, 470, False),
+        (500, False, 2000, 470, False),
+        (25, False, 1000, 0, False),
+    ],
+)
+def test_page_cache_that_can_not_be_had_is_not_available(
+    free, hopeless, protected, found, is_short
+):
+    zones = Zones(low=20, reserve=30, floor=20)
+    memory = {"MemFree": free, "Active(file)": 400, "Inactive(file)": 600}
+    assert available(memory, zones, protected=protected, hopeless=hopeless) == found
+    assert short(memory, zones) is is_short
 
 
 @given(
@@ -118,6 +167,24 @@ def test_available_memory_by_node(tmp_path):
         0: gib - 3264 * 4096,
         1: 2 * gib - 25 * 4096,
         2: 3 * gib,
+    }
+
+
+def test_cache_that_memory_min_keeps_is_left_out(tmp_path):
+    write(machine(sockets=2), tmp_path)
+    for node, kib in ((0, 1000), (1, 1000)):
+        file = tmp_path / f"sys/devices/system/node/node{node}/meminfo"
+        file.write_text(f"Node {node} MemFree: 100 kB\nNode {node} Active(file): {kib} kB\n")
+    pods = tmp_path / "sys/fs/cgroup/kubepods.slice"
+    pods.mkdir(parents=True)
+    (pods / "memory.min").write_text(f"{500 << 10}\n")
+    (pods / "memory.current").write_text(f"{700 << 10}\n")
+    (pods / "memory.numa_stat").write_text(
+        f"file N0=0 N1={600 << 10}\ninactive_file N0=0 N1={500 << 10}\n"
+    )
+    assert available_memory(HostPaths(tmp_path), page_bytes=4096) == {
+        0: 1100 << 10,
+        1: 800 << 10,
     }
 
 
