@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
-from kubernetes.utils.quantity import parse_quantity
-
 MAX_QUANTITY = (1 << 63) - 1
 """resource.Quantity.Value() saturates at int64."""
 
@@ -25,6 +23,20 @@ HUGEPAGES: Final = "hugepages-"
 _PAGE_SIZE = re.compile(r"([1-9][0-9]{0,9})(Ki|Mi|Gi)", re.ASCII)
 _UNITS: Final = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 _NATIVE_DOMAIN: Final = "kubernetes.io/"
+_QUANTITY: Final = re.compile(
+    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([numkMGTPE]|[KMGTPE]i))?", re.ASCII
+)
+"""A number with an exponent or a suffix (apimachinery's pkg/api/resource/quantity.go)."""
+_SUFFIXES: Final = {
+    **{suffix: Decimal(10) ** (3 * n) for n, suffix in enumerate("kMGTPE", start=1)},
+    **{suffix: Decimal(10) ** (-3 * n) for n, suffix in enumerate("mun", start=1)},
+    **{f"{suffix}i": Decimal(1024) ** n for n, suffix in enumerate("KMGTPE", start=1)},
+}
+QUANTITIES: Final = (
+    "a number, alone or with an exponent or one of the suffixes n, u, m, k, M, G, T, P, E, Ki, Mi, "
+    "Gi, Ti, Pi, Ei, like 1.5, 1e3, 500m, 4Gi"
+)
+"""What ``quantity`` takes, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +94,15 @@ def quantity(value: object, *, scale: int = 1) -> int:
     Raises:
         ValueError: it is no quantity.
     """
+    # str() of a float is its shortest form, what stood in the JSON: 0.1 is 100m, not 101m.
+    text = str(value).strip() if type(value) in {str, int, float} else ""
+    m = _QUANTITY.fullmatch(text)
+    if m is None:
+        raise ValueError(f"{value!r:.60} is no quantity")
     try:
-        amount: Decimal = parse_quantity(value)  # type: ignore[no-untyped-call]
-        if not amount.is_finite():
-            raise ValueError(f"{value!r:.60} is no quantity")
+        amount = Decimal(m[1] + (m[2] or ""))
+        if m[3]:
+            amount *= _SUFFIXES[m[3]]
         # Compared first: as an int, 1e999999 would take a million digits.
         if abs(amount) >= MAX_QUANTITY:
             return MAX_QUANTITY if amount > 0 else -MAX_QUANTITY

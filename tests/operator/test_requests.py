@@ -1,5 +1,8 @@
 """Requests as the scheduler counts them (component-helpers/resource/helpers.go)."""
 
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import pytest
@@ -18,6 +21,11 @@ from numapin_operator.requests import (
 )
 
 MIB = 1 << 20
+SUFFIXES = {
+    **{"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000)},
+    **{"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18},
+    **{"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60},
+}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +35,7 @@ MIB = 1 << 20
         ("1", 1000),
         (1, 1000),
         (0.5, 500),
+        (0.1, 100),  # not the 0.1000000000000000055… that a float really is
         ("1.5", 1500),
         ("1e3", 1_000_000),
         ("1k", 1_000_000),
@@ -35,6 +44,10 @@ MIB = 1 << 20
         ("100u", 1),
         ("2500000n", 3),
         ("0", 0),
+        ("2.", 2000),
+        (".5", 500),
+        (" 1 ", 1000),  # UnmarshalJSON trims
+        ("-500m", -500),
     ],
 )
 def test_cpu_in_millicores(text: Any, millis: int):
@@ -48,6 +61,9 @@ def test_cpu_in_millicores(text: Any, millis: int):
         ("1.5Gi", 1_610_612_736),
         ("128974848", 128_974_848),
         ("129e6", 129_000_000),
+        ("1E+3", 1000),
+        ("15e-1", 2),
+        ("1Pi", 2**50),
         ("129M", 129_000_000),
         ("1E", 10**18),
         ("7Ei", 7 * 2**60),
@@ -60,10 +76,22 @@ def test_memory_in_bytes(text: str, amount: int):
     assert quantity(text) == amount
 
 
-@pytest.mark.parametrize("text", ["", "abc", "1Q", "1mi", "NaN", "Infinity", "--1"])
-def test_what_is_no_quantity(text: str):
-    with pytest.raises(ValueError):  # noqa: PT011 (the library words it)
-        quantity(text)
+NO_QUANTITIES = ["", "abc", "1Q", "1mi", "NaN", "Infinity", "--1", "1 Gi", "1_0Gi", "\u0661", "1K"]
+NO_QUANTITIES += ["1ki", "1i", ".", "-", "Gi", "1.1.M", "-3.01e-", "1e3Ki", "1e", "1\n2", "0x10"]
+
+
+@pytest.mark.parametrize(
+    "value", [*NO_QUANTITIES, True, False, None, ["1"], {"a": 1}, b"1", float("inf"), float("nan")]
+)
+def test_what_is_no_quantity(value: object):
+    with pytest.raises(ValueError, match="is no quantity"):
+        quantity(value)
+
+
+@given(st.decimals(0, 10**6, places=3), st.sampled_from(["", *SUFFIXES]))
+def test_every_number_with_every_suffix(number: Decimal, suffix: str):
+    exact = Fraction(number) * SUFFIXES.get(suffix, 1)
+    assert quantity(f"{number}{suffix}") == min(ceil(exact), MAX_QUANTITY)
 
 
 def pod(spec: str) -> dict[str, Any]:
