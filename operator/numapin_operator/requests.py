@@ -118,13 +118,18 @@ def page_bytes(size: str) -> int | None:
     return None if m is None else int(m[1]) * _UNITS[m[2]]
 
 
-def _hugepages(resources: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
-    found = {
-        page: quantity(value)
-        for name, value in resources.items()
+def _page_sizes(resources: Mapping[str, Any]) -> dict[int, str]:
+    """The resource's name by the bytes of a page, of all huge pages in a ResourceList."""
+    return {
+        page: name
+        for name in resources
         if name.startswith(HUGEPAGES)
         and (page := page_bytes(name.removeprefix(HUGEPAGES))) is not None
     }
+
+
+def _hugepages(resources: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    found = {page: quantity(resources[name]) for page, name in _page_sizes(resources).items()}
     return tuple(sorted((page, amount) for page, amount in found.items() if amount))
 
 
@@ -187,9 +192,9 @@ def _container(
 ) -> Requests:
     """``determineContainerReqs``: while a resize is under way, the larger of want and have."""
     want = _amounts((container.get("resources") or {}).get("requests"))
-    if not status.get("resources"):
+    if status.get("resources") is None:
         return want
-    have = _amounts((status["resources"] or {}).get("requests")).upper(
+    have = _amounts(status["resources"].get("requests")).upper(
         _amounts(status.get("allocatedResources"))
     )
     return have if infeasible else want.upper(have)
@@ -202,9 +207,7 @@ def _statuses(pod: Mapping[str, Any], field: str) -> dict[str, Mapping[str, Any]
 def _infeasible(pod: Mapping[str, Any]) -> bool:
     """``IsPodResizeInfeasible``: the kubelet refused the resize for good."""
     return any(
-        c.get("type") == "PodResizePending"
-        and c.get("status") == "True"
-        and c.get("reason") == "Infeasible"
+        c.get("type") == "PodResizePending" and c.get("reason") == "Infeasible"
         for c in (pod.get("status") or {}).get("conditions") or ()
     )
 
@@ -212,19 +215,16 @@ def _infeasible(pod: Mapping[str, Any]) -> bool:
 def _pod_level(pod: Mapping[str, Any], *, infeasible: bool) -> Mapping[str, Any]:
     """Requests given for the pod as a whole (KEP-2837).
 
-    While they are resized (KEP-5419), the larger of want and have, as in
-    ``effectivePodLevelResources``.
+    While they are resized (KEP-5419), the larger of want and have; what the spec does not ask
+    for is not given, whatever the status says.
     """
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     want = (spec.get("resources") or {}).get("requests") or {}
-    if not want or not status.get("resources"):
+    if not want or status.get("resources") is None:
         return want
     all_of = [] if infeasible else [want]
     all_of += [status["resources"].get("requests") or {}, status.get("allocatedResources") or {}]
-    return {
-        name: max((one[name] for one in all_of if name in one), key=_precise)
-        for name in {name for one in all_of for name in one}
-    }
+    return {name: max((one.get(name, 0) for one in all_of), key=_precise) for name in want}
 
 
 def _precise(value: object) -> int:
@@ -235,10 +235,11 @@ def _precise(value: object) -> int:
 def _replaced(total: Requests, whole: Mapping[str, Any]) -> Requests:
     """Each resource that is given for the pod replaces what its containers add up to."""
     given = _amounts(whole)
+    kept = {n: amount for n, amount in total.hugepages if n not in _page_sizes(whole)}
     return Requests(
         given.cpu_millis if "cpu" in whole else total.cpu_millis,
         given.memory_bytes if "memory" in whole else total.memory_bytes,
-        tuple(sorted({**dict(total.hugepages), **dict(given.hugepages)}.items())),
+        tuple(sorted({**kept, **dict(given.hugepages)}.items())),
     )
 
 
@@ -261,13 +262,15 @@ def effective(pod: Mapping[str, Any]) -> Requests:
     statuses = _statuses(pod, "initContainerStatuses")
     sidecars = starting = Requests()
     for container in spec.get("initContainers") or ():
-        own = _container(container, statuses.get(container["name"], {}), infeasible=refused)
         if container.get("restartPolicy") == "Always":
+            own = _container(container, statuses.get(container["name"], {}), infeasible=refused)
             # A sidecar runs beside everything that starts after it, and beside the pod.
             total += own
             sidecars += own
             starting = starting.upper(sidecars)
         else:
+            # One that ends is not resized: its status says nothing.
+            own = _amounts((container.get("resources") or {}).get("requests"))
             starting = starting.upper(sidecars + own)
     total = total.upper(starting)
 

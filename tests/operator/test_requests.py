@@ -21,11 +21,11 @@ from numapin_operator.requests import (
 )
 
 MIB = 1 << 20
-SUFFIXES = {
-    **{"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000)},
-    **{"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18},
-    **{"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60},
-}
+SUFFIXES = (
+    {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000)}
+    | {suffix: 1000**n for n, suffix in enumerate("kMGTPE", start=1)}
+    | {f"{suffix}i": 1024**n for n, suffix in enumerate("KMGTPE", start=1)}
+)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +165,9 @@ def test_effective_requests(spec: str, wanted: tuple[int, int]):
     ("status", "wanted"),
     [
         pytest.param("{}", 500, id="no status yet"),
+        pytest.param(
+            "{resources: {}, allocatedResources: {cpu: 700m}}", 700, id="asked for nothing before"
+        ),
         pytest.param("{resources: {requests: {cpu: 200m}}}", 500, id="grows: what it asks for"),
         pytest.param("{resources: {requests: {cpu: '1'}}}", 1000, id="shrinks: what it still has"),
         pytest.param(
@@ -187,6 +190,33 @@ def test_infeasible_resize_counts_what_the_pod_has():
         "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
     }
     assert effective(found).cpu_millis == 200
+
+
+def test_infeasible_resize_of_a_container_that_asked_for_nothing():
+    found = pod(f"containers: [{c('a', '64', 0)}]")
+    found["status"] = {
+        "containerStatuses": [{"name": "a", "resources": {}}],
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+    }
+    assert effective(found) == Requests()
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted"),
+    [
+        pytest.param("", 4000, id="one that ends can't be resized: what it asks for"),
+        pytest.param(ALWAYS, 2000, id="a sidecar: what it has"),
+    ],
+)
+def test_status_of_init_containers(policy: str, wanted: int):
+    found = pod(f"initContainers: [{c('i', '4', 0, policy)}]\ncontainers: [{c('a', '1', 0)}]")
+    has = {"resources": {"requests": {"cpu": "1"}}}
+    found["status"] = {
+        "initContainerStatuses": [{"name": "i", **has}],
+        "containerStatuses": [{"name": "a", **has}],
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+    }
+    assert effective(found).cpu_millis == wanted
 
 
 @pytest.mark.parametrize(
@@ -257,6 +287,29 @@ def test_resize_of_the_whole_pod_counts_the_larger(status: str, wanted: int):
     found = pod(f"containers: [{c('a', '100m', 0)}]\nresources: {{requests: {{cpu: 500m}}}}")
     found["status"] = yaml.safe_load(status)
     assert effective(found).cpu_millis == wanted
+
+
+@pytest.mark.parametrize(
+    ("infeasible", "wanted"),
+    [
+        pytest.param(False, Requests(2000, 1024 * MIB, ((2 * MIB, 4 * MIB),)), id="under way"),
+        # Go's max() of what the pod has says nothing of huge pages: none.
+        pytest.param(True, Requests(1000, 1024 * MIB), id="refused"),
+    ],
+)
+def test_only_what_the_spec_gives_for_the_whole_pod_replaces(infeasible: bool, wanted: Requests):
+    found = pod(
+        "containers: [{name: a, resources: "
+        "{requests: {cpu: 1, memory: 1Gi, hugepages-2Mi: 2Mi}}}]\n"
+        "resources: {requests: {cpu: 2, hugepages-2Mi: 4Mi}}"
+    )
+    has = {"cpu": "1", "memory": "4Gi", "hugepages-1Gi": "1Gi"}
+    found["status"] = {"resources": {"requests": has}, "allocatedResources": has}
+    if infeasible:
+        found["status"]["conditions"] = [
+            {"type": "PodResizePending", "status": "True", "reason": "Infeasible"}
+        ]
+    assert effective(found) == wanted
 
 
 @pytest.mark.parametrize(
