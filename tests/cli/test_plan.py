@@ -7,59 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from support.manifests import GIB, node, pin, pod, policy
 from support.operator_parts import Parts
-
-GIB = 1 << 30
-LABEL = {"numapin.io/pin": "true"}
-
-
-def node(name: str = "n1", **status: Any) -> dict[str, Any]:
-    topology = {
-        "sockets": [{"id": 0, "cpus": "0-3", "nodes": [0]}, {"id": 1, "cpus": "4-7", "nodes": [1]}],
-        "nodes": [
-            {"id": 0, "cpus": "0-3", "memoryBytes": 8 * GIB, "socket": 0},
-            {"id": 1, "cpus": "4-7", "memoryBytes": 8 * GIB, "socket": 1},
-        ],
-        "distances": [[10, 21], [21, 10]],
-    }
-    return {
-        "apiVersion": "numapin.io/v1alpha1",
-        "kind": "NumaNode",
-        "metadata": {"name": name},
-        "status": {"topology": topology, **status},
-    }
-
-
-def pod(name: str, cpu: str = "1", memory: str = "1Gi", **more: Any) -> dict[str, Any]:
-    meta = {"name": name, "labels": LABEL, **more.pop("metadata", {})}
-    spec = {
-        "nodeName": "n1",
-        "containers": [
-            {"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}}, **more}
-        ],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
-
-
-def pin(name: str, socket: int, uid: str = "u") -> dict[str, Any]:
-    return {
-        "apiVersion": "numapin.io/v1alpha1",
-        "kind": "NumaPin",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "podUID": uid,
-            "nodeName": "n1",
-            "policy": "(default)",
-            "socket": socket,
-            "cpus": "0-3" if socket == 0 else "4-7",
-            "mems": str(socket),
-        },
-    }
-
-
-def policy(name: str, **spec: Any) -> dict[str, Any]:
-    kind = {"apiVersion": "numapin.io/v1alpha1", "kind": "NumaPolicy"}
-    return {**kind, "metadata": {"name": name}, "spec": spec}
 
 
 @pytest.fixture
@@ -244,7 +193,7 @@ def test_explain_gives_the_scores_of_every_socket(plan):
     assert all(w["obstacle"] for w in found["unplaceable"][0]["explain"])
 
 
-@pytest.mark.parametrize("form", ["documents", "list", "json", "typed"])
+@pytest.mark.parametrize("form", ["documents", "list", "json", "typed", "stream", "lines", "array"])
 def test_the_same_from_every_form_of_file(numapin, tmp_path: Path, form: str):
     objects = [node(), pod("a"), {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}}]
     whole: dict[str, Any] = {"apiVersion": "v1", "kind": "List", "items": objects}
@@ -255,6 +204,10 @@ def test_the_same_from_every_form_of_file(numapin, tmp_path: Path, form: str):
         bare = {k: v for k, v in pod("a").items() if k not in {"kind", "apiVersion"}}
         typed = {"apiVersion": "v1", "kind": "PodList", "items": [bare]}
         file.write_text(yaml.safe_dump_all([node(), typed]))
+    elif form in {"stream", "lines"}:
+        file.write_text(("" if form == "stream" else "\n").join(map(json.dumps, objects)) + "\n")
+    elif form == "array":
+        file.write_text(json.dumps(objects))
     else:
         file.write_text(json.dumps(whole, indent="\t") if form == "json" else yaml.safe_dump(whole))
     run = numapin("plan", "-f", file, "-o", "json")
@@ -268,29 +221,28 @@ def test_several_files_and_standard_input(numapin, tmp_path: Path, monkeypatch):
     assert sockets(yaml.safe_load(run.out)) == {"a": 0}
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{a: b: c}", "f: neither YAML nor JSON"),
-        ("just words", "f: 'just words' is no object: it has no kind"),
-        ("kind: Pod\napiVersion: v1\nmetadata: {}", "f: Pod: metadata.name is missing"),
-        (
-            yaml.safe_dump(policy("p", memory="Perhaps")),
-            "f: NumaPolicy p: spec.memory: 'Perhaps': Input should be 'Strict'",
-        ),
-        (yaml.safe_dump(pod("a", "lots")), "Pod default/a: "),
-        (
-            yaml.safe_dump({**node(), "status": {"topology": {"sockets": [{"id": 0}]}}}),
-            "f: NumaNode n1: status.topology.sockets.0.cpus",
-        ),
-    ],
-)
-def test_what_can_not_be_understood_is_named(numapin, tmp_path: Path, text: str, said: str):
-    (tmp_path / "f").write_text(text)
-    run = numapin("plan", "-f", tmp_path / "f")
+def test_the_same_object_in_two_files_is_one(numapin, tmp_path: Path):
+    for name in ("f", "g"):
+        (tmp_path / name).write_text(yaml.safe_dump_all([node(), pod("a", "3")]))
+    run = numapin("plan", "-f", tmp_path / "f", "-f", tmp_path / "g", "-o", "json")
+    assert sockets(json.loads(run.out)) == {"a": 0}
+
+
+def test_two_objects_of_one_name_are_refused_with_both_files(numapin, tmp_path: Path):
+    (tmp_path / "f").write_text(yaml.safe_dump(pod("a", "1")))
+    (tmp_path / "g").write_text(yaml.safe_dump(pod("a", "2")))
+    run = numapin("plan", "-f", tmp_path / "f", "-f", tmp_path / "g")
     assert run.status == 1
-    assert said in run.err
-    assert run.out == ""
+    assert f"{tmp_path / 'g'}: Pod default/a: metadata.name: 'a': another" in run.err
+    assert f"in {tmp_path / 'f'}" in run.err
+
+
+def test_what_a_later_agent_wrote_is_passed_over_and_told_of(numapin, tmp_path: Path):
+    (tmp_path / "f").write_text(yaml.safe_dump_all([node(reservedCpu="0"), pod("a", "4")]))
+    run = numapin("plan", "-f", tmp_path / "f", "-o", "json")
+    assert "f: NumaNode n1: status.reservedCpu: '0': no such field is known; there are" in run.err
+    assert "it is passed over" in run.err
+    assert sockets(json.loads(run.out)) == {"a": 0}
 
 
 def test_files_and_a_cluster_are_not_both_meant(numapin, tmp_path: Path):

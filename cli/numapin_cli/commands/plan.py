@@ -90,6 +90,8 @@ def _read(files: tuple[str, ...]) -> "Objects":
         except OSError as e:
             raise ManifestError(f"{name}: {e.strerror}") from e
         read(text, source="standard input" if name == "-" else name, into=objects)
+    for said in objects.notes.values():
+        note(said)
     if not objects.nodes:
         note("no NumaNode is given: without one no pod can be placed")
     return objects

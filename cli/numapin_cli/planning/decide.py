@@ -69,7 +69,7 @@ class Planner:
     """
 
     def __init__(self, objects: Objects, default: NumaPolicySpec) -> None:
-        self._store, self._default = Store(), default
+        self._store, self._objects, self._default = Store(), objects, default
         self._order: dict[Key, None] = {}
         """As they were read first; a set has no order."""
         pin_uids = {
@@ -96,10 +96,8 @@ class Planner:
         try:
             self._store.put(kind, obj)
         except (KeyError, TypeError, AttributeError, ValueError) as e:
-            meta = obj["metadata"]
-            raise ManifestError(
-                f"{obj['kind']} {meta.get('namespace', '')}/{meta['name']}: {e}"
-            ) from e
+            said = f"{e} is missing" if isinstance(e, KeyError) else str(e)
+            raise ManifestError(f"{self._objects.where(obj)}: {said}") from e
 
     def _situation(self, pod: Pod) -> step.Situation:
         store = self._store

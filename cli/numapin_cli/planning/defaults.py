@@ -19,11 +19,7 @@ def defaulted(pod: Json) -> dict[str, Any]:
     """A pod as the API server would have stored it.
 
     Args:
-        pod: a v1 Pod as people write it; what it says itself stands.
-
-    Raises:
-        ValueError: a quantity is malformed.
-        AttributeError: something that should be a mapping is none.
+        pod: a v1 Pod as people write it, valid so far; what it says itself stands.
     """
     spec: dict[str, Any] = dict(pod.get("spec") or {})
     for field in ("containers", "initContainers"):
