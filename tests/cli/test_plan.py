@@ -221,6 +221,27 @@ def test_several_files_and_standard_input(numapin, tmp_path: Path, monkeypatch):
     assert sockets(yaml.safe_load(run.out)) == {"a": 0}
 
 
+def test_pins_of_pods_that_are_not_given_are_told_of(numapin, tmp_path: Path):
+    (tmp_path / "f").write_text(
+        yaml.safe_dump_all(
+            [
+                node(),
+                pod("a"),
+                pin("a", 1),
+                pin("b", 0),
+                pin("c", 0),
+                pod("c", metadata={"uid": "x"}),
+            ]
+        )
+    )
+    run = numapin("plan", "-f", tmp_path / "f", "-o", "json")
+    assert (
+        "NumaPins take no room without the labelled Pod that they are of: default/b, default/c"
+        in (run.err)
+    )
+    assert sockets(json.loads(run.out))["a"] == 1
+
+
 def test_the_same_object_in_two_files_is_one(numapin, tmp_path: Path):
     for name in ("f", "g"):
         (tmp_path / name).write_text(yaml.safe_dump_all([node(), pod("a", "3")]))

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,6 +17,9 @@ from numapin_cli.output import emit, note
 
 if TYPE_CHECKING:
     from numapin_cli.planning.manifests import Objects
+
+MOST_NAMED: Final = 5
+"""So many NumaPins of pods that are not given are named; the rest are counted."""
 
 
 @click.command(
@@ -74,6 +77,10 @@ def command(  # noqa: PLR0913, PLR0917 (click passes each option)
     answer = Planner(objects, NumaPolicySpec()).answer(explain=explain, moves=rebalance)
     if answer.unlabelled:
         note(f"{answer.unlabelled} pods without the label numapin.io/pin=true are left out")
+    if files and answer.idle:
+        more = len(answer.idle) - MOST_NAMED
+        names = ", ".join(map(str, answer.idle[:MOST_NAMED])) + (f" and {more} more" * (more > 0))
+        note(f"NumaPins take no room without the labelled Pod that they are of: {names}")
     found = plan_of(answer, explain=explain, moves=rebalance)
     emit(style, found.data(), lambda: render(found))
 

@@ -20,6 +20,7 @@ from numapin_operator.placement.rebalance import Proposal
 from numapin_operator.placement.series import settle
 from numapin_operator.placement.state import Tenant
 from numapin_operator.pods import Key, Pod
+from numapin_operator.records import PinRecord
 from numapin_operator.select import Choice
 from numapin_operator.store import Kind, Store
 from numapin_operator.tenants import tenant
@@ -49,12 +50,14 @@ class Answer:
     Attributes:
         unscheduled: pods with the label that have no node yet.
         unlabelled: how many pods don't ask to be pinned.
+        idle: NumaPins that take no room, as there is no labelled pod that they are of.
     """
 
     decided: list[Decided] = field(default_factory=list)
     unscheduled: list[Pod] = field(default_factory=list)
     moves: list[Proposal] = field(default_factory=list)
     unlabelled: int = 0
+    idle: list[Key] = field(default_factory=list)
 
 
 class Planner:
@@ -140,7 +143,12 @@ class Planner:
             unscheduled=unscheduled,
             moves=self._moves(decided) if moves else [],
             unlabelled=self._pods_read - len(self._store.pods),
+            idle=[key for key, pin in self._store.pins.items() if not self._has_pod(pin)],
         )
+
+    def _has_pod(self, pin: PinRecord) -> bool:
+        pod = self._store.pods.get(pin.key)
+        return pod is not None and pod.uid == pin.pod_uid
 
     def _moves(self, decided: Sequence[Decided]) -> list[Proposal]:
         by_node: dict[str, list[Decided]] = {}
