@@ -15,7 +15,7 @@ from typing import Protocol
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
-from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.counters.signals import CgroupCounters, counted
 from numapin_agent.ledger import Cell, Ledger, PodLedger, Refaults, Sample
 from numapin_agent.pairs import PairLedger
 from numapin_api.errors import CgroupError, CounterError
@@ -128,6 +128,7 @@ class Census:
         self._tracer: Tracer | None = None
         self._read_at = float("-inf")
         self._from_files = self._all_cgroups = False
+        self._counted: frozenset[str] = frozenset()
         self._hopeless = False
         self._files_due = True
 
@@ -151,6 +152,7 @@ class Census:
         migrations = levels.get("numaMigrations", "none")
         self._from_files = migrations == "cgroup"
         self._all_cgroups = migrations not in ("cgroup", "none")
+        self._counted = counted(levels)
         self._hopeless = False
 
     def interrupted(self, tracer: Tracer) -> None:
@@ -209,6 +211,11 @@ class Census:
     def counting(self) -> bool:
         """Whether there are counters at all."""
         return self._tracer is not None
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Names of the counters that are had; all others stay 0, which then means nothing."""
+        return self._counted
 
     @property
     def whole_node(self) -> bool:

@@ -62,6 +62,7 @@ def pod_figures(
             namespace=key[0],
             name=key[1],
             totals=totals,
+            counted=census.counted,
             memory=memory,
             socket=pin.spec.socket if pin else None,
             pinned=(report is not None and report.phase == "Pinned") if pin else None,

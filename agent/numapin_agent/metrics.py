@@ -108,7 +108,10 @@ class Figures(Collector):
 
 
 def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
-    """Per-pod metrics, for every pod of the node, pinned or not."""
+    """Per-pod metrics, for every pod of the node, pinned or not.
+
+    What is not counted there has no sample: 0 would say that it was, and that nothing happened.
+    """
     migrated = Rows(
         "numapin_pod_numa_migrated_pages",
         "Pages of the pod that the kernel's NUMA balancing moved to another NUMA node. Grows "
@@ -118,13 +121,15 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
     )
     crossed = Rows(
         "numapin_pod_cross_socket_numa_migrated_pages",
-        "Of numapin_pod_numa_migrated_pages_total, pages that went to another socket.",
+        "Of numapin_pod_numa_migrated_pages_total, pages that went to another socket. Absent where "
+        "signal numaMigrations is not had, or from cgroup files, which do not tell.",
         "counter",
         labels=POD,
     )
     took = Rows(
         "numapin_pod_numa_migration_seconds",
-        "Time that the pod's threads spent in NUMA-balancing page migrations, in seconds.",
+        "Time that the pod's threads spent in NUMA-balancing page migrations, in seconds. Absent "
+        "as numapin_pod_cross_socket_numa_migrated_pages_total is.",
         "counter",
         labels=POD,
     )
@@ -132,7 +137,8 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
         "numapin_pod_hint_fault_pages",
         "Pages of NUMA-hinting faults by locality: local means that the page lay on the socket "
         "of the CPU that touched it. Absent faults are no proof of locality: kernels from 6.16 "
-        "do not scan a pod that is confined to one NUMA node.",
+        "do not scan a pod that is confined to one NUMA node. Without samples where signal "
+        "hintFaults is not had, or from cgroup files, which do not tell local from remote.",
         "counter",
         labels=(*POD, "locality"),
     )
@@ -204,15 +210,19 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
         key = (pod.namespace, pod.name)
         if pod.totals is not None:
             t = pod.totals
-            migrated.add(*key, t.migrated_pages)
-            crossed.add(*key, t.cross_socket_migrated_pages)
-            took.add(*key, t.migration_nanoseconds * NS)
-            hints.add(*key, "local", t.hint_fault_pages_local)
-            hints.add(*key, "remote", t.hint_fault_pages_remote)
-            tasks.add(*key, t.cross_socket_task_migrations)
-            bound.add(*key, t.pin_moved_pages)
-            calls.add(*key, t.syscall_moved_pages)
-            skips.add(*key, t.scanner_skips)
+            for family, labels, name, value in (
+                (migrated, (), "migrated_pages", t.migrated_pages),
+                (crossed, (), "cross_socket_migrated_pages", t.cross_socket_migrated_pages),
+                (took, (), "migration_nanoseconds", t.migration_nanoseconds * NS),
+                (hints, ("local",), "hint_fault_pages_local", t.hint_fault_pages_local),
+                (hints, ("remote",), "hint_fault_pages_remote", t.hint_fault_pages_remote),
+                (tasks, (), "cross_socket_task_migrations", t.cross_socket_task_migrations),
+                (bound, (), "pin_moved_pages", t.pin_moved_pages),
+                (calls, (), "syscall_moved_pages", t.syscall_moved_pages),
+                (skips, (), "scanner_skips", t.scanner_skips),
+            ):
+                if name in pod.counted:
+                    family.add(*key, *labels, value)
         for node, size in pod.memory.items():
             memory.add(*key, node, size)
         if pod.moved_pages is not None:

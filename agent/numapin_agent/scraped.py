@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import Pairs
-from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.counters.signals import COUNTED, CgroupCounters
 from numapin_agent.glance import Glance
 from numapin_api.node import Signal
 
@@ -30,6 +30,7 @@ class PodFigures:
         pairs: what was counted between each two NUMA nodes.
         activity: what its memory went through; None without a pin.
         huge_pages: bytes of hugetlbfs per NUMA node.
+        counted: which of ``totals`` are had; zeros of the others mean nothing and are not told.
     """
 
     namespace: str
@@ -46,6 +47,7 @@ class PodFigures:
     pairs: Pairs = field(default_factory=dict)
     activity: Activity | None = None
     huge_pages: Mapping[int, int] = field(default_factory=dict)
+    counted: frozenset[str] = COUNTED
 
 
 @dataclass(frozen=True, slots=True)

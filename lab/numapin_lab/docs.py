@@ -74,6 +74,8 @@ _HEAD: Final = """\
 The agent answers on port 9465, the operator on port 8081, both at `/metrics`. Units are in the
 names; counters only grow, until their process starts anew. When that was, for the agent's counters
 of pods, `numapin_agent_counting_since_timestamp_seconds` says.
+What a node can't count has no samples there, rather than 0; `numapin_agent_signal_level` says how
+each signal is had.
 
 Three to look at first:
 

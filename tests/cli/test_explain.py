@@ -166,6 +166,26 @@ def test_what_is_not_comparable_is_left_out(pin, numa_node, now, change, left):
     assert bool(names) is (change.get("baselineMemory", 0) is not None)
 
 
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [("cgroup", "NUMA migrations 1,000.0 pages/s 2.0 pages/s"), ("none", "NUMA migrations not")],
+)
+def test_what_is_not_counted_there_is_no_zero(pin, numa_node, now, shown, *, level, told):
+    """memory.stat has no directions and no times: 0 -> 0 would read as if a pin changed nothing."""
+    signals = [{"name": n, "level": level} for n in ("numaMigrations", "hintFaults")]
+    signals.append({"name": "taskMigrations", "level": "none"})
+    e = explain(pin(), numa_node(status={"capabilities": {"signals": signals}}), now=now)
+    names = {c.name for c in e.effect} - {"memory on its socket", "local hint faults"}
+    assert names == ({"all NUMA migrations"} if level == "cgroup" else set())
+    assert e.after is not None
+    assert (e.after.cross_socket_pages_per_second, e.after.migration_ms_per_second) == (None, None)
+    said = shown(e)
+    assert row(said, "NUMA migrations").startswith(told)
+    assert row(said, "between sockets") == "between sockets not counted not counted <= 10"
+    assert row(said, "task moves") == "task moves between sockets not counted not counted"
+    assert row(said, "hint faults local") == "hint faults local not counted not counted not valid"
+
+
 def observed(**change):
     return {"status": {"observed": change}}
 

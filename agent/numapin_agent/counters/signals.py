@@ -90,6 +90,27 @@ class CgroupCounters(NamedTuple):
         return CgroupCounters(*map(add, self, other))
 
 
+COUNTED: Final = frozenset(CgroupCounters._fields)
+"""All counters, as where the kernel programs count every signal."""
+_IN_FILES: Final[Mapping[str, frozenset[str]]] = {"numaMigrations": frozenset({"migrated_pages"})}
+"""What memory.stat tells of a signal, in the counters' own terms."""
+
+
+def counted(levels: Mapping[str, Level]) -> frozenset[str]:
+    """Which counters are had: the others stay 0, which is not the same as nothing counted.
+
+    Args:
+        levels: by signal; one that is missing is not had.
+    """
+    had: set[str] = set()
+    for signal, level in levels.items():
+        if level == "cgroup":
+            had |= _IN_FILES.get(signal, frozenset())
+        elif level != "none":
+            had |= set(FIELDS.get(signal, ()))
+    return frozenset(had)
+
+
 def copies(signal: str, cpus: int) -> int:
     """How many values the signal's map holds for each cgroup, of so many possible CPUs."""
     return 1 if signal in _SHARED else cpus

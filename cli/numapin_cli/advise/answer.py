@@ -59,10 +59,11 @@ def row(rank: int, advice: Advice) -> AdviceRow:
     s = advice.subject
     rates, reading = s.rates, s.reading
 
-    def each(name: str, factor: float = 1) -> float | None:
+    def each(name: str) -> float | None:
         if rates is None:
             return None
-        return factor * rates.per_second(float(getattr(rates.counts, name)))
+        amount: float | None = getattr(rates.counts, name)
+        return rates.per_second(amount)
 
     return AdviceRow(
         rank=rank,
@@ -74,7 +75,7 @@ def row(rank: int, advice: Advice) -> AdviceRow:
         evidence=advice.evidence,
         against=advice.against,
         notes=advice.notes,
-        migration_ms_per_second=each("seconds", 1000),
+        migration_ms_per_second=None if rates is None else rates.migration_ms,
         cross_socket_pages_per_second=each("cross_pages"),
         migrated_pages_per_second=each("pages"),
         remote_hint_fault_pages_per_second=each("hint_remote"),

@@ -23,7 +23,8 @@ from numapin_operator.text import cores, size
 Word = Literal["Pin", "Consider", "Leave", "Unknown", "Quiet"]
 WORDS: Final[tuple[Word, ...]] = ("Pin", "Consider", "Leave", "Unknown", "Quiet")
 """Pin: evidence, and nothing against it. Consider: something speaks against it. Leave: it can't
-be pinned, or would be harmed. Unknown: nothing was counted. Quiet: nothing to gain now."""
+be pinned, or would be harmed. Unknown: nothing that tells was counted. Quiet: nothing to gain
+now."""
 
 LEAST_MS: Final = 1.0
 """A second: a thousandth of a CPU spent on moving pages."""
@@ -86,9 +87,9 @@ def _order(a: Advice) -> tuple[object, ...]:
     c, each = rates.counts, rates.per_second
     return (
         WORDS.index(a.word),
-        -round(1000 * each(c.seconds)),
-        -each(c.hint_remote),
-        -each(c.cross_pages),
+        -round(rates.migration_ms or 0),
+        -(each(c.hint_remote) or 0),
+        -(each(c.cross_pages) or 0),
         where,
     )
 
@@ -109,7 +110,7 @@ def weigh(subject: Subject, machine: Machine) -> Advice:
         cautions = tuple(_cautions(subject, machine, subject.choice))
     word: Word
     if not evidence:
-        word = "Unknown" if subject.rates is None or machine.balancing is False else "Quiet"
+        word = "Quiet" if _told(subject, machine) else "Unknown"
     elif forbids:
         word = "Leave"
     else:
@@ -124,6 +125,14 @@ def weigh(subject: Subject, machine: Machine) -> Advice:
     )
 
 
+def _told(subject: Subject, machine: Machine) -> bool:
+    """Whether it was counted at all what speaks for a pin, so that its absence says something."""
+    if subject.rates is None or machine.balancing is False:
+        return False
+    counts = subject.rates.counts
+    return counts.pages is not None or local_percent(counts, _threads(subject)) is not None
+
+
 # What speaks for it.
 
 
@@ -132,20 +141,28 @@ def _measured(subject: Subject) -> Iterator[_Evidence]:
     if rates is None:
         return
     c, each = rates.counts, rates.per_second
-    if 1000 * each(c.seconds) >= LEAST_MS:
-        yield _Evidence(f"{1000 * each(c.seconds):.1f} ms a second spent migrating pages", True)
-    if each(c.cross_pages) >= LEAST_CROSS_PAGES:
-        yield _Evidence(f"{each(c.cross_pages):,.0f} pages a second change socket", True)
-    local = local_percent(c, _threads(subject))
-    if local is not None and c.hints >= MIN_HINT_FAULT_PAGES and 100 - local > LEAST_REMOTE_PERCENT:
-        said = f"{100 - local:.0f} % of {c.hints:,.0f} sampled pages lay on another socket"
-        yield _Evidence(said, each(c.hint_remote) >= LEAST_CROSS_PAGES)
+    ms, cross, every = rates.migration_ms, each(c.cross_pages), each(c.pages)
+    if ms is not None and ms >= LEAST_MS:
+        yield _Evidence(f"{ms:.1f} ms a second spent migrating pages", True)
+    if cross is not None and cross >= LEAST_CROSS_PAGES:
+        yield _Evidence(f"{cross:,.0f} pages a second change socket", True)
+    if cross is None and every is not None and every >= LEAST_CROSS_PAGES:
+        said = f"{every:,.0f} pages a second change NUMA node; whether socket, too, is not counted"
+        yield _Evidence(said, False)
+    local, hints, remote = local_percent(c, _threads(subject)), c.hints, each(c.hint_remote)
+    if local is None or hints is None or remote is None:
+        return
+    if hints >= MIN_HINT_FAULT_PAGES and 100 - local > LEAST_REMOTE_PERCENT:
+        said = f"{100 - local:.0f} % of {hints:,.0f} sampled pages lay on another socket"
+        yield _Evidence(said, remote >= LEAST_CROSS_PAGES)
 
 
 def _history(subject: Subject) -> Iterator[_Evidence]:
     """Of a pod that is quiet now what it did on average before, where one knows since when."""
     past = subject.history
     if past is None or not past.seconds or any(True for _ in _measured(subject)):
+        return
+    if past.totals.seconds is None or past.totals.cross_pages is None:
         return
     ms = 1000 * past.totals.seconds / past.seconds
     pages = past.totals.cross_pages / past.seconds
@@ -269,6 +286,8 @@ def _notes(subject: Subject, machine: Machine) -> Iterator[str]:
             else "it was not counted for the whole window"
         )
     counted = subject.rates.counts if subject.rates else Counts()
+    if counted.cross_pages is None and machine.balancing is not False:
+        yield "pages that change socket are not counted on its node: numapin nodes says why"
     threads = _threads(subject)
     if counted.hints and threads is None:
         yield "how many threads it has is not known, so local and remote hint faults say nothing"

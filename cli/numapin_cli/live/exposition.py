@@ -62,7 +62,8 @@ class _Pod:
     def reading(self) -> PodReading:
         counts = None
         if self.counts:
-            counts = Counts(**self.counts, cpu_seconds=self.cpu_seconds, pairs=self.pairs)
+            told = {name: self.counts.get(name) for name in _COUNTS.values()}
+            counts = Counts(**told, cpu_seconds=self.cpu_seconds, pairs=self.pairs)
         return PodReading(
             counts=counts,
             memory=self.memory,

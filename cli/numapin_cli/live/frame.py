@@ -86,6 +86,9 @@ def remarks(first: AgentReading | None, last: AgentReading) -> Iterator[str]:
         yield "its kernel programs do not count: zeros mean nothing (numapin doctor)"
     if last.pods and all(p.counts is None for p in last.pods.values()):
         yield "nothing is counted there, only memory is known: numapin nodes says why"
+    counts = [p.counts for p in last.pods.values() if p.counts is not None]
+    if counts and all(c.cross_pages is None for c in counts):
+        yield "pages that change socket are not counted there: numapin nodes says why"
     if first is None:
         yield "it has been asked for the first time: rates come with the next refresh"
     elif restarted(first, last):

@@ -7,7 +7,7 @@ only of what was counted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, overload
 
 from numapin_cli.live.values import AgentReading, Counts, Key, PairCounts
 
@@ -30,9 +30,21 @@ class Rates:
     seconds: float
     counts: Counts
 
-    def per_second(self, amount: float) -> float:
-        """The growth of one counter, per second."""
-        return amount / self.seconds
+    @overload
+    def per_second(self, amount: float) -> float: ...
+
+    @overload
+    def per_second(self, amount: float | None) -> float | None: ...
+
+    def per_second(self, amount: float | None) -> float | None:
+        """The growth of one counter, per second; None of one that is not counted."""
+        return None if amount is None else amount / self.seconds
+
+    @property
+    def migration_ms(self) -> float | None:
+        """Milliseconds per second spent on migrating pages; None where not counted."""
+        spent = self.per_second(self.counts.seconds)
+        return None if spent is None else 1000 * spent
 
 
 def between(first: AgentReading | None, last: AgentReading) -> Mapping[Key, Rates]:
@@ -84,20 +96,25 @@ def growth(before: Counts, after: Counts) -> Counts | None:
         before: of the earlier reading.
         after: of the later one.
     """
-    parts = {name: getattr(after, name) - getattr(before, name) for name in _PARTS}
+    parts = {name: _grown(getattr(before, name), getattr(after, name)) for name in _PARTS}
     pairs = {
         pair: _difference(before.pairs.get(pair, _NO_PAIR), counts)
         for pair, counts in after.pairs.items()
     }
-    cpu = None
-    if before.cpu_seconds is not None and after.cpu_seconds is not None:
-        cpu = after.cpu_seconds - before.cpu_seconds
+    cpu = _grown(before.cpu_seconds, after.cpu_seconds)
     lowest = min(
-        *parts.values(), cpu or 0, *(min(p.pages, p.seconds, p.hint_pages) for p in pairs.values())
+        0,
+        *(p or 0 for p in parts.values()),
+        cpu or 0,
+        *(min(p.pages, p.seconds, p.hint_pages) for p in pairs.values()),
     )
     if lowest < 0 or before.pairs.keys() - after.pairs.keys():
         return None
     return Counts(**parts, cpu_seconds=cpu, pairs=pairs)
+
+
+def _grown(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
 
 
 def _difference(before: PairCounts, after: PairCounts) -> PairCounts:
@@ -113,12 +130,13 @@ def local_percent(counts: Counts, threads: int | None) -> float | None:
 
     NUMA balancing never samples pages that a single-threaded process has nearby already
     (mm/mprotect.c), so of such a pod the share would always look bad; None then, while the
-    number of threads is unknown, and of too few pages.
+    number of threads is unknown, of too few pages, and where they are not counted.
 
     Args:
         counts: growth over a window.
         threads: of the process with the most memory.
     """
-    if threads is None or threads <= 1 or counts.hints < LEAST_HINT_PAGES:
+    local, hints = counts.hint_local, counts.hints
+    if threads is None or threads <= 1 or local is None or hints is None:
         return None
-    return 100 * counts.hint_local / counts.hints
+    return 100 * local / hints if hints >= LEAST_HINT_PAGES else None

@@ -20,13 +20,16 @@ class PodPair(Wire):
 
     from_numa_node: int | None
     to_numa_node: int | None
-    migrated_pages_per_second: float
-    migration_ms_per_second: float
-    hint_fault_pages_per_second: float
+    migrated_pages_per_second: float | None
+    migration_ms_per_second: float | None
+    hint_fault_pages_per_second: float | None
 
 
 class PodRow(Wire):
-    """A pod and what it does per second; null where it has not been counted for two readings."""
+    """A pod and what it does per second.
+
+    Null where it has not been counted for two readings, or can't be counted on its node.
+    """
 
     namespace: str
     name: str
@@ -56,16 +59,17 @@ class PairRow(Wire):
     """What all pods of a node do between two sockets.
 
     From agents that don't tell pairs apart only the sums are known: ``from`` and ``to`` are
-    null and ``kind`` says the rest.
+    null and ``kind`` says the rest: ``unknown`` where the agent does not know either whether
+    pages changed socket. Amounts are null where they are not counted, or stand in another row.
     """
 
     node: str
     kind: Literal["cross", "within", "unknown"]
     from_socket: int | None
     to_socket: int | None
-    migrated_pages_per_second: float
+    migrated_pages_per_second: float | None
     migration_ms_per_second: float | None
-    hint_fault_pages_per_second: float
+    hint_fault_pages_per_second: float | None
 
 
 def pod_rows(
@@ -106,7 +110,7 @@ def _pod(node: str, key: Key, reading: AgentReading, rates: Rates | None) -> Pod
         update={
             "migrated_pages_per_second": each(c.pages),
             "cross_socket_pages_per_second": each(c.cross_pages),
-            "migration_ms_per_second": 1000 * each(c.seconds),
+            "migration_ms_per_second": rates.migration_ms,
             "cross_socket_task_migrations_per_second": each(c.tasks),
             "hint_fault_pages_per_second": each(c.hints),
             "remote_hint_fault_pages_per_second": each(c.hint_remote),
@@ -116,9 +120,11 @@ def _pod(node: str, key: Key, reading: AgentReading, rates: Rates | None) -> Pod
                 PodPair(
                     from_numa_node=one,
                     to_numa_node=other,
-                    migrated_pages_per_second=each(p.pages),
-                    migration_ms_per_second=1000 * each(p.seconds),
-                    hint_fault_pages_per_second=each(p.hint_pages),
+                    migrated_pages_per_second=None if c.cross_pages is None else each(p.pages),
+                    migration_ms_per_second=None
+                    if c.cross_pages is None
+                    else 1000 * each(p.seconds),
+                    hint_fault_pages_per_second=None if c.hints is None else each(p.hint_pages),
                 )
                 for (one, other), p in sorted(c.pairs.items(), key=lambda item: _order(*item[0]))
             ),
@@ -153,31 +159,44 @@ def pair_rows(node: str, topology: Topology | None, rates: Iterable[Rates]) -> l
                 old.seconds + each(counts.seconds),
                 old.hint_pages + each(counts.hint_pages),
             )
+    moves, faults = _told(found)
+    undirected = [] if moves else [row for row in _sums(node, found) if row.kind == "unknown"]
     return [
         PairRow(
             node=node,
             kind="unknown" if None in pair else "within" if pair[0] == pair[1] else "cross",
             from_socket=pair[0],
             to_socket=pair[1],
-            migrated_pages_per_second=total[pair].pages,
-            migration_ms_per_second=1000 * total[pair].seconds,
-            hint_fault_pages_per_second=total[pair].hint_pages,
+            migrated_pages_per_second=total[pair].pages if moves else None,
+            migration_ms_per_second=1000 * total[pair].seconds if moves else None,
+            hint_fault_pages_per_second=total[pair].hint_pages if faults else None,
         )
         for pair in sorted(total, key=lambda pair: _order(*pair))
-    ]
+    ] + undirected
 
 
 def _socket(topology: Topology, numa_node: int | None) -> int | None:
     return None if numa_node is None else topology.socket_of_node(numa_node)
 
 
+def _told(rates: Sequence[Rates]) -> tuple[bool, bool]:
+    """Whether the agent tells which pages changed socket, and where hint faults found theirs."""
+    return (
+        any(r.counts.cross_pages is not None for r in rates),
+        any(r.counts.hints is not None for r in rates),
+    )
+
+
 def _sums(node: str, rates: Sequence[Rates]) -> list[PairRow]:
-    def total(part: Callable[[Counts], float]) -> float:
-        return sum(r.per_second(part(r.counts)) for r in rates)
+    def total(part: Callable[[Counts], float | None]) -> float:
+        return sum(r.per_second(part(r.counts)) or 0.0 for r in rates)
 
     if not rates:
         return []
+    moves, faults = _told(rates)
     cross, every = total(lambda c: c.cross_pages), total(lambda c: c.pages)
+    remote, local = total(lambda c: c.hint_remote), total(lambda c: c.hint_local)
+    counted = any(r.counts.pages is not None for r in rates)
     return [
         PairRow(
             node=node,
@@ -189,9 +208,11 @@ def _sums(node: str, rates: Sequence[Rates]) -> list[PairRow]:
             hint_fault_pages_per_second=hints,
         )
         for kind, pages, hints in (
-            ("cross", cross, total(lambda c: c.hint_remote)),
-            ("within", every - cross, total(lambda c: c.hint_local)),
+            ("cross", cross if moves else None, remote if faults else None),
+            ("within", every - cross if moves else None, local if faults else None),
+            ("unknown", every if counted and not moves else None, None),
         )
+        if pages is not None or hints is not None
     ]
 
 

@@ -33,7 +33,7 @@ class PairCounts:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted of one pod; every number only grows.
+    """What was counted of one pod; every number only grows. None: it is not counted there.
 
     Attributes:
         pages: that NUMA balancing moved to another NUMA node.
@@ -46,18 +46,20 @@ class Counts:
         pairs: the same by NUMA nodes; empty from agents that don't tell them apart.
     """
 
-    pages: float = 0
-    cross_pages: float = 0
-    seconds: float = 0
-    hint_local: float = 0
-    hint_remote: float = 0
-    tasks: float = 0
+    pages: float | None = 0
+    cross_pages: float | None = 0
+    seconds: float | None = 0
+    hint_local: float | None = 0
+    hint_remote: float | None = 0
+    tasks: float | None = 0
     cpu_seconds: float | None = None
     pairs: Mapping[NodePair, PairCounts] = field(default_factory=lambda: _NOTHING)
 
     @property
-    def hints(self) -> float:
+    def hints(self) -> float | None:
         """Pages of hint faults, wherever they lay."""
+        if self.hint_local is None or self.hint_remote is None:
+            return None
         return self.hint_local + self.hint_remote
 
 

@@ -1,19 +1,48 @@
 """What a pin changed for its pod: the counters before it beside those of the last window. Pure.
 
 Says worse as plainly as better. What is not valid, like the locality of samples of a single
-thread, is left out, and so is CPU time: a pod that does more work is no worse off.
+thread, or not counted on the node, is left out, and so is CPU time: a pod that does more work is
+no worse off.
 """
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
 
 from numapin_api.base import Wire
 from numapin_api.pin import MIN_HINT_FAULT_PAGES, Counters, Observed
+from numapin_operator.checks import Eyes
 
 Direction = Literal["better", "worse", "same"]
 SAME_SHARE = 0.1
 """Two windows of the same load differ by that much."""
 PAGE_CACHE = "page cache refaults"
+_SIGNALS: Final[Mapping[str, str]] = {
+    "migrated_pages": "numaMigrations",
+    "cross_socket_migrated_pages": "numaMigrations",
+    "migration_nanoseconds": "numaMigrations",
+    "hint_fault_pages_local": "hintFaults",
+    "hint_fault_pages_remote": "hintFaults",
+    "cross_socket_task_migrations": "taskMigrations",
+    "syscall_moved_pages": "syscallMoves",
+    "scanner_skips": "scannerSkips",
+}
+_IN_FILES: Final = frozenset({"migrated_pages"})
+"""What is had at level ``cgroup``, too: memory.stat tells neither where to nor how long."""
+
+
+def uncounted(seen: Eyes) -> frozenset[str]:
+    """Fields of ``Counters`` that are 0 because nothing counts them there.
+
+    Args:
+        seen: what can be seen on the node; a signal that it does not name may be counted.
+    """
+    levels = seen.levels or {}
+    return frozenset(
+        field
+        for field, signal in _SIGNALS.items()
+        if levels.get(signal) == "none"
+        or (levels.get(signal) == "cgroup" and field not in _IN_FILES)
+    )
 
 
 class ChangeRow(Wire):
@@ -26,20 +55,25 @@ class ChangeRow(Wire):
     direction: Direction
 
 
-def changes(observed: Observed, local: frozenset[int]) -> tuple[ChangeRow, ...]:
+def changes(
+    observed: Observed, local: frozenset[int], *, missing: frozenset[str] = frozenset()
+) -> tuple[ChangeRow, ...]:
     """All figures that were had before the pin and are had now.
 
     Args:
         observed: what the agent reports.
         local: the pin's NUMA nodes.
+        missing: see ``uncounted``.
     """
-    return tuple(_changes(observed, local))
+    return tuple(_changes(observed, local, missing))
 
 
-def _changes(observed: Observed, local: frozenset[int]) -> Iterator[ChangeRow]:
+def _changes(
+    observed: Observed, local: frozenset[int], missing: frozenset[str]
+) -> Iterator[ChangeRow]:
     before, after = observed.baseline, observed.counters
     if before is not None and after is not None and before.seconds and after.seconds:
-        yield from _rates(before, after)
+        yield from _rates(before, after, missing)
         yield from _refaults(before, after)
         if (observed.threads or 0) > 1 and min(map(_sampled, (before, after))) >= (
             MIN_HINT_FAULT_PAGES
@@ -51,13 +85,15 @@ def _changes(observed: Observed, local: frozenset[int]) -> Iterator[ChangeRow]:
         yield _share("memory on its socket", *(_on(local, memory) for memory in (old, new)))
 
 
-def _rates(before: Counters, after: Counters) -> Iterator[ChangeRow]:
+def _rates(before: Counters, after: Counters, missing: frozenset[str]) -> Iterator[ChangeRow]:
     for name, unit, field, scale in (
         ("pages between sockets", "pages/s", "cross_socket_migrated_pages", 1.0),
         ("all NUMA migrations", "pages/s", "migrated_pages", 1.0),
         ("time migrating", "ms/s", "migration_nanoseconds", 1e6),
         ("task moves between sockets", "/s", "cross_socket_task_migrations", 1.0),
     ):
+        if field in missing:
+            continue
         old, new = (getattr(c, field) / scale / c.seconds for c in (before, after))
         yield _row(name, old, new, unit, less_is_better=True, tiny=0.1)
 

@@ -143,9 +143,16 @@ def _counters(e: Explanation) -> Table:
     def row(name: str, cells: tuple[str, str], limit: str = "") -> None:
         table.add_row(name, *cells, limit)
 
-    def cells(kind: str, attribute: str, unit: str) -> tuple[str, str]:
-        values = [None if r is None else getattr(r, attribute) for r in both]
-        before, after = ("-" if v is None else f"{v:{kind}}{unit}" for v in values)
+    def cells(
+        kind: str, attribute: str, unit: str, *, lack: str = "not counted"
+    ) -> tuple[str, str]:
+        def cell(r: Rates | None) -> str:
+            value = None if r is None else getattr(r, attribute)
+            if value is None:
+                return "-" if r is None else lack
+            return f"{value:{kind}}{unit}"
+
+        before, after = map(cell, both)
         return before, after
 
     most = e.verification.max_cross_socket_pages_per_second if e.verification else None
@@ -173,7 +180,9 @@ def _counters(e: Explanation) -> Table:
     row("pages moved by the pin", cells(",d", "moved_by_pin_pages", ""))
     row("moved by system calls", cells(",d", "syscall_moved_pages", ""))
     row("scanner skips", cells(",d", "scanner_skips", ""))
-    row("page cache refaults", cells(",.1f", "page_cache_refaults_per_second", " pages/s"))
+    row(
+        "page cache refaults", cells(",.1f", "page_cache_refaults_per_second", " pages/s", lack="-")
+    )
     row("CPU time", cells(",.1f", "cpu_percent", "% of a CPU"))
     return table
 
@@ -198,6 +207,8 @@ def _effect(e: Explanation) -> Table:
 def _locality(r: Rates | None) -> str:
     if r is None:
         return "-"
+    if r.hint_fault_pages is None:
+        return "not counted"
     if r.hint_fault_local_percent is None:
         return "no samples"
     return f"{r.hint_fault_local_percent:.1f}% of {r.hint_fault_pages:,}"

@@ -27,7 +27,7 @@ from numapin_api.pin import (
 )
 from numapin_api.policy import Granularity, MemoryMode, Mode, Verification
 from numapin_api.topology import Topology
-from numapin_cli.views.effect import ChangeRow, changes
+from numapin_cli.views.effect import ChangeRow, changes, uncounted
 from numapin_cli.views.status import sockets
 from numapin_operator.checks import eyes
 from numapin_operator.steady import steadied
@@ -68,19 +68,19 @@ class MemoryRow(Wire):
 
 
 class Rates(Wire):
-    """Counters of a window, per second."""
+    """Counters of a window, per second; null where they can't be counted on the node."""
 
     since: Timestamp
     seconds: float
-    migrated_pages_per_second: float
-    cross_socket_pages_per_second: float
-    migration_ms_per_second: float
-    cross_socket_task_migrations_per_second: float
-    hint_fault_pages: int
+    migrated_pages_per_second: float | None
+    cross_socket_pages_per_second: float | None
+    migration_ms_per_second: float | None
+    cross_socket_task_migrations_per_second: float | None
+    hint_fault_pages: int | None
     hint_fault_local_percent: float | None
     moved_by_pin_pages: int
-    syscall_moved_pages: int
-    scanner_skips: int
+    syscall_moved_pages: int | None
+    scanner_skips: int | None
     page_cache_refaults_per_second: float | None
     """None where the kernel does not say."""
     cpu_percent: float
@@ -150,6 +150,7 @@ def explain(pin: NumaPin, node: NumaNode | None, *, now: datetime) -> Explanatio
         generation=pin.metadata.generation or 0,
     )
     refused = spec.socket is None
+    missing = uncounted(seen)
     return Explanation(
         namespace=pin.metadata.namespace or "default",
         name=pin.metadata.name,
@@ -177,9 +178,11 @@ def explain(pin: NumaPin, node: NumaNode | None, *, now: datetime) -> Explanatio
         memory=_memory(spec, observed, seen.topology),
         local_percent=judged.local_percent,
         threads=observed.threads if observed else None,
-        before=rates(observed.baseline) if observed and observed.baseline else None,
-        after=rates(observed.counters) if observed and observed.counters else None,
-        effect=changes(observed, frozenset(home(spec, seen.topology))) if observed else (),
+        before=rates(observed.baseline, missing) if observed and observed.baseline else None,
+        after=rates(observed.counters, missing) if observed and observed.counters else None,
+        effect=changes(observed, frozenset(home(spec, seen.topology)), missing=missing)
+        if observed
+        else (),
         signals=tuple(capabilities.signals) if capabilities else (),
         kernel=capabilities.kernel if capabilities else None,
         numa_balancing=capabilities.numa_balancing if capabilities else None,
@@ -190,30 +193,43 @@ def explain(pin: NumaPin, node: NumaNode | None, *, now: datetime) -> Explanatio
     )
 
 
-def rates(counters: Counters) -> Rates:
-    """Counters per second; an empty window gives zeros."""
+def rates(counters: Counters, missing: frozenset[str]) -> Rates:
+    """Counters per second; an empty window gives zeros.
 
-    def per_second(count: float) -> float:
-        return round(count / counters.seconds, 3) if counters.seconds else 0.0
+    Args:
+        counters: of a window.
+        missing: fields of it that nothing counts there.
+    """
+
+    def had(field: str) -> int | None:
+        count: int = getattr(counters, field)
+        return None if field in missing else count
+
+    def each(amount: float) -> float:
+        return round(amount / counters.seconds, 3) if counters.seconds else 0.0
+
+    def per_second(field: str, scale: float = 1) -> float | None:
+        count = had(field)
+        return None if count is None else each(count / scale)
 
     sampled = counters.hint_fault_pages_local + counters.hint_fault_pages_remote
     return Rates(
         since=counters.since,
         seconds=counters.seconds,
-        migrated_pages_per_second=per_second(counters.migrated_pages),
-        cross_socket_pages_per_second=per_second(counters.cross_socket_migrated_pages),
-        migration_ms_per_second=per_second(counters.migration_nanoseconds / 1e6),
-        cross_socket_task_migrations_per_second=per_second(counters.cross_socket_task_migrations),
-        hint_fault_pages=sampled,
+        migrated_pages_per_second=per_second("migrated_pages"),
+        cross_socket_pages_per_second=per_second("cross_socket_migrated_pages"),
+        migration_ms_per_second=per_second("migration_nanoseconds", 1e6),
+        cross_socket_task_migrations_per_second=per_second("cross_socket_task_migrations"),
+        hint_fault_pages=None if "hint_fault_pages_local" in missing else sampled,
         hint_fault_local_percent=(
             # rounded down, as in the verdict: 94.96 % is not 95.0 %
             counters.hint_fault_pages_local * 1000 // sampled / 10 if sampled else None
         ),
         moved_by_pin_pages=counters.moved_by_pin_pages,
-        syscall_moved_pages=counters.syscall_moved_pages,
-        scanner_skips=counters.scanner_skips,
+        syscall_moved_pages=had("syscall_moved_pages"),
+        scanner_skips=had("scanner_skips"),
         page_cache_refaults_per_second=counters.page_cache_refaults_per_second,
-        cpu_percent=per_second(counters.cpu_nanoseconds / 1e7),
+        cpu_percent=each(counters.cpu_nanoseconds / 1e7),
     )
 
 

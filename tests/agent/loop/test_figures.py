@@ -13,7 +13,7 @@ from numapin_agent.census import Census
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.cluster import Cluster
 from numapin_agent.counters.pairs import PairCounters, Pairs
-from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.counters.signals import FIELDS, CgroupCounters
 from numapin_agent.figures import numa_moves, pages_counted, pod_figures
 from numapin_agent.glance import Glances
 from numapin_agent.pin.values import Drift, PinReport
@@ -116,6 +116,19 @@ def test_pairs_are_told_of_each_pod_and_files_are_read_of_those_with_a_pin():
     assert found[PLAIN].activity is None
     assert (scraped.db.looks, scraped.web.looks) == (1, 0)
     assert found[PLAIN].huge_pages == {0: 2048}
+
+
+@pytest.mark.parametrize(
+    ("level", "counted"),
+    [
+        ("fentry", FIELDS["numaMigrations"]),
+        ("cgroup", ("migrated_pages",)),
+        ("none", ()),
+    ],
+)
+def test_only_what_is_counted_is_told(level: Level, counted: tuple[str, ...]):
+    found = Scraped(level).figures()[PINNED]
+    assert found.counted == {*counted, *FIELDS["hintFaults"]}
 
 
 def recorded(found: PodFigures) -> tuple[bool | None, int | None, int | None]:

@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import urllib3
@@ -15,7 +16,7 @@ from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.health import MOST_PER_PEER, HealthServer
-from numapin_agent.metrics import Figures, Meters
+from numapin_agent.metrics import Figures, Meters, pod_families
 from numapin_agent.scraped import MemoryFigures, NodeFigures, NumaMoves, PodFigures
 from numapin_api.node import Signal
 
@@ -56,6 +57,16 @@ PINNED = PodFigures(
     ),
     huge_pages={1: 2048},
 )
+COUNTED_BY_US = {
+    "numapin_pod_numa_migrated_pages_total",
+    "numapin_pod_cross_socket_numa_migrated_pages_total",
+    "numapin_pod_numa_migration_seconds_total",
+    "numapin_pod_hint_fault_pages_total",
+    "numapin_pod_cross_socket_task_migrations_total",
+    "numapin_pod_cpuset_moved_pages_total",
+    "numapin_pod_syscall_moved_pages_total",
+    "numapin_pod_scanner_skips_total",
+}
 PLAIN = PodFigures(namespace="demo", name="plain", totals=None, memory={0: 8192})
 NODE = NodeFigures(
     pages_migrated=99,
@@ -74,6 +85,15 @@ NODE = NodeFigures(
     lost_alarms=5,
     compatibility=NumaMoves(count=12, nanoseconds=34_000_000),
 )
+
+
+def test_zeros_of_what_is_not_counted_are_left_out() -> None:
+    """0 pages to another socket would be a lie where memory.stat is all there is."""
+    files = replace(PINNED, counted=frozenset({"migrated_pages"}))
+    told = {s.name for family in pod_families([files]) for s in family.samples}
+    assert told & COUNTED_BY_US == {"numapin_pod_numa_migrated_pages_total"}
+    assert told >= {"numapin_pod_pin_moved_pages_total", "numapin_pod_cpuset_drifts_total"}
+    assert {s.name for family in pod_families([PINNED]) for s in family.samples} >= COUNTED_BY_US
 
 
 class Pages:

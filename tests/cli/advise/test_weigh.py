@@ -57,6 +57,7 @@ def obj(**change: object) -> dict:
 
 # What was counted in 30 s: 60 ms and 500 pages a second, four of ten sampled pages remote.
 HOT = Counts(24_000, 15_000, 1.8, 6_000, 4_000, 60, cpu_seconds=45)
+FILES = Counts(300_000, None, None, None, None, None, cpu_seconds=45)
 CALM = Counts(10, 5, 0.001, 9_990, 10, 1, cpu_seconds=45)
 
 
@@ -104,6 +105,15 @@ def said(advice: Advice) -> str:
         # Nothing counted is not nothing there.
         (about(None), MACHINE, "Unknown", "nothing is counted on its node"),
         (about(Counts()), replace(MACHINE, balancing=False), "Unknown", "balancing is off"),
+        # From memory.stat only, which tells neither where to nor how long.
+        (about(FILES), MACHINE, "Consider", "10,000 pages a second change NUMA node; whether"),
+        (about(replace(FILES, pages=299)), MACHINE, "Quiet", "that change socket are not counted"),
+        (
+            about(replace(FILES, pages=None)),
+            MACHINE,
+            "Unknown",
+            "that change socket are not counted",
+        ),
         # What forbids it.
         (about(), Machine(node(1)), "Leave", "its node has one socket"),
         (about(confined=(1,)), MACHINE, "Leave", "on socket 1 already, by a cpuset that is not"),

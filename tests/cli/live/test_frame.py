@@ -1,5 +1,6 @@
 """Rows of numapin top, their order, and tables that fit."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -97,6 +98,60 @@ def test_sums_where_pairs_are_not_told_apart(found):
     }
     assert said == {"cross": (51, 10), "within": (15, 30)}
     assert all(p.from_socket is None and p.migration_ms_per_second is None for p in found.pairs)
+
+
+FILES = Counts(100_000, None, None, None, None, None)
+"""What an agent counts from memory.stat."""
+
+
+def of_files(counts: Counts):
+    before = Counts(*(None if part is None else 0 for part in (FILES.pages, *[None] * 5)))
+    if counts.hints is not None:
+        before = replace(before, hint_local=0, hint_remote=0)
+    first = AgentReading(100, {REDIS: PodReading(before)})
+    return frame(
+        {"numa-0": first},
+        Gathered({"numa-0": AgentReading(110, {REDIS: PodReading(counts)})}, {}),
+        topologies={"numa-0": SNC},
+        namespace=None,
+        now=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (FILES, {("unknown", None, None): (10_000, None)}),
+        (
+            replace(FILES, hint_local=30, hint_remote=10),
+            {
+                ("cross", None, None): (None, 1),
+                ("within", None, None): (None, 3),
+                ("unknown", None, None): (10_000, None),
+            },
+        ),
+        (
+            replace(
+                FILES, hint_local=30, hint_remote=10, pairs={(0, 2): PairCounts(hint_pages=10)}
+            ),
+            {("cross", 0, 1): (None, 1), ("unknown", None, None): (10_000, None)},
+        ),
+    ],
+)
+def test_pages_whose_way_is_not_counted_stay_within_no_socket(counts, said):
+    found = of_files(counts)
+    assert {
+        (p.kind, p.from_socket, p.to_socket): (
+            p.migrated_pages_per_second,
+            p.hint_fault_pages_per_second,
+        )
+        for p in found.pairs
+    } == said
+    (row,) = found.pods
+    assert row.migrated_pages_per_second == 10_000
+    assert row.cross_socket_pages_per_second is None
+    assert row.migration_ms_per_second is None
+    assert any("pages that change socket are not counted" in r.message for r in found.remarks)
 
 
 def test_only_the_namespace_that_is_meant_in_both_tables():

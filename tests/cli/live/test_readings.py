@@ -80,6 +80,14 @@ def test_a_pod_of_which_little_is_known():
     assert (c.pinned, c.socket) == (False, None)
 
 
+def test_what_an_agent_does_not_count_is_not_zero():
+    """As an agent does that has only memory.stat: pages, but neither where to nor how long."""
+    files = PodFigures(
+        *KEY, CgroupCounters(migrated_pages=9), {}, counted=frozenset({"migrated_pages"})
+    )
+    assert read(text(files), at=0).pods[KEY].counts == Counts(9, None, None, None, None, None)
+
+
 PAIRS = """\
 # TYPE numapin_pod_numa_migrated_pages_total counter
 numapin_pod_numa_migrated_pages_total{namespace="shop",pod="redis-0"} 9
