@@ -274,11 +274,15 @@ class Api:
     def apply_observed(self, pin: NumaPin, observed: Observed) -> None:
         """Write ``status.observed`` of a NumaPin, and nothing else of it.
 
+        It is dated here, so that no figure's change is needed for the write to be one: else an
+        agent that finds all as before could not be told from one that is gone.
+
         Raises:
             NotFoundError: the NumaPin is gone.
             ApiError: any other failure; a NumaPin of the same name made anew is a conflict.
         """
-        self._apply_status(PinResource, pin, {"observed": observed.wire()})
+        dated = observed.model_copy(update={"time": self._now().replace(microsecond=0)})
+        self._apply_status(PinResource, pin, {"observed": dated.wire()})
 
     def apply_trace(self, trace: NumaTrace, status: NumaTraceStatus) -> None:
         """Write a NumaTrace's status.

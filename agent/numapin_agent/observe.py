@@ -1,7 +1,7 @@
 """NumaPin.status.observed from what the pinner did and the ledger counted.
 
 Also decides when that is worth a write: etcd is not for time series, so in steady state a
-pin costs one write in ten minutes, while whatever a verdict hangs on is written at once.
+pin costs one write in 15 minutes, while whatever a verdict hangs on is written at once.
 Pure: no I/O and no clock. Verdicts themselves are the operator's.
 """
 
@@ -37,7 +37,9 @@ from numapin_api.pin import (
     Problem,
 )
 
-REFRESH_SECONDS = 600.0
+REFRESH_SECONDS = 900.0
+"""The operator writes a pin's status once in 30 minutes at most on account of that: with its write
+a pin costs one in ten minutes."""
 MOVING_STEP = 0.10
 """Progress of page moves is written in steps of this share."""
 MOVING_SECONDS = 2.0

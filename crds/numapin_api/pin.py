@@ -233,6 +233,9 @@ class Observed(Wire):
 
     generation: int
     """metadata.generation of the spec that this answers."""
+    time: Timestamp | None = None
+    """When the agent said so; it says it anew at least every 15 minutes, be it the same. Absent
+    from agents that don't tell."""
     phase: Phase
     problem: Problem | None = None
     applied: Applied | None = None

@@ -1,6 +1,6 @@
 """Whether figures that have moved are worth a write of a pin's status. Pure.
 
-An agent refreshes its report each ten minutes, and hardly any figure stays the same. What is news
+An agent refreshes its report each 15 minutes, and hardly any figure stays the same. What is news
 is written at once; figures of an unchanged verdict that moved a little are brought up to date
 together, now and then. Kept in memory only: an operator that is started anew waits anew.
 """

@@ -357,11 +357,11 @@ class Reconciler:
 
     def _look_again(self, pin: PinRecord, judgement: Judgement) -> None:
         """Come back when the agent's last word would be too old."""
-        status = pin.status()
-        counters = status.observed.counters if status and status.observed else None
-        if counters is None or judgement.verdict == "NoSignal":
+        observed = _observed(pin)
+        until = None if observed is None else silent_from(observed)
+        if until is None or judgement.verdict == "NoSignal":
             return
-        after = (silent_from(counters) - self._now()).total_seconds()
+        after = (until - self._now()).total_seconds()
         if after > 0:
             self.mark([pin.key], after=after + 1)
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from numapin_api.pin import Counters, Evidence, NumaPinSpec, Observed, Verdict
+from numapin_api.pin import Evidence, NumaPinSpec, Observed, Verdict
 from numapin_operator import checks, dram, observing
 from numapin_operator.checks import Check, Eyes
 from numapin_operator.text import listed
 
-SILENT_AFTER: Final = timedelta(minutes=25)
-"""Agents report at least every 10 minutes; two missed reports and a bit mean silence."""
+SILENT_AFTER: Final = timedelta(minutes=35)
+"""Agents report at least every 15 minutes; two missed reports and a bit mean silence."""
 WINDOWS_AT_MOST: Final = 3
 """So many windows after a window's begin the next one is whole: itself, one that a restart of the
 agent broke off at its end, and the next."""
@@ -123,21 +123,44 @@ def _drifted(observed: Observed, *, placed: bool) -> str | None:
     return None
 
 
-def silent_from(counters: Counters) -> datetime:
-    """From when on an agent that has published nothing since this window is called silent.
+def silent_from(observed: Observed) -> datetime | None:
+    """From when on an agent that has published nothing since this report is called silent.
 
-    A living one publishes the same window until the next is whole, and begins that anew when it
-    is restarted: its last word may be of a window that ended two windows ago.
+    Of one that does not date its reports the last window has to tell. A living one publishes the
+    same window until the next is whole, and begins that anew when it is restarted: its last word
+    may be of a window that ended two windows ago.
 
     Args:
-        counters: the last whole window that it has published.
+        observed: the last report.
+
+    Returns:
+        None where the report does not tell how old it is.
     """
+    if observed.time is not None:
+        return observed.time + SILENT_AFTER
+    counters = observed.counters
+    if counters is None:
+        return None
     return counters.since + timedelta(seconds=WINDOWS_AT_MOST * counters.seconds) + SILENT_AFTER
 
 
 def _silent(observed: Observed, now: datetime | None) -> bool:
-    counters = observed.counters
-    return now is not None and counters is not None and now > silent_from(counters)
+    until = silent_from(observed)
+    return now is not None and until is not None and now > until
+
+
+_SILENCE: Final = (
+    f"the agent has reported nothing for {SILENT_AFTER.total_seconds() / 60:.0f} minutes and more"
+)
+_AWAITED: Final = frozenset({"Waiting", "Baseline", "Moving"})
+"""Phases that an agent leaves by itself, and goes on reporting in."""
+
+
+def _heard(row: _Row, observed: Observed, now: datetime | None) -> _Row:
+    """A row that is true of a living agent only: what was bad, but for its silence, stays so."""
+    if row.verdict != "Ineffective" and _silent(observed, now):
+        return _Row("NoSignal", _SILENCE)
+    return row
 
 
 def _measured(found: dict[str, Check]) -> Evidence | None:
@@ -157,7 +180,7 @@ def _no_signal(  # noqa: PLR0911 (one return a row of the table)
 ) -> _Row | None:
     """The first reason why quiet counters prove nothing; None if they do."""
     if _silent(observed, now):
-        return _Row("NoSignal", "the agent has reported nothing for 25 minutes and more")
+        return _Row("NoSignal", _SILENCE)
     for name in ("cpus", "residency"):
         if found[name].ok is None:
             return _Row("NoSignal", found[name].message)
@@ -243,11 +266,11 @@ def _pinned(  # noqa: PLR0911 (one return a row of the table)
         awaited = "the agent has not said yet what it can count"
         return _Row("Pending", awaited if whole else found["window"].message, unsaid=True)
     if observed.counters is None and seen.blind:
-        return _uncounted(spec, found, seen)
+        return _heard(_uncounted(spec, found, seen), observed, now)
     if found["window"].ok is not True:
-        return _Row("Pending", found["window"].message)
+        return _heard(_Row("Pending", found["window"].message), observed, now)
     if spec.sockets is not None and len(spec.sockets) > 1:
-        return _spanning(spec, found, because)
+        return _heard(_spanning(spec, found, because), observed, now)
     wrong = tuple(
         c
         for c in all_checks
@@ -306,6 +329,8 @@ def judge(  # noqa: PLR0913 (each is another witness)
     elif observed.phase != "Pinned":
         problem = f": {observed.problem.message}" if observed.problem else ""
         row = _Row("Pending", _HANDS_OFF.get(observed.phase, observed.phase) + problem)
+        if observed.phase in _AWAITED:
+            row = _heard(row, observed, now)
     else:
         row = _pinned(spec, observed, sight, now, found)
     return Judgement(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,24 @@ def test_agent_writes_its_node_and_its_pins(installed: Installed, pin: NumaPin, 
     assert found.status == wanted
     api.apply_observed(pin, Observed.model_validate(STATUS["observed"]))
     there = Resources(installed.admin, "numapins", "default").get("db")
-    assert there["status"]["observed"] == STATUS["observed"]
+    assert there["status"]["observed"].keys() == {*STATUS["observed"], "time"}
+    assert {**there["status"]["observed"], **STATUS["observed"]} == there["status"]["observed"]
+
+
+def test_an_agent_that_has_nothing_new_to_say_is_heard_all_the_same(
+    installed: Installed, pin: NumaPin, agent: Client
+):
+    """A write that changes nothing is none to the API server, and nobody is told of it."""
+    begun = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    times = iter((begun, begun + timedelta(minutes=15)))
+    api = agent_kube.Api(agent, "numa-0", now=lambda: next(times))
+    said, versions = Observed.model_validate(STATUS["observed"]), []
+    for _ in range(2):
+        api.apply_observed(pin, said)
+        there = Resources(installed.admin, "numapins", "default").get("db")
+        versions.append(there["metadata"]["resourceVersion"])
+    assert versions[0] != versions[1]
+    assert there["status"]["observed"]["time"] == "2026-11-25T12:15:00Z"
 
 
 def test_agent_of_another_node_is_told_why_not(pin: NumaPin, agent_elsewhere: Client):

@@ -181,6 +181,28 @@ def test_a_silent_agent_is_noticed_without_any_event(parts: Parts, seconds: int)
     assert parts.cluster.writes == []
 
 
+def test_an_agent_that_counts_nothing_is_missed_as_well(parts: Parts):
+    """No window has a time there that could tell: the report itself is dated."""
+    blind = two_sockets()
+    blind["capabilities"]["signals"] = [
+        {"name": name, "level": "none"} for name in ("numaMigrations", "hintFaults")
+    ]
+    parts.node(status=blind)
+    parts.policy("p")
+    parts.pod("redis")
+    parts.settle()
+    report = good_report(parts.cluster.pin("default", "redis"), since=parts.time())
+    del report["counters"]
+    for _ in range(3):  # alive: it says the same again
+        parts.observe("redis", report | {"time": parts.time()})
+        parts.settle(900)
+        assert parts.verdicts() == {"redis": "Verified"}
+    parts.settle(SILENT_AFTER.total_seconds() - 900 - 10)
+    assert parts.verdicts() == {"redis": "Verified"}
+    parts.settle(20)
+    assert parts.verdicts() == {"redis": "NoSignal"}
+
+
 @pytest.mark.parametrize("strategy", ["Spread", "Pack", "FollowMemory"])
 def test_a_running_pod_is_placed_when_the_agent_has_said_where_its_memory_is(
     parts: Parts, strategy: str

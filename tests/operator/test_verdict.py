@@ -24,16 +24,16 @@ def test_a_refusal_is_the_verdict(verdict):
     ("window", "minutes", "verdict"),
     [
         (1, 0, "Verified"),
-        (1, 28, "Verified"),
-        (1, 28.1, "NoSignal"),
+        (1, 38, "Verified"),
+        (1, 38.1, "NoSignal"),
         (1, 9999, "NoSignal"),
-        # Published whole, again each ten minutes until the next one is whole: two hours after its
+        # Published whole, again each 15 minutes until the next one is whole: two hours after its
         # begin, three when the agent was restarted at the end of that.
         (60, 85.1, "Verified"),
         (60, 130, "Verified"),
         (60, 190, "Verified"),
-        (60, 205, "Verified"),
-        (60, 205.1, "NoSignal"),
+        (60, 215, "Verified"),
+        (60, 215.1, "NoSignal"),
     ],
 )
 def test_an_agent_that_falls_silent_proves_nothing_any_more(
@@ -44,6 +44,61 @@ def test_an_agent_that_falls_silent_proves_nothing_any_more(
     now = START + timedelta(minutes=minutes)
     found = judge(spec(verification=terms), report, seen=eyes(), now=now)
     assert found.verdict == verdict
+
+
+BLIND = eyes(migrations="none", faults="none")
+UNCOUNTED = observed(counters=None, time=START)
+
+
+@pytest.mark.parametrize(
+    ("report", "sight", "alive"),
+    [
+        pytest.param(UNCOUNTED, BLIND, "Verified", id="nothing can be counted there"),
+        pytest.param(UNCOUNTED, eyes(), "Pending", id="no window yet"),
+        pytest.param(UNCOUNTED, Eyes(), "Pending", id="it has not said what it can count"),
+        pytest.param(observed(time=START), eyes(), "Verified", id="counted"),
+        pytest.param(observed(phase="Moving", time=START), eyes(), "Pending", id="moving"),
+        pytest.param(observed(phase="Waiting", time=START), eyes(), "Pending", id="waiting"),
+        pytest.param(observed(phase="Baseline", time=START), eyes(), "Pending", id="baseline"),
+        # What it said last is bad enough, or does not wait for it.
+        pytest.param(
+            UNCOUNTED.model_copy(update={"memory": memory(N0=300, N1=100)}),
+            BLIND,
+            "Ineffective",
+            id="memory on the other socket",
+        ),
+        pytest.param(
+            UNCOUNTED.model_copy(update={"effective": WIDE}),
+            BLIND,
+            "Ineffective",
+            id="not in force",
+        ),
+        pytest.param(observed(phase="Unpinned", time=START), eyes(), "Pending", id="given back"),
+    ],
+)
+def test_a_report_that_is_not_repeated_is_believed_no_longer(
+    report: Observed, sight: Eyes, alive: str
+):
+    """An agent dates its reports, so that it need not count to be known alive."""
+    lasting = alive == "Ineffective" or report.phase == "Unpinned"
+    for minutes, verdict in ((0, alive), (35, alive), (35.1, alive if lasting else "NoSignal")):
+        now = START + timedelta(minutes=minutes)
+        found = judge(SPEC, report, seen=sight, now=now)
+        assert (minutes, found.verdict) == (minutes, verdict)
+        assert ("reported nothing for 35 minutes" in found.message) is (found.verdict == "NoSignal")
+        undated = report.model_copy(update={"time": None, "counters": None})
+        if report.counters is None:
+            assert judge(SPEC, undated, seen=sight, now=now).verdict == alive
+
+
+def test_a_pin_of_several_sockets_needs_a_living_agent_too():
+    wanted = spec(socket=0, sockets=[0, 1], cpus="0-7", mems="0-1")
+    report = observed(effective=WIDE, containers=[], time=START)
+    verdicts = [
+        judge(wanted, report, seen=eyes(), now=START + timedelta(minutes=m)).verdict
+        for m in (35, 35.1)
+    ]
+    assert verdicts == ["Verified", "NoSignal"]
 
 
 def test_figures_are_those_of_the_status():
