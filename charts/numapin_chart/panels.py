@@ -76,9 +76,14 @@ def _milliseconds(metric: str) -> str:
 _EACH: Final = "namespace, pod"
 _NAME: Final = "{{namespace}}/{{pod}}"
 _LOCAL: Final = _POD.replace("}", ', locality="local"}')
+_TOTAL: Final = _POD.replace("}", ', state="total"}')
+_DONE: Final = _POD.replace("}", ', state="done"}')
 _MIGRATED: Final = "numapin_pod_numa_migrated_pages_total"
 _TOOK: Final = "numapin_pod_numa_migration_seconds_total"
+_MOVES: Final = "numapin_pod_node_pair_migrations_total"
 _HINTS: Final = "numapin_pod_hint_fault_pages_total"
+_SAMPLED: Final = "and on (namespace, pod) numapin_pod_threads > 1"
+"""Of a pod with one thread the kernel samples remote pages only: its share says nothing."""
 CLUSTER: Final = (
     Panel(
         "Pins by verdict",
@@ -104,6 +109,12 @@ CLUSTER: Final = (
         _before_and_after(_rate(_MIGRATED, by=_EACH)),
     ),
     Panel(
+        "Page migrations, all pods",
+        "cps",
+        "Times that the kernel's NUMA balancing moved memory, however many pages each time.",
+        _before_and_after(_rate(_MOVES, by=_EACH)),
+    ),
+    Panel(
         "Time spent in page migrations, all pods (ms a second)",
         "ms",
         "Of the pods' own threads, which wait meanwhile.",
@@ -112,11 +123,12 @@ CLUSTER: Final = (
     Panel(
         "Local NUMA-hint faults, all pods",
         "percentunit",
-        "Share of sampled pages that lay on the socket of the CPU that touched them.",
+        "Share of sampled pages that lay on the socket of the CPU that touched them, of pods with "
+        "more than one thread.",
         (
             (
-                f'sum(rate({_HINTS}{{locality="local"}}[$__rate_interval]))'
-                f" / sum(rate({_HINTS}[$__rate_interval]))",
+                f'sum(rate({_HINTS}{{locality="local"}}[$__rate_interval]) {_SAMPLED})'
+                f" / sum(rate({_HINTS}[$__rate_interval]) {_SAMPLED})",
                 "local",
             ),
         ),
@@ -190,11 +202,20 @@ NODE: Final = (
     Panel(
         "Events lost, standstill, errors of agents",
         "cps",
-        "All should be 0; of standstill, seconds a second.",
+        "All should be 0; of standstill, seconds a second. Pairs: counted, but not for their NUMA "
+        "nodes. Alarms: of kswapd, by which the memory guard is woken.",
         (
             (
                 _rate(f"numapin_agent_tracer_lost_total{_NODE}", by="instance"),
                 "lost on {{instance}}",
+            ),
+            (
+                _rate(f"numapin_agent_tracer_lost_pairs_total{_NODE}", by="instance"),
+                "pairs lost on {{instance}}",
+            ),
+            (
+                _rate(f"numapin_agent_memory_alarms_lost_total{_NODE}", by="instance"),
+                "alarms lost on {{instance}}",
             ),
             (
                 _rate(f"numapin_agent_stalled_seconds_total{_NODE}", by="instance"),
@@ -210,6 +231,12 @@ POD: Final = (
         "pps",
         "By the kernel's NUMA balancing; about 0 from the pin on.",
         _before_and_after(_rate(f"{_MIGRATED}{_POD}", by=_EACH), name=_NAME),
+    ),
+    Panel(
+        "Page migrations before and after pinning",
+        "cps",
+        "Times that memory of the pod was moved, however many pages each time.",
+        _before_and_after(_rate(f"{_MOVES}{_POD}", by=_EACH), name=_NAME),
     ),
     Panel(
         "Time spent in page migrations before and after pinning (ms a second)",
@@ -232,10 +259,12 @@ POD: Final = (
         "Local NUMA-hint faults",
         "percentunit",
         "Share of sampled pages that lay on the socket of the CPU that touched them. Gaps are "
-        "no fault: kernels from 6.16 do not sample a pod on one NUMA node.",
+        "no fault: kernels from 6.16 do not sample a pod on one NUMA node, and of a pod with one "
+        "thread the share says nothing.",
         (
             (
-                f"{_rate(f'{_HINTS}{_LOCAL}', by=_EACH)} / {_rate(f'{_HINTS}{_POD}', by=_EACH)}",
+                f"({_rate(f'{_HINTS}{_LOCAL}', by=_EACH)}"
+                f" / {_rate(f'{_HINTS}{_POD}', by=_EACH)}) {_SAMPLED}",
                 _NAME,
             ),
         ),
@@ -276,8 +305,8 @@ POD: Final = (
         "While a running pod is being pinned.",
         (
             (
-                f'sum by ({_EACH}) (numapin_pod_moving_bytes{{state="total"}})'
-                f' - sum by ({_EACH}) (numapin_pod_moving_bytes{{state="done"}})',
+                f"sum by ({_EACH}) (numapin_pod_moving_bytes{_TOTAL})"
+                f" - sum by ({_EACH}) (numapin_pod_moving_bytes{_DONE})",
                 _NAME,
             ),
         ),

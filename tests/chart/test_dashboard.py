@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import start_http_server
 from support.wait import until
 
+from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
+from numapin_agent.glance import Glance
 from numapin_agent.health import HealthServer
 from numapin_agent.metrics import Figures, Meters
 from numapin_agent.scraped import MemoryFigures, NodeFigures, PodFigures
@@ -61,7 +63,13 @@ class Growing:
         assert self.meters is not None
         self.meters.pinned_after(0.004)
         self.meters.error("ApiUnavailable")
-        free = PodFigures("shop", "web-0", counted, {0: 4096, 1: 4096})
+        pairs = {(0, 1): PairCounters(n, 100 * n, 10**6 * n, 30 * n)}
+        free = PodFigures(
+            "shop", "web-0", counted, {0: 4096, 1: 4096}, glance=Glance(4), pairs=pairs
+        )
+        # Of its one thread the kernel samples remote pages only.
+        sampled = CgroupCounters(hint_fault_pages_remote=1000 * n)
+        single = PodFigures("shop", "cron-0", sampled, {}, moving=(n, 10**6), glance=Glance(1))
         pinned = PodFigures(
             "shop",
             "redis-0",
@@ -72,8 +80,10 @@ class Growing:
             moved_pages=n,
             moving=(n, 10**6),
             drifts=n,
+            glance=Glance(2),
+            pairs=pairs,
         )
-        return [free, pinned]
+        return [free, pinned, single]
 
     def node(self) -> NodeFigures:
         n = self.looks
@@ -88,6 +98,8 @@ class Growing:
             programs=(("numaMigrations", "migrate_end", True),),
             counting_since=1e9,
             memory=(MemoryFigures(0, 0, 1 << 30, 1 << 29), MemoryFigures(1, 1, 1 << 30, 1 << 29)),
+            lost_pairs=n,
+            lost_alarms=n,
         )
 
 
@@ -176,9 +188,33 @@ def test_what_is_shown_by_socket_is_summed_right(fed: Server, title, expected):
     assert {s["metric"]["socket"]: float(s["value"][1]) for s in found} == expected
 
 
+@pytest.mark.parametrize(
+    ("title", "pods"),
+    [
+        ("Local NUMA-hint faults, all pods", [None]),
+        ("Local NUMA-hint faults", ["redis-0", "web-0"]),
+    ],
+)
+def test_pods_with_one_thread_have_no_share_of_local_faults(fed: Server, title, pods):
+    (panel,) = (p for p in panels.PANELS if p.title == title)
+    ((expression, _),) = panel.lines
+    found = fed.query(filled(expression))
+    assert sorted(s["metric"].get("pod") for s in found) == pods
+    assert [float(s["value"][1]) for s in found] == pytest.approx([0.7] * len(pods))
+
+
+def test_every_panel_of_the_pods_chosen_shows_no_other(fed: Server):
+    """Of the row that is called so, and of all pods that the page has."""
+    for panel in panels.POD:
+        for expression, _ in panel.lines:
+            chosen = expression.replace("$pod", "redis-0").replace("$namespace", "shop")
+            found = {s["metric"]["pod"] for s in fed.query(filled(chosen))}
+            assert found <= {"redis-0"}, panel.title
+
+
 def test_a_pod_is_drawn_either_before_or_after_its_pin(fed: Server):
     (panel,) = (p for p in panels.PANELS if p.title.startswith("Pages migrated before and"))
     before, after = (
         {s["metric"]["pod"] for s in fed.query(filled(expression))} for expression, _ in panel.lines
     )
-    assert (before, after) == ({"web-0"}, {"redis-0"})
+    assert (before, after) == ({"web-0", "cron-0"}, {"redis-0"})

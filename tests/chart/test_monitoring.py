@@ -16,6 +16,7 @@ from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.families import activity_families, pair_families
+from numapin_agent.glance import Glance, glance_families
 from numapin_agent.latency.series import SLOW_BITS, Counts, Names
 from numapin_agent.latency.series import families as latency_families
 from numapin_agent.metrics import Meters, node_families, pod_families
@@ -59,12 +60,14 @@ def families() -> Iterator[Metric]:
         pairs={(0, 1): PairCounters(1, 1, 1, 1)},
         activity=Activity(0, 0, 0, 0, 0, 0, 0),
         huge_pages={0: 1},
+        glance=Glance(threads=2),
     )
     slow = histogram.of([1 << SLOW_BITS])
     counts = {"timers": Counts({Key(0, records.TIMER, 0): slow})}
     yield from latency_families(counts, Names(), Names())
     yield from pod_families([pod])
     yield from pair_families([pod])
+    yield from glance_families([pod])
     yield from activity_families([pod])
     yield from node_families(
         NodeFigures(
@@ -78,6 +81,7 @@ def families() -> Iterator[Metric]:
             programs=(("hintFaults", "hint_fentry", True),),
             counting_since=0.0,
             memory=(MemoryFigures(0, 0, 1, 1),),
+            lost_pairs=0,
             lost_alarms=0,
         )
     )
@@ -165,7 +169,7 @@ def test_alert_says_what_it_means_and_what_to_do(rule):
     named = set(re.findall(r"\$labels\.(\w+)", " ".join(notes.values())))
     grouped = set(re.findall(r"by \(([\w, ]+)\)", rule["expr"]))
     left = {n.strip() for group in grouped for n in group.split(",")}
-    aggregated = rule["expr"].startswith(("sum", "max", "count", "absent"))
+    aggregated = re.match(r"(sum|max|count|absent)\b", rule["expr"])
     assert named <= (left if aggregated else BY_SCRAPE | labels_of(rule["expr"]))
 
 
