@@ -6,9 +6,10 @@ by the pods of one node: namespace and name, never the UID. It keeps no global s
 agent has a registry of its own.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -31,9 +32,16 @@ class Meters:
 
     Args:
         registry: where the metrics are registered.
+        started: Unix time of the agent's start.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, started: float | None = None) -> None:
+        self._started = Gauge(
+            "numapin_agent_start_time_seconds",
+            "Unix time at which the agent was started. Pins outlive it, its counters do not.",
+            registry=registry,
+        )
+        self._started.set(time.time() if started is None else started)
         self._passes = Histogram(
             "numapin_agent_reconcile_seconds",
             "Time of one look at one pod or at the whole node (tick) in the reconcile loop.",

@@ -147,11 +147,29 @@ CASES = [
     ),
     Case(
         "NumapinAgentStuck",
-        {f"numapin_agent_loop_silent_seconds{{{AGENT}}}": "5x9 61+60x20"},
-        fires=16,
-        quiet=(9, 14),
+        # As the liveness probe leaves it: started anew after 130 s of silence.
+        {f"numapin_agent_loop_silent_seconds{{{AGENT}}}": "5x9 65 125 5x40"},
+        fires=10,
+        quiet=(9, 28),
         labels=AT,
-        summary="The agent at 10.0.0.1:9465 has shown no sign of life for a minute",
+        summary="The agent at 10.0.0.1:9465 showed no sign of life for a minute",
+    ),
+    Case(
+        "NumapinAgentRestarting",
+        {
+            # Seven minutes each: 130 s of silence, and the longest pause before the next start.
+            f"numapin_agent_start_time_seconds{{{AGENT}}}": (
+                "0x9 600 600 stale _x4 1020 1020 stale _x4 1440 1440 stale _x4 1860 1860 1860x80"
+            ),
+            # Restarted now and then.
+            'numapin_agent_start_time_seconds{instance="10.0.0.2:9465"}': (
+                "0x9 600x9 1200x9 1800x80"
+            ),
+        },
+        fires=32,
+        quiet=(9, 25, 105),
+        labels=AT,
+        summary="The agent at 10.0.0.1:9465 was started anew 4 times in an hour",
     ),
     Case(
         "NumapinAgentNotCounting",

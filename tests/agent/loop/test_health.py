@@ -99,7 +99,7 @@ def test_zeros_of_what_is_not_counted_are_left_out() -> None:
 class Pages:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
-        self.meters = Meters(self.registry)
+        self.meters = Meters(self.registry, started=1_700_000_000)
         self.registry.register(Figures(pods=lambda: [PINNED, PLAIN], node=lambda: NODE))
         self.sick: str | None = None
         self.waiting: str | None = None
@@ -206,6 +206,7 @@ def test_every_metric(pages: Pages) -> None:
         ("numapin_agent_errors_total", "ApiUnavailable"): 1,
         ("numapin_agent_reconcile_seconds_count",): 1,
         ("numapin_agent_reconcile_seconds_sum",): 0.004,
+        ("numapin_agent_start_time_seconds",): 1_700_000_000,
         ("numapin_agent_pin_latency_seconds_count",): 1,
         ("numapin_agent_pin_latency_seconds_sum",): 0.004,
     }
