@@ -14,6 +14,10 @@ _BYTES_PER_CGROUP_AND_CPU: Final = sum(
 )
 
 
+NO_SOCKET: Final = 0xFFFFFFFF
+"""Of a NUMA node without CPUs, as in ``bpf/programs.c``."""
+
+
 def max_cgroups(cpus: int) -> int:
     """Size of the maps: 16 MiB of per-CPU values, but room for 1,024 to 2,048 cgroups.
 
@@ -29,6 +33,8 @@ def max_cgroups(cpus: int) -> int:
 def socket_indexes(topology: Topology, cpus: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What the programs are told: index of the socket + 1 per CPU and per NUMA node, else 0.
 
+    0 is what is not known; a NUMA node that has no CPUs is on no socket, and that is known.
+
     Args:
         topology: of the machine.
         cpus: one more than the highest possible CPU.
@@ -41,5 +47,5 @@ def socket_indexes(topology: Topology, cpus: int) -> tuple[tuple[int, ...], tupl
             if cpu < cpus:
                 by_cpu[cpu] = index[socket.id]
     for node in topology.nodes:
-        by_node[node.id] = index.get(node.socket, 0) if node.socket is not None else 0
+        by_node[node.id] = index.get(node.socket, 0) if node.cpus else NO_SOCKET
     return tuple(by_cpu), tuple(by_node)

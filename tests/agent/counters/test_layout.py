@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.machines import machine
 
-from numapin_agent.counters.layout import max_cgroups, socket_indexes
+from numapin_agent.counters.layout import NO_SOCKET, max_cgroups, socket_indexes
 from numapin_agent.counters.signals import FIELDS, copies, value_size
 from numapin_api.topology import Topology
 
@@ -21,7 +21,7 @@ SPARSE = machine("S36[N0 0-1 1G] S3[N8 4-5 1G]")
         (TWO_SOCKETS, 4, (1, 1, 2, 2), (1, 2)),
         (TWO_SOCKETS, 6, (1, 1, 2, 2, 0, 0), (1, 2)),
         (SNC2, 4, (1, 1, 2, 2), (1, 1, 2, 2)),
-        (CXL, 4, (1, 1, 2, 2), (1, 2, 0)),
+        (CXL, 4, (1, 1, 2, 2), (1, 2, NO_SOCKET)),
         (SPARSE, 6, (2, 2, 0, 0, 1, 1), (2, 0, 0, 0, 0, 0, 0, 0, 1)),
         (Topology((), (), ()), 2, (0, 0), ()),
     ],

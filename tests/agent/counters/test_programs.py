@@ -20,6 +20,7 @@ from numapin_agent.bpf.attach import make_maps
 from numapin_agent.bpf.btf import Btf
 from numapin_agent.bpf.objects import Object
 from numapin_agent.counters import pairs
+from numapin_agent.counters.layout import NO_SOCKET
 from numapin_agent.counters.pairs import PairCounters
 from numapin_agent.counters.plan import BTF_NAMES, Plan, facts, plan
 from numapin_agent.counters.signals import FIELDS, copies, decode, value_size
@@ -129,6 +130,8 @@ KINDS = {
     "cluster": ((1, 1, 2, 2), False, 2),
     "four": ((1, 2, 3, 4), True, 2),
     "tight": ((1, 2), True, 2),
+    "tiers": ((1, 2, NO_SOCKET), False, 2),
+    "one and far": ((1, NO_SOCKET), False, 2),
 }
 """Sockets by NUMA node, whether every move leaves its socket, cgroup version."""
 
@@ -211,6 +214,36 @@ def test_moves_within_a_socket_do_not_leave_it(objects):
         }
         # The CPU is of the first socket, as is node 0.
         assert machine.counted("hintFaults") == {next(iter(machine.counted("hintFaults"))): (30, 0)}
+
+
+def test_memory_without_cpus_is_another_sockets_from_no_socket(objects):
+    """Node 0 is of the first socket, node 1 of the second, node 2 is memory only (CXL)."""
+    with running(objects, "tiers") as machine:
+        machine.misplaced(2)  # demoted, from node 0
+        machine.migrate(10)
+        ((_, pages, crossed, _),) = machine.counted("numaMigrations").values()
+        assert (pages, crossed) == (10, 0)
+        machine.misplaced(OTHER)
+        machine.migrate(7)
+        ((_, pages, crossed, _),) = machine.counted("numaMigrations").values()
+        assert (pages, crossed) == (17, 7)
+        assert {p: c.migrated_pages for p, c in machine.pairs().items()} == {(0, 2): 10, (0, 1): 7}
+    with running(objects, "one and far") as machine:
+        machine.migrate(5)  # promoted, from the only other node
+        ((_, pages, crossed, _),) = machine.counted("numaMigrations").values()
+        assert (pages, crossed) == (5, 0)
+        assert {p: c.migrated_pages for p, c in machine.pairs().items()} == {(1, 0): 5}
+
+
+def test_a_fault_on_a_cpu_that_has_just_come_is_lost_not_remote(objects):
+    with running(objects, "cluster") as machine:
+        machine.fill("cpu_socket", [0] * COPIES)
+        machine.hint(HERE, 3, LOCAL)
+        assert machine.counted("hintFaults") == {}
+        assert (machine.pairs(), machine.total(0)) == ({}, 1)
+        machine.fill("cpu_socket", [1] * COPIES)
+        machine.hint(HERE, 3, LOCAL)
+        assert list(machine.counted("hintFaults").values()) == [(3, 0)]
 
 
 def test_source_that_nothing_tells_is_unknown_and_counts_as_another_socket(objects):

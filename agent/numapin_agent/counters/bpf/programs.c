@@ -12,6 +12,7 @@
 #define MAX_NODES 1024
 #define MAX_TASKS 16384
 #define UNKNOWN_NODE 0xffffffff
+#define NO_SOCKET 0xffffffff
 #define PF_KTHREAD 0x00200000
 #define TNF_MIGRATED 0x01
 #define TNF_FAULT_LOCAL 0x08
@@ -29,7 +30,9 @@ struct node_pair { u64 cgroup; struct route nodes; };
 struct pair_counts { u64 migrations, pages, nanoseconds, fault_pages; };
 struct begun { u64 at, node; };
 
-/* Socket index + 1 per CPU and per NUMA node; 0 where it is not known. */
+/* Socket index + 1 per CPU and per NUMA node; 0 where it is not known, NO_SOCKET of a node that has
+ * memory only (CXL).
+ */
 BPF_TABLE("array", u32, u32, cpu_socket, MAX_CPUS);
 BPF_TABLE("array", u32, u32, node_socket, MAX_NODES);
 
@@ -180,10 +183,14 @@ int migrate_start(u64 *ctx)
 #endif
 
 #ifdef WITH_migrate_end
-/* Whether a page that goes this way leaves its socket; where that can't be told it does. */
+/* Whether a page that goes this way leaves its socket; where that can't be told it does. Memory
+ * without CPUs is no socket's: what goes there or comes from there (tiering) leaves none.
+ */
 static inline bool leaves(u32 from, u32 to)
 {
 	u32 source = socket_of_node(from), target = socket_of_node(to);
+	if (source == NO_SOCKET || target == NO_SOCKET)
+		return 0;
 	return !source || !target || source != target;
 }
 
@@ -299,7 +306,12 @@ static inline int hint(u32 node, u32 pages, u32 flags)
 	bool local = flags & TNF_FAULT_LOCAL;
 #else
 	u32 socket = socket_of_cpu(bpf_get_smp_processor_id());
-	bool local = socket && socket == socket_of_node(lay);
+	bool local = socket == socket_of_node(lay);
+	if (!socket) {
+		/* a CPU came that we have not been told of yet */
+		add_total(0, 1);
+		return 0;
+	}
 #endif
 	counters = hintFaults.lookup_or_try_init(&cgroup, &zero);
 	if (!counters)
