@@ -15,8 +15,9 @@ from typing import Protocol
 from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
-from numapin_agent.counters.signals import CgroupCounters, counted
+from numapin_agent.counters.signals import FIELDS, CgroupCounters, counted
 from numapin_agent.ledger import Cell, Ledger, PodLedger, Refaults, Sample
+from numapin_agent.overlap import Overlap, overlap
 from numapin_agent.pairs import PairLedger
 from numapin_api.errors import CgroupError, CounterError
 from numapin_api.node import Signal
@@ -155,22 +156,26 @@ class Census:
         self._counted = counted(levels)
         self._hopeless = False
 
-    def interrupted(self, tracer: Tracer) -> None:
+    def interrupted(self, tracer: Tracer, *, dead: Set[str] = frozenset()) -> None:
         """Counting broke off and goes on: no window spans this moment, totals stay.
 
         Args:
             tracer: counts from now on, the same or another; the one before may be closed then.
+            dead: signals that the one before did not count any more.
         """
         with self._lock:
+            anew, twice = tracer is not self._tracer, Overlap()
             # What was counted before it broke off was counted.
             with contextlib.suppress(CounterError):
                 self._fold()
                 if self._tracer is not None:
                     self._fold_pairs(self._tracer)
-            anew = tracer is not self._tracer
-            self._ledger = self._ledger.interrupted(anew=anew)
+                if anew:
+                    lost = {field for signal in dead for field in FIELDS[signal]}
+                    twice = overlap(tracer, self._counted - lost)
+            self._ledger = self._ledger.interrupted(anew=anew, base=twice.counters)
             if anew:
-                self._pairs = self._pairs.begun_anew()
+                self._pairs = self._pairs.begun_anew(twice.pairs)
             self._read_at = float("-inf")
             self._take(tracer)
 
@@ -308,8 +313,7 @@ class Census:
     def sample(self) -> float:
         """Read all counters and append a sample to the history of every pod.
 
-        Refaults stand in memory.stat: reading it of all pods each time is over the agent's
-        budget, so that is done once for each ``replace``.
+        Refaults stand in memory.stat, too dear to read of all pods but once for each ``replace``.
 
         Returns:
             The samples' moment, in monotonic seconds.
@@ -322,17 +326,7 @@ class Census:
         return self._sampled(self.members(), files=files)
 
     def sample_pod(self, uid: str) -> float:
-        """Read the counters of one pod's cgroups only, and append a sample to its history.
-
-        Args:
-            uid: of the pod; one that has no cgroup gets no sample.
-
-        Returns:
-            See ``sample``.
-
-        Raises:
-            CounterError: they can't be read.
-        """
+        """The same of one pod only, by its UID; one that has no cgroup gets no sample."""
         with self._lock:
             member = self._members.get(uid)
             one = {uid: member} if member else {}

@@ -8,6 +8,7 @@ deliberately reads nothing and knows no clock: readings and times are handed in.
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from operator import ge, sub
 from types import MappingProxyType
 
@@ -115,7 +116,8 @@ class PodLedger:
 
     Attributes:
         live: last reading of each living cgroup, by cgroup id.
-        retired: sum over cgroups that are gone.
+        retired: sum over cgroups that are gone, less what living ones had when they were first
+            read from new maps.
         history: samples, oldest first, of the last ``HISTORY_SECONDS``.
     """
 
@@ -158,19 +160,29 @@ class PodLedger:
             return self, dead
         return replace(self, live=live, retired=retired), dead
 
-    def interrupted(self, *, anew: bool) -> "PodLedger":
+    def interrupted(
+        self, *, anew: bool, base: Mapping[Cell, CgroupCounters] = _NOTHING
+    ) -> "PodLedger":
         """Go on after counting broke off: the totals stay, the history is of no use.
 
         Args:
-            anew: the kernel's maps begin at zero, so what the old ones held is put aside; what
+            anew: the kernel's maps are others, so what the old ones held is put aside; what
                 is read from a pod's memory.stat is the kernel's to keep.
+            base: what the new maps hold already, that the old ones have counted as well.
         """
         if not anew:
             return replace(self, history=())
-        ours = [numbers for cell, numbers in self.live.items() if isinstance(cell, int)]
+        ours = [cell for cell in self.live if isinstance(cell, int)]
+        counted = [self.live[cell] for cell in ours]
+        twice: dict[Cell, CgroupCounters] = {cell: base[cell] for cell in ours if cell in base}
+        put_aside = CgroupCounters(*map(sum, zip(self.retired, *counted, strict=True)))
+        files: dict[Cell, CgroupCounters] = {
+            cell: n for cell, n in self.live.items() if not isinstance(cell, int)
+        }
         return PodLedger(
-            live={cell: n for cell, n in self.live.items() if not isinstance(cell, int)},
-            retired=CgroupCounters(*map(sum, zip(self.retired, *ours, strict=True))),
+            live={**files, **twice},
+            # Less what the new maps will show once more; both together only ever grow.
+            retired=reduce(difference, twice.values(), put_aside),
         )
 
     def sampled(
@@ -232,14 +244,17 @@ class Ledger:
     node: PodLedger = field(default_factory=PodLedger)
     epoch: int = 0
 
-    def interrupted(self, *, anew: bool) -> "Ledger":
+    def interrupted(
+        self, *, anew: bool, base: Mapping[Cell, CgroupCounters] = _NOTHING
+    ) -> "Ledger":
         """The ledger of the next epoch.
 
         Args:
             anew: see ``PodLedger.interrupted``.
+            base: see there.
         """
-        pods = {uid: pod.interrupted(anew=anew) for uid, pod in self.pods.items()}
-        return Ledger(pods, self.node.interrupted(anew=anew), self.epoch + 1)
+        pods = {uid: pod.interrupted(anew=anew, base=base) for uid, pod in self.pods.items()}
+        return Ledger(pods, self.node.interrupted(anew=anew, base=base), self.epoch + 1)
 
     def fold(
         self, readings: Mapping[Cell, CgroupCounters], members: Mapping[str, Set[Cell]]

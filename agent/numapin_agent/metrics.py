@@ -123,7 +123,9 @@ def pod_families(pods: Iterable[PodFigures]) -> Iterator[Metric]:
     migrated = Rows(
         "numapin_pod_numa_migrated_pages",
         "Pages of the pod that the kernel's NUMA balancing moved to another NUMA node. Grows "
-        "while threads and memory chase each other; about 0 once the pod is pinned.",
+        "while threads and memory chase each other; about 0 once the pod is pinned. A container "
+        "that came and went between two looks at its pod, a minute apart at most, is only in "
+        "numapin_node_counted_migrated_pages_total.",
         "counter",
         labels=POD,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from types import MappingProxyType
 
-from numapin_agent.counters.pairs import Pairs, added, grew
+from numapin_agent.counters.pairs import Pairs, added, grew, less
 from numapin_agent.ledger import Cell
 
 _NO_PAIRS: Pairs = MappingProxyType({})
@@ -48,9 +48,12 @@ class PodPairs:
                 live[cgroup] = new
         return PodPairs(live, retired, reduce(added, live.values(), retired))
 
-    def begun_anew(self) -> "PodPairs":
+    def begun_anew(self, base: Mapping[int, Pairs]) -> "PodPairs":
         """See ``PairLedger.begun_anew``."""
-        return PodPairs(retired=self.totals, totals=self.totals)
+        twice: dict[Cell, Pairs] = {
+            c: base[c] for c in self.live if isinstance(c, int) and c in base
+        }
+        return PodPairs(twice, reduce(less, twice.values(), self.totals), self.totals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,13 @@ class PairLedger:
             }
         )
 
-    def begun_anew(self) -> "PairLedger":
-        """Go on with a kernel map that begins at zero: what the old one held is put aside."""
-        return PairLedger({uid: pod.begun_anew() for uid, pod in self.pods.items()})
+    def begun_anew(self, base: Mapping[int, Pairs] = MappingProxyType({})) -> "PairLedger":
+        """Go on with another kernel map: what the old one held is put aside.
+
+        Args:
+            base: what the new map holds already, that the old one has counted as well.
+        """
+        return PairLedger({uid: pod.begun_anew(base) for uid, pod in self.pods.items()})
 
 
 _NEW = PodPairs()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import Final, Protocol
 
 from numapin_agent.census import Census, Tracer
+from numapin_agent.counters.pairs import PAIRS
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.trust import STALL_SECONDS, Trust
 from numapin_api.errors import CounterError, NumapinError, TopologyError
@@ -218,13 +219,17 @@ class Tracing:
     def _examined(self, tracer: Loaded) -> Trust:
         try:
             faults, lost, full = tracer.faults(), tracer.lost(), tracer.full()
+            pairs = tracer.lost_pairs()
         except CounterError as error:
             self._failed(error)
             faults = _all(tracer, f"can't be asked: {error}")
-            lost, full = self._trust.total, ()
+            lost, full, pairs = self._trust.total, (), self._trust.total_pairs
         if full:
             self._next_sweep = self._clock()  # the next check makes room
-        return self._trust.checked(self._clock(), faults=faults, lost=lost, full=full)
+        signals = tuple(name for name in full if name != PAIRS)
+        return self._trust.checked(
+            self._clock(), faults=faults, lost=lost, full=signals, lost_pairs=pairs
+        )
 
     def _reload(self, old: Loaded) -> None:
         """Put new programs in the place of those that don't count, if they are no fewer."""
@@ -251,7 +256,7 @@ class Tracing:
             self._lost_pairs_before += old.lost_pairs()
         self._tracer = new
         self._trust = self._trust.reloaded(self._clock(), anew=True).loaded(broke_off=new.broke_off)
-        self._gap(new)
+        self._gap(new, dead=broken)
         old.close()
         self._reporter.attach(new)
         self._trust = self._examined(new)
@@ -273,8 +278,8 @@ class Tracing:
         self._failed(error)
         self._trust = self._trust.reloaded(self._clock(), anew=False)
 
-    def _gap(self, tracer: Loaded) -> None:
-        self._census.interrupted(tracer)
+    def _gap(self, tracer: Loaded, *, dead: Set[str] = frozenset()) -> None:
+        self._census.interrupted(tracer, dead=dead)
         self.since = self._wall()
         self._interrupted()
 

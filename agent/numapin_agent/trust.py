@@ -69,7 +69,9 @@ class Trust:
     Attributes:
         faults: found by the last check.
         total: lost events, as the tracer in force counts them.
+        total_pairs: the same of events that were counted, but not for their pair of NUMA nodes.
         loss: the last loss, while it is shown.
+        loss_of_pairs: the last of those.
         stall: the last stall, while it is shown.
         mended: by the last reload that was needed, while it is shown.
         reloads: in a row that did not help.
@@ -79,7 +81,9 @@ class Trust:
 
     faults: tuple[Fault, ...] = ()
     total: int = 0
+    total_pairs: int = 0
     loss: Loss | None = None
+    loss_of_pairs: Loss | None = None
     stall: Stall | None = None
     mended: Mended | None = None
     reloads: int = 0
@@ -87,7 +91,13 @@ class Trust:
     broke_off: bool = False
 
     def checked(
-        self, at: float, *, faults: tuple[Fault, ...], lost: int, full: tuple[str, ...]
+        self,
+        at: float,
+        *,
+        faults: tuple[Fault, ...],
+        lost: int,
+        full: tuple[str, ...],
+        lost_pairs: int = 0,
     ) -> "Trust":
         """After one more check.
 
@@ -96,19 +106,20 @@ class Trust:
             faults: what does not count.
             lost: events lost since the tracer in force was loaded.
             full: signals whose table has no room.
+            lost_pairs: as ``lost``, of events without room in the table of pairs.
         """
-        loss = self.loss if self.loss and at - self.loss.at < SHOWN_SECONDS else None
         stall = self.stall if self.stall and at - self.stall.at < SHOWN_SECONDS else None
         mended = self.mended if self.mended and at - self.mended.at < SHOWN_SECONDS else None
-        if lost > self.total:
-            before = loss.events if loss else 0
-            loss = Loss(at, before + lost - self.total, full)
+        loss = _grown(self.loss, at, lost - self.total, full)
+        loss_of_pairs = _grown(self.loss_of_pairs, at, lost_pairs - self.total_pairs, ())
         helped = not (faults or self.broke_off) and at - self.reloaded_at >= RELOAD_SECONDS
         return replace(
             self,
             faults=faults,
             total=lost,
+            total_pairs=lost_pairs,
             loss=loss,
+            loss_of_pairs=loss_of_pairs,
             stall=stall,
             mended=mended,
             reloads=0 if helped else self.reloads,
@@ -139,6 +150,7 @@ class Trust:
             reloads=self.reloads + 1,
             reloaded_at=at,
             total=0 if anew else self.total,
+            total_pairs=0 if anew else self.total_pairs,
             mended=Mended(at, self.faults) if anew and self.faults else self.mended,
         )
 
@@ -164,6 +176,14 @@ class Trust:
         if self.loss is not None:
             why = f": no room in the table of {', '.join(self.loss.full)}" if self.loss.full else ""
             found.append(Reason("EventsLost", f"{self.loss.events} events were not counted{why}"))
+        if self.loss_of_pairs is not None:
+            found.append(
+                Reason(
+                    "EventsLost",
+                    f"{self.loss_of_pairs.events} events were counted for their pod, but not for "
+                    "their pair of NUMA nodes: no room in the table of pairs",
+                )
+            )
         if self.stall is not None:
             found.append(
                 Reason(
@@ -173,6 +193,14 @@ class Trust:
                 )
             )
         return tuple(found)
+
+
+def _grown(shown: Loss | None, at: float, more: int, full: tuple[str, ...]) -> Loss | None:
+    """A loss after one more check: grown, as it was, or shown for long enough."""
+    before = shown if shown and at - shown.at < SHOWN_SECONDS else None
+    if more <= 0:
+        return before
+    return Loss(at, (before.events if before else 0) + more, full)
 
 
 def without_dead(signals: tuple[Signal, ...], faults: tuple[Fault, ...]) -> tuple[Signal, ...]:

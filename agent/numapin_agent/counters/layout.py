@@ -47,5 +47,8 @@ def socket_indexes(topology: Topology, cpus: int) -> tuple[tuple[int, ...], tupl
             if cpu < cpus:
                 by_cpu[cpu] = index[socket.id]
     for node in topology.nodes:
-        by_node[node.id] = index.get(node.socket, 0) if node.cpus else NO_SOCKET
+        if not node.cpus:
+            by_node[node.id] = NO_SOCKET
+        elif node.socket is not None:
+            by_node[node.id] = index.get(node.socket, 0)
     return tuple(by_cpu), tuple(by_node)

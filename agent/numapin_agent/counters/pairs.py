@@ -6,7 +6,7 @@ them, and so they are read when somebody asks for the metrics. Pure: bytes in, c
 
 import struct
 from collections.abc import Iterable, Mapping
-from operator import add, ge
+from operator import add, ge, sub
 from typing import Final, NamedTuple
 
 NodePair = tuple[int | None, int | None]
@@ -37,6 +37,8 @@ class PairCounters(NamedTuple):
 
 
 Pairs = Mapping[NodePair, PairCounters]
+PAIRS: Final = "nodePairs"
+"""The map's name, which stands for it among the signals that have no room."""
 _NOTHING: Final = PairCounters()
 
 
@@ -96,6 +98,14 @@ def added(one: Pairs, other: Pairs) -> Pairs:
     for pair, counts in other.items():
         total[pair] = PairCounters(*map(add, total.get(pair, _NOTHING), counts))
     return total
+
+
+def less(one: Pairs, other: Pairs) -> Pairs:
+    """The first without the second, which may hold more of some pair."""
+    left = dict(one)
+    for pair, counts in other.items():
+        left[pair] = PairCounters(*map(sub, left.get(pair, _NOTHING), counts))
+    return left
 
 
 def grew(new: Pairs, old: Pairs) -> bool:

@@ -38,6 +38,14 @@ class PairTables:
                 found[cgroup] = pairs.added(found.get(cgroup, {}), counts)
         return found
 
+    def full(self) -> bool:
+        """Whether a table has no room for another pair.
+
+        Raises:
+            OSError: the kernel does not answer.
+        """
+        return any(one.full() for one in self._tables)
+
     def forget(self, gone: frozenset[int]) -> None:
         """Free the rows of cgroups that are gone.
 

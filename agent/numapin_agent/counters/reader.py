@@ -318,14 +318,15 @@ class Counters:
         )
 
     def full(self) -> tuple[str, ...]:
-        """Signals whose table has no room for another cgroup.
+        """Signals whose table has no room for another cgroup; ``PAIRS`` for that of pairs.
 
         Raises:
             CounterError: a map can't be read.
         """
         try:
             with self._lock:
-                return tuple(name for name, one in self._maps.items() if one.full())
+                full = tuple(name for name, one in self._maps.items() if one.full())
+                return (*full, pairs.PAIRS) if self._pairs.full() else full
         except OSError as error:
             raise CounterError(f"tables can't be asked: {error.strerror}") from error
 

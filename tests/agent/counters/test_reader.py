@@ -7,7 +7,7 @@ from support.bpf import no_bpf, u64
 from support.machines import machine
 
 from numapin_agent.bpf import syscalls
-from numapin_agent.counters import CgroupCounters, Counters
+from numapin_agent.counters import CgroupCounters, Counters, pairs
 from numapin_agent.counters.hosts import always_crosses
 from numapin_agent.counters.launch import Loaded, Probed
 from numapin_agent.counters.signals import FIELDS, value_size
@@ -35,6 +35,8 @@ def test_whether_every_move_between_nodes_leaves_a_socket(topology, expected):
     assert always_crosses(topology) is expected
 
 
+_HASH = 1
+"""BPF_MAP_TYPE_HASH of include/uapi/linux/bpf.h."""
 POSSIBLE = CpuSet.parse((HostPaths().cpu_dir / "possible").read_text())
 NOTHING = dict.fromkeys(FIELDS, Probed("none", "a reason"))
 
@@ -103,6 +105,20 @@ def test_counters_are_joined_by_cgroup_and_forgotten_together(filled):
 @needs_bpf
 def test_lost_events_of_all_programs_are_summed(filled):
     assert filled.lost() == 2 * len(POSSIBLE)
+
+
+@needs_bpf
+def test_a_full_table_of_pairs_is_told_and_has_room_once_cgroups_are_forgotten():
+    fd = syscalls.map_create(
+        _HASH, key_size=pairs.KEY.size, value_size=pairs.VALUE.size, max_entries=2
+    )
+    with counters(("map:nodePairs", fd)) as ours:
+        for cgroup in (7, 8):
+            assert ours.full() == ()
+            syscalls.map_update(fd, pairs.KEY.pack(cgroup, 0, 1), bytes(pairs.VALUE.size))
+        assert ours.full() == (pairs.PAIRS,)
+        ours.forget([7])
+        assert ours.full() == ()
 
 
 @needs_bpf

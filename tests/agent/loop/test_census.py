@@ -10,7 +10,7 @@ from numapin_agent.census import Census
 from numapin_agent.counters.pairs import PairCounters, Pairs
 from numapin_agent.counters.signals import CgroupCounters
 from numapin_agent.ledger import Refaults
-from numapin_api.errors import CgroupError
+from numapin_api.errors import CgroupError, CounterError
 from numapin_api.node import Level, Signal
 
 KERNEL = {1: 10, 2: 20, 3: 30}
@@ -148,12 +148,34 @@ def test_new_maps_add_to_what_the_old_ones_held() -> None:
     counted = Counted(old)
     counted.census.sample()
     old.holds[1] = 12  # between the last look and the gap
-    counted.census.interrupted(Fixed(holds={1: 100}))
+    new = Fixed(holds={1: 7})  # counted since it was loaded, beside the old one
+    counted.census.interrupted(new)
     assert counted.pages("a") == 12
+    counted.census.read()
+    assert counted.pages("a") == 12
+    new.holds[1] += 100
+    new.holds[9] = 3  # of a cgroup that the old one never saw
     counted.census.read()
     assert counted.pages("a") == 12 + 100
     assert counted.pages("b") == 5
-    assert counted.census.read().node.totals().migrated_pages == 12 + 100 + 5
+    assert counted.census.read().node.totals().migrated_pages == 12 + 100 + 5 + 3
+    counted.census.interrupted(Fixed())
+    counted.census.read()
+    assert counted.pages("a") == 12 + 100
+
+
+def test_what_new_maps_held_counts_where_the_old_ones_can_not_be_read() -> None:
+    old = Fixed(holds={1: 10})
+    counted = Counted(old)
+    counted.census.sample()
+
+    def gone(only: Collection[int] | None = None) -> Mapping[int, CgroupCounters]:
+        raise CounterError("map numaMigrations can't be read")
+
+    old.read = gone  # type: ignore[method-assign]
+    counted.census.interrupted(Fixed(holds={1: 7}))
+    counted.census.read()
+    assert counted.pages("a") == 10 + 7
 
 
 def moved(pages: int) -> Pairs:
@@ -166,8 +188,11 @@ def test_new_maps_add_to_the_pairs_that_the_old_ones_held() -> None:
     counted.census.read()
     assert counted.census.pairs().pods["a"].totals == moved(10)
     old.by_pair[1] = moved(12)  # between the last scrape and the gap
-    new = Fixed(holds={1: 100}, by_pair={1: moved(100)})
+    new = Fixed(holds={1: 7}, by_pair={1: moved(7)})
     counted.census.interrupted(new)
+    counted.census.read()
+    assert counted.census.pairs().pods["a"].totals == moved(12)
+    new.holds[1], new.by_pair[1] = 107, moved(107)
     counted.census.read()
     assert counted.census.pairs().pods["a"].totals == moved(112)
     counted.census.interrupted(new)

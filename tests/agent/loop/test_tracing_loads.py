@@ -3,6 +3,7 @@
 import pytest
 from support.tracing_stage import DEAD, Stage, Tracer
 
+from numapin_agent.counters.pulse import Fault
 from numapin_agent.tracing import BEAT_SECONDS, CHECK_SECONDS
 from numapin_api.errors import CounterError
 from numapin_api.node import Signal
@@ -64,6 +65,23 @@ def test_a_first_load_that_gave_nothing_to_the_end_is_final(stage: Stage) -> Non
         stage.beat(seconds=3600)
     assert len(stage.tried) == 1
     assert stage.census.hopeless
+
+
+def test_what_old_and_new_programs_counted_side_by_side_counts_once(stage: Stage) -> None:
+    """Both are attached until the old ones are closed, and only one of the two signals was dead."""
+    both = "hintFaults", "taskMigrations"
+    stage.next = old = unlike(*both)
+    old.counts[1] = 40
+    stage.tracing.start()
+    assert stage.hops() == 40
+    stage.next = new = unlike(*both)
+    old.dead = (Fault("of hintFaults", ("hintFaults",), "is blind"),)
+    old.counts[1], new.counts[1] = 47, 7  # while the new ones were being attached
+    stage.beat()
+    assert stage.attached == [old, new]
+    assert stage.hops() == 47
+    new.counts[1] += 10
+    assert stage.hops() == 57
 
 
 def test_new_programs_whose_loading_broke_off_are_completed(stage: Stage) -> None:

@@ -53,6 +53,23 @@ def test_lost_events_are_summed_and_shown_until_it_is_long_over() -> None:
     }
 
 
+def test_events_without_room_for_their_pair_are_told_apart() -> None:
+    trust = Trust().checked(0, faults=(), lost=0, full=(), lost_pairs=4)
+    message = (
+        "{} events were counted for their pod, but not for their pair of NUMA nodes: no room in "
+        "the table of pairs"
+    )
+    assert said(trust) == {"EventsLost": message.format(4)}
+    trust = trust.checked(30, faults=(), lost=0, full=(), lost_pairs=6)
+    assert said(trust) == {"EventsLost": message.format(6)}
+    assert trust.loss is None
+    # New tables have lost none yet.
+    trust = trust.reloaded(40, anew=True).checked(41, faults=(), lost=0, full=(), lost_pairs=1)
+    assert said(trust) == {"EventsLost": message.format(7)}
+    over = trust.checked(41 + SHOWN_SECONDS, faults=(), lost=0, full=(), lost_pairs=1)
+    assert said(over) == {}
+
+
 def test_events_lost_before_a_reload_are_not_taken_for_new_ones() -> None:
     trust = check(Trust(), 0, lost=100).reloaded(10, anew=True)
     assert trust.loss is not None
