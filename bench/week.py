@@ -24,7 +24,7 @@ from bench.rivals import EXCLUSIVE, OURS, RIVALS, Asked, Free, Sockets
 
 from numapin_api.policy import Rebalance
 from numapin_operator.placement.plan import plan
-from numapin_operator.placement.rebalance import Bounds, Usage, rebalance, too_busy
+from numapin_operator.placement.rebalance import Bounds, Busy, Usage, rebalance, too_busy
 from numapin_operator.placement.state import Tenant
 from numapin_operator.placement.values import Candidate, Node, Pinned, Placement, Spot
 from numapin_operator.requests import Requests
@@ -168,7 +168,7 @@ class Ours:
         self.moving = name.endswith("with moves")
         self.choice = policy("Pack" if "Pack" in name else "Spread", AUTO)
         self.node = machine(SOCKETS, cpus=scene.cpus, memory=scene.memory)
-        self.busy_since: dict[int, int] = {}
+        self.busy_since: dict[Busy, int] = {}
 
     def now(self, pods: Sequence[Life], step: int) -> Node:
         """The node with what its agent would report."""

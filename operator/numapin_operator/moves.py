@@ -4,10 +4,10 @@ What is remembered of a move stands in the NumaPin, so that an operator that is 
 neither moves a pod twice nor forgets that a move was in vain.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Generic, Literal, TypeVar
 
 from numapin_api.base import Condition
 from numapin_api.pin import Move, Verdict
@@ -26,6 +26,9 @@ LONGEST_RELIEF: Final = timedelta(minutes=10)
 _FAILED: Final[frozenset[Verdict]] = frozenset(
     {"Ineffective", "Drifted", "Conflict", "Unplaceable", "Invalid"}
 )
+
+K = TypeVar("K", bound=Hashable)
+"""What is too busy: a socket, and for whom."""
 
 Fate = Literal["Placed", "Waits", "Gone"]
 """Of a pod that waited for room: it is pinned, it has none, or it is not there or wants none."""
@@ -168,13 +171,13 @@ def budget(policies: Mapping[str, Rebalance], under_way: Mapping[str, int]) -> d
     return {name: p.max_moving - under_way.get(name, 0) for name, p in policies.items()}
 
 
-class Patience:
+class Patience(Generic[K]):
     """Since when sockets are too busy, so that none is relieved of a moment's load."""
 
     def __init__(self) -> None:
-        self._since: dict[str, dict[int, float]] = {}
+        self._since: dict[str, dict[K, float]] = {}
 
-    def see(self, node: str, busy: Mapping[int, float], *, now: float) -> frozenset[int]:
+    def see(self, node: str, busy: Mapping[K, float], *, now: float) -> frozenset[K]:
         """Note which sockets are too busy now.
 
         Args:
@@ -186,9 +189,9 @@ class Patience:
             Those that have been so for long enough.
         """
         before = self._since.get(node, {})
-        since = {socket: before.get(socket, now) for socket in busy}
+        since = {one: before.get(one, now) for one in busy}
         if since:
             self._since[node] = since
         else:
             self._since.pop(node, None)
-        return frozenset(s for s, begun in since.items() if now - begun >= busy[s])
+        return frozenset(one for one, begun in since.items() if now - begun >= busy[one])

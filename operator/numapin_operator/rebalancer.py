@@ -15,7 +15,14 @@ from numapin_api.base import Condition
 from numapin_api.pin import Move
 from numapin_api.policy import NumaPolicySpec, Rebalance, percent, seconds
 from numapin_operator import moves
-from numapin_operator.placement.rebalance import Bounds, Proposal, Usage, rebalance
+from numapin_operator.placement.rebalance import (
+    Bounds,
+    Busy,
+    Proposal,
+    Usage,
+    rebalance,
+    too_busy,
+)
 from numapin_operator.placement.room import WHOLE, Room, sockets
 from numapin_operator.placement.state import Tenant, begin
 from numapin_operator.placement.values import Node
@@ -69,7 +76,7 @@ class Rebalancer:
 
     def __init__(self, store: Store, default: NumaPolicySpec) -> None:
         self._store, self._default = store, default
-        self._patience = moves.Patience()
+        self._patience: moves.Patience[Busy] = moves.Patience()
         self._fruitless: dict[str, tuple[int, float]] = {}
 
     @property
@@ -234,18 +241,10 @@ def _record(pin: PinRecord, conditions: list[Condition]) -> moves.Record:
     return moves.Record(pin.pinned, pin.move, None if judgement is None else judgement.status)
 
 
-def _busy(node: Node, pinned: list[Tenant]) -> Mapping[int, float]:
-    """The sockets that are too busy for a pod on them, and how long they must have been."""
-    loads = begin(node, pinned).loads
-    found: dict[int, float] = {}
-    for one in pinned:
-        settings, spot = one.choice.rebalance, one.pod.current
-        if settings.mode != "Auto" or spot is None:
-            continue
-        if loads.get(spot.socket, 0) >= percent(settings.threshold) * WHOLE // 100:
-            after = float(seconds(settings.after))
-            found[spot.socket] = min(found.get(spot.socket, after), after)
-    return found
+def _busy(node: Node, pinned: list[Tenant]) -> Mapping[Busy, float]:
+    """The sockets that are too busy for a policy, and how long they must have been for that."""
+    after = {t.choice.policy: float(seconds(t.choice.rebalance.after)) for t in pinned}
+    return {busy: after[busy[1]] for busy in too_busy(node, pinned)}
 
 
 def _move(found: Proposal, now: datetime) -> Move:

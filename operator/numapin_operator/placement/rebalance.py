@@ -3,7 +3,9 @@
 A pod is moved for two reasons only: its socket is too busy, or another pod has no room. Moves
 are searched for as a series, since a swap is two of them, and every step of a series is
 within capacity; a caller makes the first, looks again, and makes the next. Nothing is
-proposed that would not relieve the busiest socket by the policy's minimum gain a move.
+proposed that would not relieve the busiest socket by the policy's minimum gain a move. What is
+too busy each pod's own policy says: none is moved off a socket that it is content with, but to
+make way on one that nobody finds too busy.
 
 It deliberately knows no time: how long a socket has been too busy, which pods were moved
 lately and where in vain is the caller's to say. Pods that the policy, an annotation or a
@@ -21,6 +23,8 @@ from numapin_operator.placement.values import Node, Placement, Unplaceable
 from numapin_operator.text import size
 
 Reason = Literal["SocketBusy", "PodWaiting"]
+Busy = tuple[int, str]
+"""A socket, and the policy whose threshold it is over."""
 
 MOST_MOVES: Final = 6
 """In one series: what takes more is not worth the memory that it moves."""
@@ -42,12 +46,13 @@ class Usage:
     """What is going on, beside what the node says of itself.
 
     Attributes:
-        hot: sockets that have been too busy for long enough; None to judge by now alone.
+        hot: sockets that have been too busy for long enough, each with the policy by whose
+            threshold and patience; None to judge by now alone.
         waiting: pods that have no room, first come first.
         forced: move pods of policies with rebalance mode Never, too (to show what it would do).
     """
 
-    hot: frozenset[int] | None = None
+    hot: frozenset[Busy] | None = None
     waiting: tuple[Tenant, ...] = ()
     forced: bool = False
 
@@ -111,27 +116,61 @@ def _allowed(tenant: Tenant, usage: Usage, bounds: Bounds) -> bool:
         return False
     if tenant.pod.devices and choice.devices != "Ignore":
         return False
-    if not usage.forced and choice.rebalance.mode != "Auto":
+    if not usage.forced and not _auto(tenant):
         return False
     return bounds.budget.get(choice.policy, 1) > 0
 
 
-def too_busy(node: Node, pins: Sequence[Tenant], *, forced: bool = False) -> frozenset[int]:
+def too_busy(node: Node, pins: Sequence[Tenant], *, forced: bool = False) -> frozenset[Busy]:
     """The sockets that are over the threshold of a pod on them, whose policy moves pods.
 
     Args:
         node: the node.
         pins: its pinned pods.
         forced: as if every policy did.
+
+    Returns:
+        Each with every policy that finds it too busy, pods of which may have to make way.
     """
-    state = begin(node, pins)
+    loads = begin(node, pins).loads
+    least = {t.choice.policy: _threshold(t) for t in pins if forced or _auto(t)}
+    busy = frozenset(
+        (socket, policy)
+        for policy, threshold in least.items()
+        for socket, load in loads.items()
+        if load >= threshold
+    )
+    hot = _hot(pins, busy)
+    return frozenset(one for one in busy if one[0] in hot)
+
+
+def _hot(pins: Sequence[Tenant], busy: frozenset[Busy]) -> frozenset[int]:
+    """The sockets that a pod on them finds too busy."""
     return frozenset(
         socket
-        for tenant in pins
-        for socket in (tenant.pod.current.sockets if tenant.pod.current is not None else ())
-        if (forced or tenant.choice.rebalance.mode == "Auto")
-        and state.loads.get(socket, 0) >= _threshold(tenant)
+        for t in pins
+        for socket in (() if t.pod.current is None else t.pod.current.sockets)
+        if (socket, t.choice.policy) in busy
     )
+
+
+def _auto(tenant: Tenant) -> bool:
+    return tenant.choice.rebalance.mode == "Auto"
+
+
+def _willing(tenant: Tenant, busy: frozenset[Busy], hot: frozenset[int]) -> Tenant:
+    """The pod as it may be moved for busy sockets: off one that its own policy finds too busy.
+
+    To make way for a swap it may leave one that nobody does, if the swap relieves one that its
+    policy finds too busy.
+    """
+    spot, policy = tenant.pod.current, tenant.choice.policy
+    if spot is None or not tenant.movable:
+        return tenant
+    if (spot.socket, policy) in busy:
+        return replace(tenant, least_load=_threshold(tenant))
+    makes_way = spot.socket not in hot and any((s, policy) in busy for s in hot)
+    return tenant if makes_way else replace(tenant, movable=False)
 
 
 def _search(  # noqa: PLR0913 (each bounds it)
@@ -314,8 +353,10 @@ def rebalance(
             gain = _share(start, waiting)
             why = f"so that {waiting.name}, which had none, has room"
             return tuple(_proposals(start, end, gain, why, waiting=waiting))
-    hot = too_busy(node, allowed, forced=usage.forced)
-    hot = hot if usage.hot is None else hot & usage.hot
+    busy = too_busy(node, allowed, forced=usage.forced)
+    busy = busy if usage.hot is None else busy & usage.hot
+    hot = _hot(allowed, busy)
+    start = begin(node, [_willing(t, busy, hot) for t in allowed], usage.waiting)
     end = _relief(start, hot, policy)
     if end is None:
         return ()

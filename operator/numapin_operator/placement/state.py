@@ -32,6 +32,7 @@ class Tenant:
         choice: its policy, annotations applied.
         cpu_millis: CPU time that it takes; None where not known.
         movable: it may be moved now.
+        least_load: it is moved off a socket only while so many millionths of that are in use.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Tenant:
     choice: Choice
     cpu_millis: int | None = None
     movable: bool = True
+    least_load: int = 0
 
     @property
     def use(self) -> tuple[int, int]:
@@ -193,6 +195,8 @@ class State:
         for name in sorted(self.spots):
             tenant, spot = self.tenants[name], self.spots[name]
             if name in done or spot.also or not tenant.movable:
+                continue
+            if self.loads.get(spot.socket, 0) < tenant.least_load:
                 continue
             for to in sorted(self.loads):
                 if to == spot.socket:

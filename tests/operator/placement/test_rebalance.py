@@ -121,8 +121,39 @@ def test_a_budget_that_is_used_up_moves_nothing():
 
 def test_only_sockets_that_were_busy_for_long_enough():
     assert said(node(TWO), tenants(BUSY), Usage(hot=frozenset())) == []
-    assert said(node(TWO), tenants(BUSY), Usage(hot=frozenset([1]))) == []
-    assert said(node(TWO), tenants(BUSY), Usage(hot=frozenset([0]))) == ["a 0>1"]
+    assert said(node(TWO), tenants(BUSY), Usage(hot=frozenset([(1, "p")]))) == []
+    assert said(node(TWO), tenants(BUSY), Usage(hot=frozenset([(0, "p")]))) == ["a 0>1"]
+
+
+def under(name: str, threshold: str, text: str) -> list[Tenant]:
+    """Pods of a policy with a threshold of its own."""
+    rules = Rebalance(mode="Auto", threshold=threshold, min_gain="5%")
+    how = policy(policy=name, rebalance=rules)
+    return [replace(t, choice=how) for t in tenants(text)]
+
+
+@pytest.mark.parametrize(
+    ("pods", "moves"),
+    [
+        # At 75 %, which the small pod's policy finds too busy; it alone would gain nothing.
+        ("small S0 100m/1G | big S0 2/1G", []),
+        ("small S0 500m/1G | big S0 2/1G", ["small 0>1"]),
+        # At 100 % both find it too busy.
+        ("small S0 1/1G, other S0 1/3G | big S0 2/1G", ["big 0>1"]),
+    ],
+)
+def test_no_pod_is_moved_at_less_than_its_own_threshold(pods: str, moves: list[str]):
+    low, high = pods.split(" | ")
+    where = node(TWO, busy={0: 4000 if "other" in pods else 3000, 1: 0})
+    pinned = [*under("low", "60%", low), *under("high", "95%", high)]
+    assert said(where, pinned) == moves
+
+
+def test_no_pod_is_moved_before_its_own_patience_is_over():
+    pinned = [*under("low", "60%", "a S0 2/1G"), *under("high", "60%", "b S0 2/3G")]
+    assert said(node(TWO), pinned) == ["a 0>1"]
+    assert said(node(TWO), pinned, Usage(hot=frozenset([(0, "high")]))) == ["b 0>1"]
+    assert said(node(TWO), pinned, Usage(hot=frozenset([(1, "low")]))) == []
 
 
 THREE = f"{TWO} S2[N2 8-11 8G]"
@@ -132,9 +163,9 @@ def test_another_socket_is_not_relieved_of_a_moments_load():
     """Socket 0 has long been busy, and nothing there can be moved; socket 1 has just become so."""
     stuck = replace(tenant("a S0 4/1G"), movable=False)
     just = tenants("b S1 2/1G, c S1 1500m/1G")
-    assert said(node(THREE), [stuck, *just], Usage(hot=frozenset([0]))) == []
-    assert said(node(THREE), [stuck, *just], Usage(hot=frozenset([0, 1]))) == []
-    assert said(node(THREE), [stuck, *just], Usage(hot=frozenset([1]))) == ["b 1>2"]
+    assert said(node(THREE), [stuck, *just], Usage(hot=frozenset([(0, "p")]))) == []
+    assert said(node(THREE), [stuck, *just], Usage(hot=frozenset([(0, "p"), (1, "p")]))) == []
+    assert said(node(THREE), [stuck, *just], Usage(hot=frozenset([(1, "p")]))) == ["b 1>2"]
 
 
 def test_what_makes_way_for_a_swap_is_judged_by_what_it_takes_along():
@@ -156,7 +187,7 @@ def test_real_use_decides_where_it_is_reported():
     assert said(node(TWO, busy={0: 1600, 1: 0}), pinned) == []
     assert too_busy(node(TWO, busy={0: 1600, 1: 0}), pinned) == frozenset()
     hot = node(TWO, busy={0: 3600, 1: 0})
-    assert too_busy(hot, pinned) == {0}
+    assert too_busy(hot, pinned) == {(0, "p")}
     # It is the use that goes with the pod, not what it asks for.
     assert said(hot, pinned) == ["b 0>1"]
 
