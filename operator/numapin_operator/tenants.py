@@ -34,6 +34,17 @@ def held(pod: Pod, node: Node, choice: Choice) -> NodeSet:
     return NOWHERE if known is None else known
 
 
+def unplaced_devices(pod: Pod, node: Node, choice: Choice) -> bool:
+    """Whether a pod asks for devices that count, and nobody has said yet where those are.
+
+    Args:
+        pod: the pod.
+        node: where it runs.
+        choice: its policy.
+    """
+    return pod.devices and choice.devices != "Ignore" and told_devices(node, pod) is None
+
+
 def tenant(  # noqa: PLR0913 (each is another thing known of a pod)
     pod: Pod,
     node: Node,
@@ -51,12 +62,13 @@ def tenant(  # noqa: PLR0913 (each is another thing known of a pod)
         choice: its policy, annotations applied.
         spot: where it is pinned; None while it waits.
         observed: what the agent says of it.
-        movable: nothing speaks against moving it now.
+        movable: nothing else speaks against moving it now.
     """
+    stays = pod.terminating or unplaced_devices(pod, node, choice)
     return Tenant(
         name=str(pod.key),
         pod=candidate(pod, observed, spot, held(pod, node, choice)),
         choice=choice,
         cpu_millis=_cpu_millis(observed),
-        movable=movable and not pod.terminating,
+        movable=movable and not stays,
     )

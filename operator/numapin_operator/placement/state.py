@@ -150,14 +150,46 @@ class State:
             for p in sockets(room)
         ]
 
+    def _company(self, tenant: Tenant, socket: int) -> tuple[int, int]:
+        """Other pods on a socket: replicas of this one, and those that it is to be with."""
+        pod, choice = tenant.pod, tenant.choice
+        value = None if choice.colocate is None else pod.labels.get(choice.colocate)
+        there = [
+            self.tenants[name].pod
+            for name, spot in self.spots.items()
+            if name != tenant.name and socket in spot.sockets
+        ]
+        replicas = sum(other.workload == pod.workload for other in there)
+        together = sum(
+            other.namespace == pod.namespace and other.labels.get(choice.colocate or "") == value
+            for other in there
+        )
+        return (
+            replicas if choice.spread_replicas and pod.workload else 0,
+            together if value is not None else 0,
+        )
+
+    def _keeps_company(self, tenant: Tenant, to: int) -> bool:
+        """Whether a move goes against none of the pod's wishes for its neighbours."""
+        if not tenant.choice.spread_replicas and tenant.choice.colocate is None:
+            return True
+        replicas, together = self._company(tenant, self.spots[tenant.name].socket)
+        more, fewer = self._company(tenant, to)
+        return more <= replicas and fewer >= together
+
     def moved(self, tenant: Tenant, to: int) -> "State | None":
         """The state after a move; None if the socket has no room for the pod.
+
+        Nor where it would have more replicas of it beside it than before (``spreadReplicas``), or
+        fewer of the pods that it belongs to (``colocate``).
 
         Args:
             tenant: a pinned pod.
             to: the socket.
         """
         spot = self.spots[tenant.name]
+        if not self._keeps_company(tenant, to):
+            return None
         choice = replace(tenant.choice, socket=to, on_unplaceable="Skip")
         pins = self.pins(tenant.name) if choice.granularity == "NumaNode" else ()
         self.room.put(spot, tenant.pod.requests, sign=-1)

@@ -125,6 +125,35 @@ def test_only_sockets_that_were_busy_for_long_enough():
     assert said(node(TWO), tenants(BUSY), Usage(hot=frozenset([(0, "p")]))) == ["a 0>1"]
 
 
+WEB = {"workload": "ns/Deployment/web", "namespace": "ns", "labels": {"app": "shop"}}
+
+
+@pytest.mark.parametrize(
+    ("wish", "pods", "moves"),
+    [
+        ({}, "a S0 2/1G web, b S0 2/3G, c S1 100m/1G web", ["a 0>1"]),
+        ({"spread_replicas": True}, "a S0 2/1G web, b S0 2/3G, c S1 100m/1G web", ["b 0>1"]),
+        # There are as many on either: it may go.
+        (
+            {"spread_replicas": True},
+            "a S0 2/1G web, b S0 2/3G web, c S1 100m/1G web",
+            ["a 0>1"],
+        ),
+        ({"colocate": "app"}, "a S0 2/1G web, b S0 1900m/3G, c S0 100m/2G web", ["b 0>1"]),
+        ({"colocate": "app"}, "a S0 2/1G web, b S0 2/3G, c S1 100m/2G web", ["a 0>1"]),
+    ],
+)
+def test_no_move_goes_against_wishes_for_neighbours(
+    wish: dict[str, Any], pods: str, moves: list[str]
+):
+    how = replace(AUTO, **wish)
+    pinned = []
+    for text in pods.split(", "):
+        one = tenant(text.removesuffix(" web"), choice=how)
+        pinned.append(replace(one, pod=replace(one.pod, **WEB)) if "web" in text else one)
+    assert said(node(TWO), pinned) == moves
+
+
 def under(name: str, threshold: str, text: str) -> list[Tenant]:
     """Pods of a policy with a threshold of its own."""
     rules = Rebalance(mode="Auto", threshold=threshold, min_gain="5%")
