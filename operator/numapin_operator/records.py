@@ -68,6 +68,7 @@ class PinRecord:
         also: further sockets of a pod that one doesn't hold.
         cpus: spec.cpus, empty when absent.
         binds_memory: spec.mems is there.
+        lenient: and memory is Preferred.
         numa_node_only: granularity NumaNode.
         enforced: mode Enforce: it takes room.
         refused: the agent found no room for what the pod really uses.
@@ -95,6 +96,7 @@ class PinRecord:
     also: tuple[int, ...]
     cpus: str
     binds_memory: bool
+    lenient: bool
     numa_node_only: bool
     enforced: bool
     refused: bool
@@ -129,7 +131,13 @@ class PinRecord:
             numa_node = next(
                 (n.id for n in topology.nodes if n.socket == self.socket and cpus <= n.cpus), None
             )
-        return Spot(self.socket, numa_node, memory=self.binds_memory, also=self.also)
+        return Spot(
+            self.socket,
+            numa_node,
+            memory=self.binds_memory,
+            also=self.also,
+            lenient=self.lenient,
+        )
 
 
 def read_pin(obj: Mapping[str, Any]) -> PinRecord:
@@ -163,6 +171,7 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         also=tuple(s for s in spec.sockets or () if s != spec.socket),
         cpus=intern(spec.cpus or ""),
         binds_memory=spec.mems is not None,
+        lenient=spec.mems is not None and spec.memory == "Preferred",
         numa_node_only=spec.granularity == "NumaNode",
         enforced=spec.mode == "Enforce",
         refused=refused,

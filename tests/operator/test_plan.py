@@ -21,9 +21,9 @@ from support.machines import (
 )
 
 from numapin_api.cpulist import CpuSet
-from numapin_api.policy import Strategy
+from numapin_api.policy import MemoryMode, Strategy
 from numapin_operator.placement.plan import plan
-from numapin_operator.placement.values import Candidate, Node, Placement, Unplaceable
+from numapin_operator.placement.values import Candidate, Node, Pinned, Placement, Unplaceable
 from numapin_operator.select import Choice
 
 
@@ -149,6 +149,49 @@ def test_explicit_socket_is_honoured_within_capacity(
 )
 def test_when_memory_has_no_room(machine_text: str, taken: str, how: Choice, result: str):
     assert outcome(decide(machine_text, taken, "500m/1G", how)) == result
+
+
+@pytest.mark.parametrize("memory", ["Preferred", "None"])
+@pytest.mark.parametrize("strategy", ["Pack", "Spread", "FollowMemory"])
+def test_without_strict_the_sockets_whose_memory_fits_come_first(
+    strategy: Strategy, memory: MemoryMode
+):
+    """Five pods of 6 GiB on two sockets of 8: one each, and then as even as it gets."""
+    how, taken, went = choice(strategy, memory=memory), list[Pinned](), list[int]()
+    for _ in range(5):
+        found = plan(node(TWO), taken, Candidate(asks("100m/6G")), how)
+        assert isinstance(found, Placement)
+        taken.append(Pinned(found.spot, asks("100m/6G")))
+        went.append(found.socket)
+    assert set(went[:2]) == {0, 1}
+    assert set(went[2:4]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("taken", "memory", "wanted", "result"),
+    [
+        ("S0 1/4G", "Preferred", "1/6G", "S1 4-7 N1"),
+        ("S0 1/4G", "Preferred", "1/3G", "S0 0-3 N0"),
+        ("S0 1/4G", "Strict", "1/3G", "S0 0-3 N0"),
+        # Nowhere: least beyond what there is.
+        ("S0 1/7G, S1 1/4G", "Preferred", "1/6G", "S1 4-7 N1"),
+        ("S0 1/7G, S1 4/0", "Preferred", "1/6G", "S0 0-3 N0"),
+    ],
+)
+def test_pack_fills_no_memory_beyond_the_whole_while_another_has_room(
+    taken: str, memory: MemoryMode, wanted: str, result: str
+):
+    assert outcome(decide(TWO, taken, wanted, choice("Pack", memory=memory))) == result
+
+
+@pytest.mark.parametrize(("lenient", "result"), [(True, "S0 0-3 N0"), (False, "S1 4-7 N1")])
+def test_only_memory_that_is_kept_drives_a_strict_pod_out(lenient: bool, result: str):
+    (big,) = pins("S0 1/6G")
+    taken = [replace(big, spot=replace(big.spot, lenient=lenient))]
+    pod = Candidate(asks("1/4G"), current=spot("S0"))
+    assert outcome(plan(node(TWO), taken, pod, choice())) == result
+    # A new one is not given what may be in use, all the same.
+    assert outcome(plan(node(TWO), taken, Candidate(asks("1/4G")), choice("Pack"))) == "S1 4-7 N1"
 
 
 @pytest.mark.parametrize(

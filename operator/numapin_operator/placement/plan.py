@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from numapin_operator.placement import rank
-from numapin_operator.placement.room import Place, Room, numa_nodes, sockets, whole
+from numapin_operator.placement.room import MEMORY, Place, Room, numa_nodes, sockets, whole
 from numapin_operator.placement.split import split
 from numapin_operator.placement.values import Candidate, Node, Pinned, Placement, Unplaceable
 from numapin_operator.select import Choice
@@ -114,7 +114,9 @@ class _Case:
         return self.takes_cpu(place) and (not self.strict or self.memory_fits(place))
 
     def key(self, place: Place) -> rank.Key:
-        return rank.key(place, self.score(place), self.choice)
+        # A Strict pod is given no place that lacks memory, so that it needs no order among them.
+        lacks = not self.strict and not self.memory_fits(place)
+        return rank.key(place, self.score(place), self.choice, lacks_memory=lacks)
 
     def score(self, place: Place) -> rank.Score:
         return rank.score(place, self.pod, self.choice, self.pins)
@@ -138,6 +140,7 @@ class _Case:
             mems=place.mems if mems else None,
             message=text,
             also=place.also,
+            lenient=mems and not self.strict,
         )
 
     def left(self, place: Place) -> str:
@@ -209,7 +212,8 @@ class _Case:
 
         It can't where it alone asks for more than there is. Where all pods together do, it goes
         if it fits elsewhere. By requests alone, without headroom: what pods use is for
-        ``rebalance`` to weigh.
+        ``rebalance`` to weigh. Memory that a neighbour lets go of in time (Preferred) drives
+        nobody out.
         """
         asks = self.pod.requests
         bound = self.strict and self.pod.current is not None and self.pod.current.memory
@@ -217,9 +221,16 @@ class _Case:
         if asks.cpu_millis > place.cpu_capacity or memory > place.memory_total:
             return True
         crowded = not self.takes_cpu(place) or (
-            bound and not place.takes_memory(memory, headroom_percent=0)
+            bound
+            and not place.takes_memory(memory, headroom_percent=0)
+            and memory > self.firm.left(place.mask, MEMORY)
         )
         return crowded and any(map(self.fits, others))
+
+    @property
+    def firm(self) -> Room:
+        """What is left of memory beside pods that keep theirs."""
+        return Room(self.node, [p for p in self.pins if not p.spot.lenient])
 
     def same(self, candidates: Sequence[Place]) -> Place | None:
         """The place that the pod has, as it is now."""

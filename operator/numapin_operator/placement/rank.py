@@ -1,9 +1,10 @@
 """Which place is best, of those that have room: wishes first, then the policy's strategy.
 
 In this order: where the pod's devices are, where pods are that it talks to, where there are
-fewest replicas of it, the strategy, where its memory is already, the lower id. Everything but
-room is a wish: none of it leaves a pod without a place. (devices Require is no wish; the
-planner leaves other sockets out before it ranks.)
+fewest replicas of it, where its memory has room (not Strict: a Strict pod is given no other
+place), the strategy, where its memory is already, the lower id. Everything but room is a wish:
+none of it leaves a pod without a place. (devices Require is no wish; the planner leaves other
+sockets out before it ranks.)
 """
 
 from collections.abc import Iterable, Sequence
@@ -116,23 +117,27 @@ def score(place: Place, pod: Candidate, choice: Choice, pins: Iterable[Pinned]) 
     )
 
 
-def key(place: Place, found: Score, choice: Choice) -> Key:
+def key(place: Place, found: Score, choice: Choice, *, lacks_memory: bool = False) -> Key:
     """A sort key, best first; total, so that equal inputs always give the same place.
 
     Args:
         place: the place.
         found: its score.
         choice: the pod's policy.
+        lacks_memory: a Strict pin of the pod would have no room there.
     """
     fuller, both = max(found.cpu, found.memory), found.cpu + found.memory
+    # What pins that bind no memory use is asked for nowhere; it shows in the share alone.
+    over = 0 if choice.memory == "Strict" else max(0, found.memory - WHOLE)
     strategy: Sequence[int]
     match choice.strategy:
         case "Spread":
             strategy = (fuller, both, -found.local)
         case "Pack":
             # The fullest that still has room: what stays free elsewhere is one large hole.
-            strategy = (-fuller, -both, -found.local)
+            # Where it lacks everywhere, least beyond the whole first.
+            strategy = (over, -fuller, -both, -found.local)
         case "FollowMemory":
             strategy = (-found.local, fuller, both)
     wishes = (found.off_device, -found.together, found.replicas)
-    return (*wishes, *strategy, *place.order)
+    return (*wishes, lacks_memory or over > 0, *strategy, *place.order)

@@ -59,12 +59,14 @@ class Spot:
         numa_node: id of the NUMA node; None for the whole socket.
         memory: whether memory is bound there, not only CPUs.
         also: further sockets of a pod that one doesn't hold.
+        lenient: its memory is let go of in time (Preferred), so it keeps no other pod from its own.
     """
 
     socket: int
     numa_node: int | None = None
     memory: bool = True
     also: tuple[int, ...] = ()
+    lenient: bool = False
 
     @property
     def sockets(self) -> tuple[int, ...]:
@@ -136,6 +138,7 @@ class Placement:
         mems: NUMA nodes of its memory; None when only CPUs are pinned.
         message: where and why, for people.
         also: further sockets (onUnplaceable Split).
+        lenient: memory is let go of in time.
     """
 
     socket: int
@@ -144,11 +147,13 @@ class Placement:
     mems: NodeSet | None
     message: str
     also: tuple[int, ...] = ()
+    lenient: bool = False
 
     @property
     def spot(self) -> Spot:
         """The room that it takes."""
-        return Spot(self.socket, self.numa_node, memory=self.mems is not None, also=self.also)
+        bound = self.mems is not None
+        return Spot(self.socket, self.numa_node, memory=bound, also=self.also, lenient=self.lenient)
 
 
 @dataclass(frozen=True, slots=True)
