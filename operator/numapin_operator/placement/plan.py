@@ -13,6 +13,7 @@ grew or CPUs went, and it fits elsewhere. It does not look at a clock, and write
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from numapin_api.cpulist import NodeSet
 from numapin_operator.placement import rank
 from numapin_operator.placement.room import MEMORY, Place, Room, numa_nodes, sockets, whole
 from numapin_operator.placement.split import split
@@ -72,6 +73,16 @@ class _Case:
         """Sockets that must be among the pod's."""
         asked = frozenset(() if self.choice.socket is None else (self.choice.socket,))
         return asked | self.device_sockets if self.choice.devices == "Require" else asked
+
+    @property
+    def homeless(self) -> NodeSet:
+        """NUMA nodes of its devices that belong to no socket, where the policy requires theirs.
+
+        Memory-only ones, ones whose CPUs are all offline, or ones that the node doesn't have.
+        """
+        owner = self.node.topology.socket_of_node
+        required = self.choice.devices == "Require"
+        return NodeSet(n for n in self.pod.devices if required and owner(n) is None)
 
     def why(self, place: Place) -> str:
         """Why this place; the same when the pod is looked at again, or its pin is rewritten."""
@@ -268,6 +279,8 @@ class _Case:
 
     def choose(self, candidates: Sequence[Place]) -> Placement | Unplaceable:
         """The best of the places that have room; on the pod's own socket, if it has one."""
+        if self.homeless:
+            return self.astray()
         best = self.best(candidates, self.fits) or self.best(self.wider(), self.fits)
         own = None if self.pod.current is None else self.pod.current.socket
         if best is not None and own is not None and best.socket != own:
@@ -293,6 +306,15 @@ class _Case:
             own = [p for p in fitting if p.socket == current.socket]
             fitting = own or fitting
         return fitting[0] if len(fitting) == 1 else min(fitting, key=self.key)
+
+    def astray(self) -> Unplaceable:
+        """The pod must be on the socket of its devices, and they are on none."""
+        return Unplaceable(
+            "DevicesUnknown",
+            f"placement.devices is Require, and NUMA nodes {self.homeless} of node "
+            f"{self.node.name}, which the pod's devices are on, belong to no socket (they have no "
+            "CPUs); Prefer or Ignore pins it all the same",
+        )
 
     def apart(self) -> Unplaceable:
         """The pod must be on sockets that are not one."""
@@ -336,7 +358,9 @@ class _Case:
         own = sockets(self.room) if level else numa_nodes(self.room)
         for place in (*own, *self.wider()):
             obstacle = ""
-            if not self.required <= set(place.sockets):
+            if self.homeless:
+                obstacle = f"its devices are on NUMA nodes {self.homeless}, which have no socket"
+            elif not self.required <= set(place.sockets):
                 obstacle = f"it must be on socket {listed(sorted(self.required))}"
             elif not self.takes_cpu(place):
                 obstacle = f"no room for its CPU: {place.left(self.choice.headroom_percent)}"

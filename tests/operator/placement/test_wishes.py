@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.machines import GIB, SNC, TWO, asks, outcome, pins, spot
+from support.machines import CXL, GIB, SNC, TWO, asks, outcome, pins, spot
 from support.planning import MIB2, node, policy
 
 from numapin_api.cpulist import NodeSet
@@ -35,13 +35,30 @@ def decide(
         ("", "S0 1/1G", "Require", "S1 4-7 N1"),
         ("0-1", "S0 1/1G", "Prefer", "S1 4-7 N1"),
         ("0-1", "", "Require", "DevicesApart"),
-        # A NUMA node that no socket owns says nothing.
-        ("7", "", "Require", "S0 0-3 N0"),
+        # One that no socket owns is never passed over in silence.
+        ("7", "", "Require", "DevicesUnknown"),
+        ("1,7", "", "Require", "DevicesUnknown"),
+        ("7", "S0 1/1G", "Prefer", "S1 4-7 N1"),
+        ("1,7", "", "Prefer", "S1 4-7 N1"),
+        ("7", "", "Ignore", "S0 0-3 N0"),
     ],
 )
 def test_devices(devices: str, taken: str, wish: str, result: str):
     how = policy(devices=wish)
     assert outcome(decide(TWO, taken, "1/1G", how, devices=NodeSet.parse(devices))) == result
+
+
+def test_a_device_on_memory_without_cpus_is_on_no_socket():
+    how = policy(devices="Require", on_unplaceable="CpuOnly")
+    found = decide(CXL, "", "1/1G", how, devices=NodeSet([2]))
+    assert isinstance(found, Unplaceable)
+    assert found.reason == "DevicesUnknown"
+    assert "NUMA nodes 2 of node numa-0" in found.message
+    options_of = options(node(CXL), [], Candidate(asks("1/1G"), devices=NodeSet([2])), how)
+    assert all("no socket" in o.obstacle for o in options_of)
+    # A place that it has is not given up for want of knowledge.
+    kept = decide(CXL, "", "1/1G", how, devices=NodeSet([2]), current=spot("S1"))
+    assert outcome(kept) == "S1 4-7 N1"
 
 
 def test_devices_of_one_numa_node_prefer_it():
