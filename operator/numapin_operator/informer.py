@@ -85,7 +85,7 @@ class Informer:
 
     def _mark(self, kind: Kind, dirt: Dirt, *, after: float = 0.0) -> None:
         if kind == "pods":
-            for key in dirt:
+            for key in self._store.in_order(dirt):
                 if key in self._store.pods and key not in self._store.pins:
                     self._reconciler.heard_of_pod(key)
         self._reconciler.mark(dirt, after=after)

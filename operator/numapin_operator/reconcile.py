@@ -42,7 +42,7 @@ ours. Their room is free from the pod's end on."""
 POLICY_DELAY_SECONDS: Final = 1.0
 """Counts of a policy are written together, not once per pod."""
 WAITING_DELAY_SECONDS: Final = 0.5
-"""After a pin is deleted, until those that wait for its room are looked at."""
+"""After a pin is deleted or moved, until those that wait for its room are looked at."""
 AnyKey = Key | PolicyKey | NodeKey
 """A pod and its pin, a policy, a node."""
 
@@ -93,10 +93,19 @@ class Reconciler:
     # -- marking ----------------------------------------------------------------------
 
     def mark(self, keys: Dirt | Iterable[AnyKey], *, after: float = 0.0) -> None:
-        """Have keys looked at; policies a little later, so that counts gather."""
+        """Have keys looked at in the store's order; policies later, so that counts gather."""
+        nodes: list[AnyKey] = []
+        others: list[Key | PolicyKey] = []
         for key in keys:
-            delay = max(after, POLICY_DELAY_SECONDS) if isinstance(key, PolicyKey) else after
-            self._work.mark([key], after=delay)
+            if isinstance(key, NodeKey):
+                nodes.append(key)
+            else:
+                others.append(key)
+        ordered = self._store.in_order(others)
+        # All of one mark come due at once, so that none overtakes another by a moment.
+        self._work.mark([*(k for k in ordered if isinstance(k, Key)), *nodes], after=after)
+        policies = [k for k in ordered if isinstance(k, PolicyKey)]
+        self._work.mark(policies, after=max(after, POLICY_DELAY_SECONDS))
 
     def heard_of_pod(self, key: Key) -> None:
         """A pod without a pin: look at it first, and note when, for the latency that users feel."""
@@ -211,6 +220,7 @@ class Reconciler:
             )
         )
         store.promise(pod.key, decision.spot)
+        self.mark(decision.others, after=WAITING_DELAY_SECONDS)
         if decision.refusal is not None and decision.refusal.reason == before.AWAITING_DEVICES:
             self.mark([pod.key], after=before.devices_wait(pod, now=self._now()))
         return decision
@@ -256,7 +266,7 @@ class Reconciler:
                 "socket": decision.spec.socket,
                 "policy": decision.spec.policy,
                 "reason": decision.refusal.reason if decision.refusal else "",
-                "moved": decision.spec.move.message if decision.spec.move else "",
+                "moved": decision.moved,
             },
         )
         return self._store.pins[pod.key]

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from numapin_api.cpulist import CpuSet, NodeSet
+from numapin_api.cpulist import CpuSet
 from numapin_api.pin import Move, NumaPinSpec, NumaPinStatus, Observed, Verdict
 from numapin_api.policy import NumaPolicySpec
 from numapin_operator import before, build, conditions
 from numapin_operator.checks import Eyes
+from numapin_operator.placement.crowd import Crowd, plan_among
 from numapin_operator.placement.plan import plan
 from numapin_operator.placement.values import (
     Candidate,
@@ -22,10 +23,11 @@ from numapin_operator.placement.values import (
     Spot,
     Unplaceable,
 )
-from numapin_operator.pods import Pod
+from numapin_operator.pods import Key, Pod
 from numapin_operator.records import NodeRecord, PinRecord
 from numapin_operator.select import Choice, Invalid, select
 from numapin_operator.steady import steadied
+from numapin_operator.tenants import Neighbour, candidate, crowd, left_behind, tenant
 from numapin_operator.verdict import NOT_SEEN_YET, Judgement, Refusal, judge
 
 
@@ -67,6 +69,9 @@ class Decision:
         spot: the room that it takes.
         fingerprint: what a release would depend on.
         released: value of the release annotation, if it is released.
+        others: pods to be looked at because of this one: those whose place it leaves, or the one
+            that is to leave in its stead.
+        moved: why it was moved, or leaves its place for all who are there; empty if it wasn't.
     """
 
     spec: NumaPinSpec
@@ -75,11 +80,8 @@ class Decision:
     spot: Spot | None = None
     fingerprint: str = ""
     released: str | None = None
-
-
-def _resident(observed: Observed | None) -> Mapping[int, int]:
-    """Where the pod's memory is, by the agent's last report."""
-    return {} if observed is None else {m.node: m.bytes for m in observed.memory}
+    others: tuple[Key, ...] = ()
+    moved: str = ""
 
 
 def _unseen(observed: Observed | None) -> bool:
@@ -130,6 +132,7 @@ def _placed(pod: Pod, choice: Choice, placement: Placement, move: Move | None) -
         message=placement.message + (f"; {spec.move.message}" if spec.move is not None else ""),
         spot=placement.spot if choice.mode == "Enforce" else None,
         fingerprint=build.fingerprint(choice, pod.node or ""),
+        moved="" if spec.move is None else spec.move.message,
     )
 
 
@@ -172,29 +175,6 @@ class Question:
     neighbours: tuple[Pinned, ...]
     candidate: Candidate
     choice: Choice
-
-
-def candidate(
-    pod: Pod, observed: Observed | None, current: Spot | None, devices: NodeSet
-) -> Candidate:
-    """A pod as the planner sees it.
-
-    Args:
-        pod: the pod.
-        observed: what the agent says of it.
-        current: where it is pinned.
-        devices: NUMA nodes of its devices.
-    """
-    return Candidate(
-        requests=pod.requests,
-        resident=_resident(observed),
-        current=current,
-        cpu_limit_millis=pod.cpu_limit_millis,
-        workload=pod.workload,
-        namespace=pod.key.namespace,
-        labels=pod.labels or {},
-        devices=devices,
-    )
 
 
 def chosen(situation: Situation) -> Choice | Invalid:
@@ -255,13 +235,56 @@ def decide(situation: Situation) -> Decision:
     if isinstance(asked, Decision):
         return asked
     pod, pin = situation.pod, situation.pin
-    moved = _moved(situation, asked)
-    if moved is not None:
-        return moved
-    outcome = plan(asked.node, asked.neighbours, asked.candidate, asked.choice)
+    before = asked.candidate.current if asked.choice.mode == "Enforce" else None
+    decision = _moved(situation, asked)
+    if decision is not None:
+        return replace(decision, others=left_behind(asked.neighbours, before, decision.spot))
+    outcome, instead = _among(situation, asked)
     if isinstance(outcome, Unplaceable):
-        return _refused(pod, asked.choice, outcome.reason, outcome.message)
-    return _placed(pod, asked.choice, outcome, None if pin is None else pin.move)
+        decision = _refused(pod, asked.choice, outcome.reason, outcome.message)
+    else:
+        decision = _placed(pod, asked.choice, outcome, None if pin is None else pin.move)
+    others = left_behind(asked.neighbours, before, decision.spot)
+    if instead == pod.key:
+        return replace(decision, others=others, moved=decision.message)
+    return replace(decision, others=others if instead is None else (*others, instead))
+
+
+def _among(situation: Situation, asked: Question) -> tuple[Placement | Unplaceable, Key | None]:
+    """Where the pod goes, and who leaves its place if more is asked for there than there is."""
+    pod, pin = situation.pod, situation.pin
+    if asked.choice.mode != "Enforce":
+        # It takes no room, so that nobody has to make any for it.
+        return plan(asked.node, asked.neighbours, asked.candidate, asked.choice), None
+    status = None if pin is None else pin.status()
+    me = replace(
+        tenant(
+            pod,
+            asked.node,
+            asked.choice,
+            spot=asked.candidate.current,
+            observed=None if status is None else status.observed,
+        ),
+        pod=asked.candidate,
+    )
+
+    def others() -> Crowd:
+        return crowd(asked.neighbours, asked.node, lambda one: _choice_of(one, situation))
+
+    outcome, who = plan_among(asked.node, asked.neighbours, me, others)
+    return outcome, None if who is None else Key(*who.name.split("/", 1))
+
+
+def _choice_of(one: Neighbour, situation: Situation) -> Choice | Invalid:
+    """The policy of a neighbour."""
+    record = situation.node
+    return select(
+        one.pod,
+        namespace_labels=one.namespace_labels,
+        policies=situation.policies,
+        default=situation.default,
+        topology=None if record is None or record.plan is None else record.plan.topology,
+    )
 
 
 def _moved(situation: Situation, asked: Question) -> Decision | None:

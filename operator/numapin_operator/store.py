@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple
 
 from numapin_operator.build import Counts
-from numapin_operator.placement.values import Pinned, Spot
+from numapin_operator.placement.values import Spot
 from numapin_operator.pods import Key, Pod, read_pod
 from numapin_operator.records import (
     NodeRecord,
@@ -23,6 +23,7 @@ from numapin_operator.records import (
     read_pin,
     read_policy,
 )
+from numapin_operator.tenants import Neighbour, neighbour
 
 Kind = Literal["namespaces", "numapolicies", "numanodes", "pods", "numapins"]
 KINDS: Final[tuple[Kind, ...]] = ("namespaces", "numapolicies", "numanodes", "pods", "numapins")
@@ -305,11 +306,11 @@ class Store:
         """The write is over, well or badly: what the API has counts again."""
         self._promises.pop(key, None)
 
-    def neighbours(self, node: str, but: Key) -> tuple[Pinned, ...]:
+    def neighbours(self, node: str, but: Key) -> tuple[Neighbour, ...]:
         """The pins that take room on a node, without that of one pod."""
         record = self.nodes.get(node)
         topology = None if record is None or record.plan is None else record.plan.topology
-        found: list[Pinned] = []
+        found: list[Neighbour] = []
         for key in self._pods_of_node[node]:
             pod, pin = self.pods[key], self.pins.get(key)
             if key == but or pod.finished:
@@ -320,9 +321,8 @@ class Store:
             elif pin is not None and pin.enforced and pin.pod_uid == pod.uid:
                 spot = pin.spot(topology)
             if spot is not None:
-                found.append(
-                    Pinned(spot, pod.requests, pod.workload, key.namespace, pod.labels or {})
-                )
+                labels = self.namespaces.get(key.namespace, {})
+                found.append(neighbour(spot, pod, pin, labels))
         return tuple(found)
 
     def uid(self, kind: Kind, key: ObjectKey) -> str | None:
@@ -331,10 +331,26 @@ class Store:
         return None if seen is None else seen.uid
 
     def everything(self) -> list[Key | PolicyKey]:
-        """All that can be reconciled: pods by age, then orphan pins, then policies."""
-        pods = sorted(self.pods.values(), key=lambda p: (p.created, p.key))
-        orphans = sorted(key for key in self.pins if key not in self.pods)
-        return [*(p.key for p in pods), *orphans, *map(PolicyKey, sorted(self.policies))]
+        """All that can be reconciled, in order."""
+        return self.in_order({*self.pods, *self.pins, *map(PolicyKey, self.policies)})
+
+    def in_order(self, keys: Iterable[Key | PolicyKey]) -> list[Key | PolicyKey]:
+        """Keys in the order of work: pods by age, then orphan pins, then policies.
+
+        The order of a set hangs on the process' seed for hashes, and who is looked at first gets
+        the room that is free.
+
+        Args:
+            keys: in any order.
+        """
+
+        def rank(key: Key | PolicyKey) -> tuple[int, str, tuple[str, ...]]:
+            if isinstance(key, PolicyKey):
+                return 2, "", key
+            pod = self.pods.get(key)
+            return (1, "", key) if pod is None else (0, pod.created, key)
+
+        return sorted(keys, key=rank)
 
     # -- against what a LIST says -----------------------------------------------------
 

@@ -139,6 +139,7 @@ class Placement:
         message: where and why, for people.
         also: further sockets (onUnplaceable Split).
         lenient: memory is let go of in time.
+        crowded: in the place that the pod had, all together ask for more than there is.
     """
 
     socket: int
@@ -148,6 +149,7 @@ class Placement:
     message: str
     also: tuple[int, ...] = ()
     lenient: bool = False
+    crowded: bool = False
 
     @property
     def spot(self) -> Spot:
