@@ -4,8 +4,8 @@ import itertools
 from typing import Any
 
 import pytest
+from support.operator_objects import condition, good_report, two_sockets
 from support.operator_objects import pod as manifest
-from support.operator_objects import two_sockets
 from support.operator_parts import Parts
 
 from numapin_operator.pods import Key
@@ -109,11 +109,15 @@ def test_a_crowd_that_nobody_can_leave_is_told_of():
     created(parts, "b", "1500m")
     parts.settle(60)
     assert parts.sockets() == {"a": 0, "b": 0, "c": 1}
-    [said] = {
-        parts.store.pins[Key("default", name)].status().conditions[0].message  # type: ignore[union-attr]
-        for name in "ab"
-    }
-    assert said
+    for name in "ab":
+        report = good_report(parts.cluster.pin("default", name), since=parts.time())
+        parts.observe(name, report)
+        parts.settle(5)
+        status, _, said = condition(parts.cluster.pin("default", name), "Pinned")
+        assert status == "True"
+        assert said.endswith(
+            "together ask for more than there is, and none of them can go elsewhere"
+        )
 
 
 def test_a_pod_that_is_only_observed_has_nobody_make_way():

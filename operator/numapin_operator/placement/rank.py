@@ -140,4 +140,4 @@ def key(place: Place, found: Score, choice: Choice, *, lacks_memory: bool = Fals
         case "FollowMemory":
             strategy = (-found.local, fuller, both)
     wishes = (found.off_device, -found.together, found.replicas)
-    return (*wishes, lacks_memory or over > 0, *strategy, *place.order)
+    return (*wishes, lacks_memory, over > 0, *strategy, *place.order)

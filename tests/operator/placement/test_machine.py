@@ -3,9 +3,11 @@
 After every step no place is promised more than it has. Only where pods grew, policies changed
 or CPUs went under pins that were there it may be, and then no pod on it fits elsewhere. No pin
 has a reserved CPU, and planning anew what is there changes nothing, in whatever order it is
-looked at.
+looked at. After a resize the same pods have moved, whoever was looked at first. A pod that comes
+drives nobody from its socket, and goes where its memory fits if it does anywhere.
 """
 
+import random
 from dataclasses import replace
 
 from hypothesis import settings
@@ -17,6 +19,7 @@ from support.planning import policy
 from numapin_api.cpulist import CpuSet
 from numapin_api.policy import Rebalance
 from numapin_api.topology import Topology
+from numapin_operator.placement.crowd import Crowd, plan_among
 from numapin_operator.placement.plan import plan
 from numapin_operator.placement.rebalance import Bounds, Usage, rebalance
 from numapin_operator.placement.room import CPU, MEMORY, Room, sockets
@@ -30,7 +33,7 @@ AUTO = Rebalance(mode="Auto", threshold="60%", min_gain="5%")
 choices = st.builds(
     policy,
     st.sampled_from(["Spread", "Pack", "FollowMemory"]),
-    granularity=st.sampled_from(["Socket", "NumaNode"]),
+    granularity=st.sampled_from(["Socket", "Socket", "Socket", "NumaNode"]),
     on_unplaceable=st.sampled_from(["Skip", "CpuOnly", "Split"]),
     memory=st.sampled_from(["Strict", "Preferred", "None"]),
     spread_replicas=st.booleans(),
@@ -72,16 +75,27 @@ class Life(RuleBasedStateMachine):
 
     def look(self, name: str) -> Placement | Unplaceable:
         pod, choice = self.pods[name]
-        found = plan(self.node, self.pins(name), pod, choice)
+        others = [Tenant(n, p, c) for n, (p, c) in self.pods.items() if n != name and p.current]
+        me = Tenant(name, pod, choice)
+        found, _ = plan_among(self.node, self.pins(name), me, lambda: Crowd(others))
         current = found.spot if isinstance(found, Placement) else None
         self.pods[name] = replace(pod, current=current), choice
         return found
 
-    def settle(self) -> None:
-        """Look at all pods, as the operator does within minutes, until nothing changes."""
+    def settle(self, chance: random.Random | None = None) -> None:
+        """Look at all pods, as the operator does within minutes, until nothing changes.
+
+        Args:
+            chance: in an order by chance, and only at pods that have a place: those that wait
+                get one in the order in which they are looked at, which the operator's is by age.
+        """
         for _ in range(2 * len(self.pods) + 1):
             before = dict(self.pods)
-            for name in sorted(self.pods):
+            order = sorted(self.pods)
+            if chance is not None:
+                order = [name for name in order if self.pods[name][0].current]
+                chance.shuffle(order)
+            for name in order:
                 self.look(name)
             if self.pods == before:
                 return
@@ -92,22 +106,57 @@ class Life(RuleBasedStateMachine):
         self.serial += 1
         name = f"p{self.serial:03}"
         pod = Candidate(size, workload=app, namespace="ns", labels={"app": app})
+        before = self.sockets()
         self.pods[name] = pod, choice
-        self.look(name)
+        found = self.look(name)
+        if isinstance(found, Placement) and choice.memory == "Preferred":
+            self.has_memory(name, found)
         self.settle()
+        if not self.kept:
+            assert {n: s for n, s in self.sockets().items() if n in before} == before
         return name
+
+    def sockets(self) -> dict[str, tuple[int, ...]]:
+        return {n: p.current.sockets for n, (p, _) in self.pods.items() if p.current}
+
+    def has_memory(self, name: str, found: Placement) -> None:
+        """It lacks memory where it was put only if it would on every socket."""
+        pod, choice = self.pods[name]
+        wishes = choice.spread_replicas or choice.colocate
+        if choice.granularity != "Socket" or wishes or found.also:
+            return
+        asks, percent = pod.requests, choice.headroom_percent
+        fitting = {
+            place.socket
+            for place in sockets(Room(self.node, self.pins(name)))
+            if place.takes_cpu(asks.cpu_millis)
+            and place.takes_memory(asks.memory_bytes, headroom_percent=percent)
+        }
+        assert not fitting or found.socket in fitting
 
     @rule(name=consumes(names))
     def goes(self, name: str) -> None:
         del self.pods[name]
         self.settle()
 
-    @rule(name=names, size=sizes)
-    def is_resized(self, name: str, size: Requests) -> None:
+    @rule(name=names, size=sizes, chance=st.randoms(use_true_random=False))
+    def is_resized(self, name: str, size: Requests, chance: random.Random) -> None:
         pod, choice = self.pods[name]
+        alike = not self.kept and all(
+            # One pod's narrower place, or memory that is bound again, is another's no longer.
+            c.granularity == "Socket"
+            and (p.current is None or p.current.memory or c.memory != "Strict")
+            for p, c in self.pods.values()
+        )
         self.kept = True
         self.pods[name] = replace(pod, requests=size), choice
-        self.look(name)
+        resized = dict(self.pods)
+        self.settle(chance)
+        first = self.sockets()
+        if alike:
+            self.pods = resized
+            self.settle(chance)
+            assert self.sockets() == first
         self.settle()
 
     @rule(name=names)
