@@ -139,7 +139,7 @@ WEB = {"workload": "ns/Deployment/web", "namespace": "ns", "labels": {"app": "sh
             "a S0 2/1G web, b S0 2/3G web, c S1 100m/1G web",
             ["a 0>1"],
         ),
-        ({"colocate": "app"}, "a S0 2/1G web, b S0 1900m/3G, c S0 100m/2G web", ["b 0>1"]),
+        ({"colocate": "app"}, "a S0 2/1G web, b S0 1900m/2G, c S0 100m/1G web", ["b 0>1"]),
         ({"colocate": "app"}, "a S0 2/1G web, b S0 2/3G, c S1 100m/2G web", ["a 0>1"]),
     ],
 )
