@@ -248,5 +248,5 @@ class Life(RuleBasedStateMachine):
             assert found.spot == pod.current
 
 
-Life.TestCase.settings = settings(deadline=None, max_examples=40, stateful_step_count=25)
+Life.TestCase.settings = settings(deadline=None, max_examples=200, stateful_step_count=25)
 TestLife = Life.TestCase
