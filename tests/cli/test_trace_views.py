@@ -46,6 +46,7 @@ RESULT = Result(
     notes=["a note"],
     untold=["one thing is not known"],
     lost=3,
+    skipped=50,
     cost=Cost(
         programs=[
             ProgramCost(name="a", target="x", runs=200, instructions=50, nanoseconds=20_000_000)
@@ -75,6 +76,7 @@ def test_the_table_says_everything():
         "NUMA migrations  12.5 /s",
         "one thing is not known",
         "3 events are missing",
+        "50 of 250 runs of programs on the machine were left out",
         "cost: 100 events/s, at most 0.01 million instructions/s, 1.00 % of one CPU",
     ):
         assert part in text

@@ -124,6 +124,9 @@ class Result(Wire):
     """What this kernel or machine does not let the answer tell."""
     lost: Annotated[int, Field(ge=0)] = 0
     """Events for which a table had no room."""
+    skipped: Annotated[int, Field(ge=0)] = 0
+    """Runs of programs that the kernel left out, whosever event it was: a thread that had been
+    interrupted or preempted was in the midst of the same program on that CPU."""
     cost: Cost = Cost()
 
     def total(self) -> Histogram:

@@ -171,13 +171,15 @@ def run(  # noqa: PLR0913 — each is a thing of its own, and all but two have a
             *unnamed(machine.forbidden(), "the agent may not read it (chmod a+r lets it)"),
         ]
         spent = running.spent()
-        missed = unseen({one.name: one.runs for one in spent}, running.skipped())
+        missed = unseen({one.name: one.runs for one in spent})
         untold = [*held.notes, *not_seen, *unread, *hidden, *nameless, *missed]
         return found.model_copy(
             update={
                 "ended": how,
                 "why": why,
                 "lost": running.lost(),
+                # a program that walks a user's stack may fault itself: no fault of the pod's
+                "skipped": running.skipped() if question.probe != "page-faults" else 0,
                 "causes": [*found.causes, *named],
                 "figures": [*figures, *_rates(found, running.moved_pages(), took)],
                 "untold": untold,

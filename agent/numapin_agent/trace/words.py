@@ -77,12 +77,11 @@ def unnamed(files: Sequence[str], why: str) -> list[str]:
     return [f"functions of {some}{more}: unknown symbols, {why}"]
 
 
-def unseen(runs: Mapping[str, int], skipped: int) -> list[str]:
-    """What programs missed, on the whole machine.
+def unseen(runs: Mapping[str, int]) -> list[str]:
+    """That calls were seen to begin and not to end.
 
     Args:
         runs: of each program, by its name.
-        skipped: runs that the kernel left out.
     """
     found = []
     for name, begun in runs.items():
@@ -93,11 +92,6 @@ def unseen(runs: Mapping[str, int], skipped: int) -> list[str]:
                 "at the end, or more were under way at once than the kernel follows (kretprobe's "
                 "maxactive)"
             )
-    if skipped:
-        found.append(
-            f"what would have run programs {skipped} more times, in their midst on the same CPU, "
-            "is not counted"
-        )
     return found
 
 

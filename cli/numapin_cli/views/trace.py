@@ -170,7 +170,17 @@ def cost(result: Result) -> str:
 
 def missing(result: Result) -> list[str]:
     """That events were not counted, if so."""
-    return [f"{result.lost:,} events are missing: a table was full"] if result.lost else []
+    told = []
+    if result.lost:
+        told.append(f"{result.lost:,} events are missing: a table was full")
+    if result.skipped:
+        runs = result.skipped + sum(program.runs for program in result.cost.programs)
+        told.append(
+            f"{result.skipped:,} of {runs:,} runs of programs on the machine were left out by the "
+            "kernel, each in the midst of another on the same CPU: what they would have counted is "
+            "missing"
+        )
+    return told
 
 
 def amount(value: float) -> str:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from numapin_agent.bpf.syscalls import ProgramInfo
 from numapin_agent.trace import records, running
 from numapin_agent.trace.kept import Kept, Slowest
 from numapin_agent.trace.launch import Held
@@ -105,3 +106,10 @@ def test_each_slow_call_is_about_what_its_descriptor_was_then(monkeypatch):
 def test_events_without_room_are_counted(monkeypatch, maps):
     monkeypatch.setattr(running, "per_cpu_sum", lambda *_, **__: 17)
     assert probe(Machine(), **maps).lost() == (17 if maps else 0)
+
+
+def test_runs_that_the_kernel_left_out_are_counted(monkeypatch):
+    monkeypatch.setattr(running.syscalls, "program_info", lambda fd: ProgramInfo(0, 0, fd))
+    one = probe(Machine())
+    one.held.programs.update(a=3, b=4)
+    assert one.skipped() == 7
