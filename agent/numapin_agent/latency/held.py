@@ -18,6 +18,7 @@ from typing import Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from numapin_agent.bpf import syscalls
 from numapin_agent.bpf.launch import LoadOptions
 from numapin_agent.bpf.maps import per_cpu_sum
 from numapin_agent.hostpaths import HostPaths
@@ -197,7 +198,8 @@ class Latency(Collector):
     def _counts(self, held: Held) -> Counts:
         return Counts(
             histograms=histograms(held.maps, cpus=self._cpus),
-            lost=per_cpu_sum(held.maps["lost"], 0, cpus=self._cpus),
+            lost=per_cpu_sum(held.maps["lost"], 0, cpus=self._cpus)
+            + sum(syscalls.program_info(fd).misses for fd in held.programs.values()),
             runs=sum(
                 per_cpu_sum(held.maps["ran"], program.place, cpus=self._cpus)
                 for program in held.attached

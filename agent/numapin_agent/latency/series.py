@@ -43,7 +43,7 @@ class Counts:
 
     Attributes:
         histograms: by what they are of.
-        lost: events for which there was no room.
+        lost: events for which there was no room, or that the kernel did not run a program for.
         runs: of its programs.
     """
 
@@ -58,7 +58,7 @@ netfilter run only where somebody has put rules."""
 
 
 def events(counts: Counts) -> int:
-    """What was counted, or lost for want of room."""
+    """What was counted, or lost."""
     return counts.lost + sum(sum(one.slots) for one in counts.histograms.values())
 
 
@@ -222,7 +222,8 @@ def _own(counts: Mapping[str, Counts]) -> Iterator[Metric]:
     )
     lost = CounterMetricFamily(
         "numapin_agent_latency_lost",
-        "Events that the kernel programs of agent.latencyMetrics could not count for want of room.",
+        "Events that the kernel programs of agent.latencyMetrics could not count: a table was "
+        "full, or a program was already running on that CPU.",
         labels=("probe",),
     )
     for probe, one in counts.items():
