@@ -11,6 +11,7 @@ from support.agent_objects import POD_UID, pin, pod
 from support.looped import KEY, Cgroup, Cgroups, Node, counting, phases
 
 from numapin_agent.loop import GRACE_SECONDS
+from numapin_agent.observe import REFRESH_SECONDS
 from numapin_agent.pin.values import PinReport
 from numapin_api.errors import CgroupError
 
@@ -127,7 +128,7 @@ def test_a_pod_that_is_as_it_was_is_not_worked_through_at_each_tick() -> None:
         lambda node: node.its_pins.update({KEY: pin()}),  # an event was lost
         lambda node: node.its_pods.update({KEY: pod()}),
         lambda node: node.on_file.clear(),
-        lambda node: setattr(node, "now", node.now + 600),  # published too long ago
+        lambda node: setattr(node, "now", node.now + REFRESH_SECONDS),  # published too long ago
         counting,  # counters come later than pins
         lambda node: node.census.give_up(),  # or not at all
     ],
