@@ -9,6 +9,8 @@ from numapin_lab.demo.cluster import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 PAGES = 1000
+HUGE = 4
+"""Transparent ones, of 512 pages each; moved by one address each, they stay whole."""
 MOVES = f"""
 import ctypes, mmap, os, re, subprocess, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -31,12 +33,34 @@ def mbind(node):
         ctypes.c_ulong(64), 2 | 1)
     assert done == 0, ctypes.get_errno()
 move_pages(0)
+huge, whole = 512 * size, {HUGE}
+room = mmap.mmap(-1, (whole + 1) * huge, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+room.madvise(mmap.MADV_HUGEPAGE)
+first = ctypes.addressof(ctypes.c_char.from_buffer(room))
+start = -(-first // huge) * huge
+room[start - first : start - first + whole * huge] = bytes([1]) * (whole * huge)
+# MADV_COLLAPSE, Linux 6.1
+done = libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(whole * huge), 25)
+assert done == 0, ctypes.get_errno()
+def move_huge(node):
+    heads = (ctypes.c_void_p * whole)(*range(start, start + whole * huge, huge))
+    nodes, found = (ctypes.c_int * whole)(*[node] * whole), (ctypes.c_int * whole)()
+    made = libc.syscall(ctypes.c_long(279), 0, ctypes.c_ulong(whole), heads, nodes, found, 2)
+    assert made == 0 and set(found) == {{node}}, (made, set(found))
+    with open("/proc/self/smaps") as file:
+        text = file.read()
+    parts = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", text, flags=re.MULTILINE)
+    mapped = next(x for x in parts[1:] if int(x.split("-")[0], 16) <= start
+                  < int(x.split()[0].split("-")[1], 16))
+    assert re.search(f"AnonHugePages: +{{whole * huge >> 10}} kB", mapped), mapped
+move_huge(0)
 # From here on in the pod's name: what a process calls counts for the cgroup that it is in.
 with open(sys.argv[1] + "/cgroup.procs", "w") as file:
     file.write("0")
 move_pages(1)
 move_pages(0)
 mbind(1)
+move_huge(1)
 # migrate_pages(2) takes all that a process has on a node: of one that is stopped that is known.
 code = f"import os, signal; area = bytes([1]) * {{n * size}}; os.kill(os.getpid(), signal.SIGSTOP)"
 child = subprocess.Popen([sys.executable, "-c", code])
@@ -56,8 +80,8 @@ child.kill()
 assert back >= n, (gone, back)
 print(gone + back)
 """
-"""move_pages(2) of all pages there and back, mbind(2) with MPOL_MF_MOVE and STRICT, and then
-migrate_pages(2) of another process; it prints what that one had moved."""
+"""move_pages(2) of all pages there and back, mbind(2) with MPOL_MF_MOVE and STRICT, move_pages(2)
+of huge pages, and then migrate_pages(2) of another process; it prints what that one had moved."""
 
 
 def test_pages_that_a_program_moves_are_counted_exactly(world: World):
@@ -70,7 +94,7 @@ def test_pages_that_a_program_moves_are_counted_exactly(world: World):
         scopes = world.ssh("numa-0", f"find {world.cgroup('calls')} -name '*.scope'").split()
         assert scopes
         printed = world.ssh("numa-0", f"python3 - {scopes[0]} <<'END'\n{MOVES}\nEND")
-        made = 3 * PAGES + int(printed)
+        made = 3 * PAGES + 512 * HUGE + int(printed)
         # A container's cgroup that is newer than the agent's last look is found at the next.
         eventually(
             lambda: scrape(world)[name] - before == made,
