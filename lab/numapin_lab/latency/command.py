@@ -66,13 +66,14 @@ def _run(lab: Lab, console: Console, seconds: int, count: int) -> bool:
     here = _Here(lab, Cluster(lab.paths.kubeconfig))
     with here.workloads(rules, count):
         before = here.measured(seconds, "before")
-        spike = here.trace("spike", seconds, "--pod", f"{NAMESPACE}/redis", threshold=TRACED_MS)
+        spike = here.spike(seconds)
         timers = here.trace("timers", seconds, "--node", NODE, threshold=1)
         remedy = f"sysctl -w {SYSCTL}=0"
         with lab.steps.step(f"{NODE}: {remedy}"):
             here.ssh(*remedy.split())
         after = here.measured(seconds, "after")
         timers_after = here.trace("timers", seconds, "--node", NODE, threshold=1)
+        spike_after = here.spike(seconds)
         kernel = here.ssh("uname", "-r").strip()
     # Emulation has hiccups of its own: what the timer holds up takes at least half as long as it.
     slow = max(TRACED_MS, criteria.longest(slowest(timers)) / 2)
@@ -83,6 +84,7 @@ def _run(lab: Lab, console: Console, seconds: int, count: int) -> bool:
         before=window(before, timers, seconds, slow=slow),
         after=window(after, timers_after, seconds, slow=slow),
         culprits=culprits(spike),
+        culprits_after=culprits(spike_after),
         causes=[form.Named(name=c.name, says=c.says, remedy=c.remedy) for c in timers.causes],
         remedy=remedy,
         seconds=round(time.monotonic() - begun, 1),
@@ -149,6 +151,11 @@ class _Here:
         """Requests of a whole window."""
         with self.lab.steps.step(f"requests of redis for {seconds} s, {when}"):
             return Client(self.cluster, NAMESPACE, "redis").next(seconds)
+
+    def spike(self, seconds: int) -> Result:
+        """What holds up redis."""
+        pod = f"{NAMESPACE}/redis"
+        return self.trace("spike", seconds, "--pod", pod, threshold=TRACED_MS)
 
     def trace(self, probe: str, seconds: int, *scope: str, threshold: float) -> Result:
         """Ask as users do."""

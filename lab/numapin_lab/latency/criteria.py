@@ -1,9 +1,13 @@
-"""What the latency demo has to show before it may call itself a success. Reads no cluster."""
+"""What the latency demo has to show before it may call itself a success. Reads no cluster.
+
+How many requests were slow is shown and not judged: an emulated node on a busy machine makes some
+by itself, more than the timer on some days. Which of them the timer made is what ``spike`` tells.
+"""
 
 from collections.abc import Iterable
 
 from numapin_lab.demo.criteria import Criterion
-from numapin_lab.latency.report import LatencyReport, Timer
+from numapin_lab.latency.report import Culprit, LatencyReport, Timer
 
 FUNCTION = "estimation_timer"
 """net/netfilter/ipvs/ip_vs_est.c, before 6.2."""
@@ -18,14 +22,16 @@ def longest(timers: Iterable[Timer]) -> float:
     return max((t.max_ms for t in timers if t.function == FUNCTION), default=0.0)
 
 
+def blamed(culprits: Iterable[Culprit]) -> int:
+    """Slow calls that the culprit held up."""
+    return sum(c.calls for c in culprits if FUNCTION in c.name)
+
+
 def check(report: LatencyReport) -> tuple[Criterion, ...]:
     """All criteria, in the order in which they are shown."""
     before, after = longest(report.before.timers), longest(report.after.timers)
-    calls = sum(c.calls for c in report.culprits if FUNCTION in c.name)
+    calls, left = blamed(report.culprits), blamed(report.culprits_after)
     named = [c.name for c in report.causes]
-    per_minute = [
-        60 * window.requests.slow / window.seconds for window in (report.before, report.after)
-    ]
     return (
         Criterion(
             before >= LEAST_MS,
@@ -45,8 +51,8 @@ def check(report: LatencyReport) -> tuple[Criterion, ...]:
             f"(at most {100 * MOST_SHARE:g} % of before)",
         ),
         Criterion(
-            per_minute[0] > 0 and per_minute[1] <= per_minute[0] / 2,
-            f"requests of at least {report.slow_ms:g} ms: {per_minute[0]:.1f} a minute before, "
-            f"{per_minute[1]:.1f} after (at most half)",
+            left <= MOST_SHARE * calls,
+            f"trace spike blamed {FUNCTION} for {left} after "
+            f"(at most {100 * MOST_SHARE:g} % of before)",
         ),
     )

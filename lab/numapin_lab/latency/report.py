@@ -71,6 +71,8 @@ class LatencyReport(Part):
     after: Window
     culprits: list[Culprit]
     """Before the remedy, those of most slow calls first."""
+    culprits_after: list[Culprit]
+    """The same after it."""
     causes: list[Named]
     """That numapin named before the remedy."""
     remedy: str

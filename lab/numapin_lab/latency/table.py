@@ -68,8 +68,10 @@ def _timers(report: LatencyReport) -> Table:
 
 def _blamed(report: LatencyReport) -> Table:
     table = Table(title="blamed by trace spike for slow calls of redis", title_justify="left")
-    for name in ("culprit", "calls", "longest, ms"):
+    for name in ("culprit", "before", "longest, ms", "after"):
         table.add_column(name, justify="left" if name == "culprit" else "right")
+    after = {one.name: one.calls for one in report.culprits_after}
     for one in report.culprits[:_SHOWN]:
-        table.add_row(one.name, f"{one.calls:,}", f"{one.longest_ms:.2f}")
+        calls = f"{one.calls:,}", f"{one.longest_ms:.2f}", f"{after.get(one.name, 0):,}"
+        table.add_row(one.name, *calls)
     return table
