@@ -192,7 +192,7 @@ class Loop:
             w.census.replace(w.cgroups.counted())
             self._next_scan = w.clock() + RESCAN_SECONDS
         w.on_tick()
-        self._blind = True
+        self._blind = True  # stays so if this raises: until a tick can read the counters again
         w.census.sample()
         self._blind = False
 

@@ -33,7 +33,7 @@ class Neighbour(Pinned):
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def resident(observed: Observed | None) -> Mapping[int, int]:
+def _resident(observed: Observed | None) -> Mapping[int, int]:
     """Where a pod's memory is, by the agent's last report.
 
     Args:
@@ -55,7 +55,7 @@ def candidate(
     """
     return Candidate(
         requests=pod.requests,
-        resident=resident(observed),
+        resident=_resident(observed),
         current=current,
         cpu_limit_millis=pod.cpu_limit_millis,
         workload=pod.workload,

@@ -13,7 +13,7 @@ from numapin_agent.trace.question import Question
 from numapin_agent.trace.records import Event, Hooked, Key, Path, UnderWay, Weight
 from numapin_agent.trace.result import OTHERS, Result, Stack
 from numapin_agent.trace.tables import KEPT_ROWS, KEPT_STACKS, NOT_KEPT
-from numapin_agent.trace.words import HOOK_FUNCTIONS, hook_labels, plain, unnamed, unseen
+from numapin_agent.trace.words import HOOK_FUNCTIONS, hook_labels, plain
 
 MS = 1_000_000
 KERNEL = {
@@ -329,35 +329,6 @@ def test_spike_without_slow_calls_says_so():
 def test_netfilter_hooks(hook, family, ethertype, protocol, labels):
     identity = hook | family << 8 | socket.htons(ethertype) << 16 | protocol << 32
     assert tuple(hook_labels(identity).values()) == labels
-
-
-@pytest.mark.parametrize(
-    ("files", "said"),
-    [
-        ([], []),
-        (["/a\x1b"], ["functions of /a?: unknown symbols, why"]),
-        (list("abcde"), ["functions of a, b, c and 2 more: unknown symbols, why"]),
-    ],
-)
-def test_files_without_names_are_told(files, said):
-    assert unnamed(files, "why") == said
-
-
-@pytest.mark.parametrize(
-    ("runs", "said"),
-    [
-        ({}, []),
-        ({"a_fentry": 5, "a_fexit": 3}, []),
-        ({"a_kprobe": 5, "a_kretprobe": 5}, []),
-        ({"a_kprobe": 5, "a_kretprobe": 6}, []),
-        ({"a_kprobe": 5}, []),
-        ({"a_kprobe": 5, "a_kretprobe": 3}, ["of 2 of 5 calls the return was not seen"]),
-    ],
-)
-def test_calls_that_were_not_seen_to_end_are_told(runs, said):
-    found = unseen(runs)
-    assert len(found) == len(said)
-    assert all(one in other for one, other in zip(said, found, strict=True))
 
 
 def test_results_cross_the_wire():
