@@ -59,9 +59,11 @@ class Move(Wire):
     from_socket: Annotated[int, Field(ge=0, alias="from")]
     to_socket: Annotated[int, Field(ge=0, alias="to")]
     time: Timestamp
+    # Closed for good: a version that does not know a reason can't read the pin at all, and would
+    # plan the pod anew. What a reason is not enough for is told by a field that it drops.
     reason: Literal["SocketBusy", "PodWaiting"]
-    """SocketBusy: the socket was over its policy's threshold. PodWaiting: another pod had no
-    room."""
+    """SocketBusy: the socket was over its policy's threshold, or ``crowded``. PodWaiting: another
+    pod had no room."""
     message: Annotated[str, Field(max_length=1024)]
     gain: Annotated[int, Field(ge=0, le=10000)]
     """Expected, in percent of a socket: what the busiest socket is relieved of, or less where the
@@ -74,6 +76,14 @@ class Move(Wire):
     """Namespace and name of the pod that waited for room: by that the move is judged."""
     further: Annotated[int | None, Field(ge=0, le=100)] = None
     """How many moves of other pods were to follow until that pod has room."""
+    crowded: bool | None = None
+    """True where the pods of socket ``from`` asked for more than it has: by what they ask for then
+    the move is judged, and ``load`` and ``gain`` are of that, not of what is in use."""
+
+    @property
+    def cause(self) -> Literal["SocketBusy", "PodWaiting", "SocketCrowded"]:
+        """The reason, as metrics count it."""
+        return "SocketCrowded" if self.crowded else self.reason
 
 
 class NumaPinSpec(Wire):

@@ -13,6 +13,7 @@ from numapin_api.base import Condition
 from numapin_api.pin import Move, Verdict
 from numapin_api.policy import Rebalance, seconds
 from numapin_operator.conditions import MOVED, Claim
+from numapin_operator.placement.crowd import Leaving
 
 HELPED: Final = "Helped"
 IN_VAIN: Final = "InVain"
@@ -22,6 +23,12 @@ LONGEST_MOVE: Final = timedelta(minutes=30)
 """Pages are moved in paced batches; a pod that is not in force after that is not going to be."""
 LONGEST_RELIEF: Final = timedelta(minutes=10)
 """A socket's use is an average and published coarsely; it shows within some minutes."""
+
+WHOLE_PERCENT: Final = 100
+"""Of a socket: more can't be had."""
+
+MOST_PERCENT: Final = 10_000
+"""That a ``Move`` can tell of."""
 
 _FAILED: Final[frozenset[Verdict]] = frozenset(
     {"Ineffective", "Drifted", "Conflict", "Unplaceable", "Invalid"}
@@ -61,6 +68,17 @@ def made_way(move: Move | None, conditions: list[Condition]) -> bool:
     return move is not None and found is not None and found.reason == MADE_WAY
 
 
+def in_vain(move: Move | None, conditions: list[Condition]) -> bool:
+    """Whether a pod was moved, and that has not helped.
+
+    Args:
+        move: the pin's last move.
+        conditions: of the pin.
+    """
+    found = judged(move, conditions)
+    return found is not None and found.status == "False"
+
+
 def _said(conditions: list[Condition]) -> Condition | None:
     return next((c for c in conditions if c.type == MOVED), None)
 
@@ -87,8 +105,8 @@ def outcome(  # noqa: PLR0911 (one return a row of the table)
     Args:
         move: the move.
         verdict: on the pin as it is now.
-        load: percent in use of the busier resource of the socket that it left; None where
-            not known.
+        load: percent in use of the busier resource of the socket that it left; of a crowded one
+            percent of it that is asked for; None where not known.
         fate: of the pod that room was made for.
         now: with time zone.
     """
@@ -102,6 +120,8 @@ def outcome(  # noqa: PLR0911 (one return a row of the table)
         return Claim(MOVED, "False", IN_VAIN, f"{move.message}; {said}")
     if move.reason == "PodWaiting":
         return _of_room(move, fate, lately=taken < LONGEST_MOVE)
+    if move.crowded:
+        return _of_crowd(move, load, lately=taken < LONGEST_RELIEF)
     if load is not None and load <= move.load - move.gain / 2:
         said = f"socket {move.from_socket} went from {move.load} to {load} % in use"
         return Claim(MOVED, "True", HELPED, f"{move.message}; {said}")
@@ -123,6 +143,49 @@ def _of_room(move: Move, fate: Fate, *, lately: bool) -> Claim:
         return Claim(MOVED, "Unknown", MADE_WAY if move.further else UNDER_WAY, move.message)
     said = f"{who} has no place after {LONGEST_MOVE.seconds // 60} minutes"
     return Claim(MOVED, "False", IN_VAIN, f"{move.message}; {said}, so it is not moved again")
+
+
+def _of_crowd(move: Move, asked: int | None, *, lately: bool) -> Claim:
+    """The outcome of a move that is in force and was made where more was asked for than there is.
+
+    One that relieved the socket of what it was to has helped, though others may have to follow.
+    """
+    if asked is not None and (asked <= WHOLE_PERCENT or asked <= move.load - move.gain / 2):
+        rest = "" if asked <= WHOLE_PERCENT else "; the rest is for others to leave"
+        said = f"of socket {move.from_socket} {asked} % are asked for now{rest}"
+        return Claim(MOVED, "True", HELPED, f"{move.message}; {said}")
+    if lately:
+        return Claim(MOVED, "Unknown", UNDER_WAY, move.message)
+    still = "is not known" if asked is None else f"is {asked} %"
+    said = f"what is asked for of socket {move.from_socket} {still}"
+    return Claim(MOVED, "False", IN_VAIN, f"{move.message}; {said}, so others leave before it")
+
+
+def crowded(before: int | None, after: int, who: Leaving, *, now: datetime) -> Move | None:
+    """The move of a pod off a socket of which more is asked for than there is.
+
+    Args:
+        before: the socket that its pin says.
+        after: the one that it gets.
+        who: leaves.
+        now: with time zone.
+
+    Returns:
+        None if it is another pod that leaves, or this one stays on its socket.
+    """
+    if who.told is None or before is None or before == after:
+        return None
+    return Move(
+        from_socket=before,
+        to_socket=after,
+        time=now.replace(microsecond=0),
+        reason="SocketBusy",
+        message=who.told.message[:1024],
+        gain=min(who.told.gain, MOST_PERCENT),
+        load=min(who.told.load, MOST_PERCENT),
+        bytes_to_move=who.bytes_to_move,
+        crowded=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)

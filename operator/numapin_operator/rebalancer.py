@@ -15,6 +15,7 @@ from numapin_api.base import Condition
 from numapin_api.pin import Move
 from numapin_api.policy import NumaPolicySpec, Rebalance, percent, seconds
 from numapin_operator import moves
+from numapin_operator.placement.crowd import asked
 from numapin_operator.placement.rebalance import (
     Bounds,
     Busy,
@@ -225,12 +226,17 @@ class Rebalancer:
             return "Placed"
         return "Waits" if its.enforced and (its.socket is not None or its.waiting) else "Gone"
 
-    def load(self, name: str, socket: int, *, now: datetime) -> int | None:
-        """Percent in use of a socket's busier resource; None where the node says nothing."""
+    def load(self, name: str, left: Move, *, now: datetime) -> int | None:
+        """Percent in use of the busier resource of the socket that a move led away from.
+
+        What is asked for where that was too much; None where the node says nothing.
+        """
         record = self._store.nodes.get(name)
-        node = None if record is None else record.plan
+        node, socket = None if record is None else record.plan, left.from_socket
         if node is None:
             return None
+        if left.crowded:
+            return asked(node, self._store.neighbours(name), socket)
         pinned, _ = self._tenants(node, now=now)
         found = begin(node, pinned).loads.get(socket)
         return None if found is None else 100 * found // WHOLE

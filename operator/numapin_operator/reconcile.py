@@ -215,6 +215,7 @@ class Reconciler:
                 policies={name: p.spec for name, p in store.policies.items()},
                 namespace_labels=store.namespaces.get(pod.key.namespace, {}),
                 default=self._default,
+                now=self._now(),
                 overdue=before.devices_wait(pod, now=self._now()) <= 0,
                 move=self._rounds.move(pod.key),
             )
@@ -250,7 +251,7 @@ class Reconciler:
             answer = await self._call("pin", self._writer.apply_pin, body, of=pod.key)
             self._take_answer(answer, pod.key, pin)
             if decision.spec.move is not None and (pin is None or pin.move != decision.spec.move):
-                self._metrics.moves.labels(reason=decision.spec.move.reason).inc()
+                self._metrics.moves.labels(reason=decision.spec.move.cause).inc()
         finally:
             self._store.fulfil(pod.key)
             heard = self._heard.pop(pod.key, None)
@@ -327,7 +328,7 @@ class Reconciler:
         return moves.outcome(
             pin.move,
             judgement.verdict,
-            load=self._rebalancer.load(pin.node, pin.move.from_socket, now=self._now()),
+            load=self._rebalancer.load(pin.node, pin.move, now=self._now()),
             fate=self._rebalancer.fate(pin),
             now=self._now(),
         )

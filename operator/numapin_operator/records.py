@@ -17,7 +17,7 @@ from numapin_api.policy import NumaPolicy, NumaPolicySpec, NumaPolicyStatus
 from numapin_api.topology import Topology
 from numapin_operator.build import RELEASED_ANNOTATION
 from numapin_operator.checks import Eyes, eyes
-from numapin_operator.moves import judged, made_way
+from numapin_operator.moves import in_vain, judged, made_way
 from numapin_operator.packed import pack, unpack
 from numapin_operator.placement.read import read_machine
 from numapin_operator.placement.values import Node, Spot
@@ -80,6 +80,7 @@ class PinRecord:
         move: its last move.
         on_the_move: it was moved, and whether that has helped is not known yet.
         made_way: it is where it was moved; others are to be moved until that can be known.
+        in_vain: it was moved, and that has not helped.
         packed_spec: the spec.
         packed_status: the status; None before anybody wrote one.
     """
@@ -108,6 +109,7 @@ class PinRecord:
     move: Move | None
     on_the_move: bool
     made_way: bool
+    in_vain: bool
     packed_spec: bytes
     packed_status: bytes | None
 
@@ -189,6 +191,7 @@ def read_pin(obj: Mapping[str, Any]) -> PinRecord:
         on_the_move=spec.move is not None
         and judged(spec.move, [] if status is None else status.conditions) is None,
         made_way=status is not None and made_way(spec.move, status.conditions),
+        in_vain=status is not None and in_vain(spec.move, status.conditions),
         released=(meta.annotations or {}).get(RELEASED_ANNOTATION),
         packed_spec=pack(spec.model_dump_json(by_alias=True, exclude_none=True)),
         packed_status=None

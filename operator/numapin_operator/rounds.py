@@ -86,7 +86,10 @@ class Rounds:
 
     def _begin(self) -> None:
         """Have every node looked at until the next round, evenly, so that none waits long."""
-        if self._rebalancer.wanted:
+        if not self._rebalancer.wanted:
+            # No node is looked at, but a crowded socket is left under any policy. Has that helped?
+            self._mark(pin.key for pin in self._store.moving())
+        else:
             names = sorted(self._store.nodes)
             for i, name in enumerate(names):
                 self._mark([NodeKey(name)], after=LOOK_SECONDS * i / len(names))

@@ -13,16 +13,10 @@ from numapin_api.pin import Move, NumaPinSpec, NumaPinStatus, Observed, Verdict
 from numapin_api.policy import NumaPolicySpec
 from numapin_operator import before, build, conditions
 from numapin_operator.checks import Eyes
-from numapin_operator.placement.crowd import Crowd, plan_among
+from numapin_operator.moves import crowded
+from numapin_operator.placement.crowd import Crowd, Leaving, plan_among
 from numapin_operator.placement.plan import plan
-from numapin_operator.placement.values import (
-    Candidate,
-    Node,
-    Pinned,
-    Placement,
-    Spot,
-    Unplaceable,
-)
+from numapin_operator.placement.values import Candidate, Node, Pinned, Placement, Spot, Unplaceable
 from numapin_operator.pods import Key, Pod
 from numapin_operator.records import NodeRecord, PinRecord
 from numapin_operator.select import Choice, Invalid, select
@@ -45,6 +39,7 @@ class Situation:
         default: the policy when none matches.
         overdue: it has waited for word of its devices for long enough.
         move: where it is to be moved, if it is.
+        now: when it is decided, with time zone: for a move that it is itself a reason for.
     """
 
     pod: Pod
@@ -54,6 +49,7 @@ class Situation:
     policies: Mapping[str, NumaPolicySpec]
     namespace_labels: Mapping[str, str]
     default: NumaPolicySpec
+    now: datetime
     overdue: bool = False
     move: Move | None = None
 
@@ -71,7 +67,7 @@ class Decision:
         released: value of the release annotation, if it is released.
         others: pods to be looked at because of this one: those whose place it leaves, or the one
             that is to leave in its stead.
-        moved: why it was moved, or leaves its place for all who are there; empty if it wasn't.
+        moved: why it was moved; empty if it wasn't.
     """
 
     spec: NumaPinSpec
@@ -239,18 +235,25 @@ def decide(situation: Situation) -> Decision:
     decision = _moved(situation, asked)
     if decision is not None:
         return replace(decision, others=left_behind(asked.neighbours, before, decision.spot))
-    outcome, instead = _among(situation, asked)
+    outcome, who = _among(situation, asked)
     if isinstance(outcome, Unplaceable):
         decision = _refused(pod, asked.choice, outcome.reason, outcome.message)
     else:
-        decision = _placed(pod, asked.choice, outcome, None if pin is None else pin.move)
+        move = None if pin is None else pin.move
+        if pin is not None and pin.enforced and who is not None:
+            move = crowded(pin.socket, outcome.socket, who, now=situation.now) or move
+        decision = _placed(pod, asked.choice, outcome, move)
     others = left_behind(asked.neighbours, before, decision.spot)
-    if instead == pod.key:
-        return replace(decision, others=others, moved=decision.message)
-    return replace(decision, others=others if instead is None else (*others, instead))
+    if who is not None and who.name != str(pod.key):
+        others = (*others, Key(*who.name.split("/", 1)))
+    elif who is not None and who.told is not None and decision.moved != who.told.message:
+        # On its socket, from one NUMA node to another or of several: no ``spec.move`` tells of it.
+        message = f"{decision.message}; {who.told.message}"
+        decision = replace(decision, message=message, moved=who.told.message)
+    return replace(decision, others=others)
 
 
-def _among(situation: Situation, asked: Question) -> tuple[Placement | Unplaceable, Key | None]:
+def _among(situation: Situation, asked: Question) -> tuple[Placement | Unplaceable, Leaving | None]:
     """Where the pod goes, and who leaves its place if more is asked for there than there is."""
     pod, pin = situation.pod, situation.pin
     if asked.choice.mode != "Enforce":
@@ -266,13 +269,13 @@ def _among(situation: Situation, asked: Question) -> tuple[Placement | Unplaceab
             observed=None if status is None else status.observed,
         ),
         pod=asked.candidate,
+        in_vain=pin is not None and pin.in_vain,
     )
 
     def others() -> Crowd:
         return crowd(asked.neighbours, asked.node, lambda one: _choice_of(one, situation))
 
-    outcome, who = plan_among(asked.node, asked.neighbours, me, others)
-    return outcome, None if who is None else Key(*who.name.split("/", 1))
+    return plan_among(asked.node, asked.neighbours, me, others)
 
 
 def _choice_of(one: Neighbour, situation: Situation) -> Choice | Invalid:

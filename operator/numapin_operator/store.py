@@ -306,7 +306,7 @@ class Store:
         """The write is over, well or badly: what the API has counts again."""
         self._promises.pop(key, None)
 
-    def neighbours(self, node: str, but: Key) -> tuple[Neighbour, ...]:
+    def neighbours(self, node: str, but: Key | None = None) -> tuple[Neighbour, ...]:
         """The pins that take room on a node, without that of one pod."""
         record = self.nodes.get(node)
         topology = None if record is None or record.plan is None else record.plan.topology

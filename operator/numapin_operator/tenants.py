@@ -5,7 +5,7 @@ plan`` to say what it would do.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from numapin_api.cpulist import NodeSet
 from numapin_api.pin import Observed
@@ -87,7 +87,9 @@ def crowd(
         else:
             status = None if one.pin is None else one.pin.status()
             observed = None if status is None else status.observed
-            tenants.append(tenant(one.pod, node, choice, spot=one.spot, observed=observed))
+            vain = one.pin is not None and one.pin.in_vain
+            found = tenant(one.pod, node, choice, spot=one.spot, observed=observed)
+            tenants.append(replace(found, in_vain=vain))
     return Crowd(tenants, fixed)
 
 

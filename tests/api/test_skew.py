@@ -15,7 +15,7 @@ from support.objects import example
 
 from numapin_api.base import Resource
 from numapin_api.node import NumaNode
-from numapin_api.pin import NumaPin
+from numapin_api.pin import Move, NumaPin
 from numapin_api.policy import NumaPolicy
 from numapin_api.trace import NumaTrace
 
@@ -110,6 +110,13 @@ def test_a_part_of_the_status_that_only_a_later_version_knows_counts_as_absent(p
     read = NumaPin.read({**found, "status": {**found["status"], part: value}})
     rest = {name: value for name, value in found["status"].items() if name != part}
     assert read.wire() == {**found, "status": {"conditions": [], **rest}}
+
+
+def test_a_move_has_no_reason_that_only_a_later_version_knows():
+    """Nobody else could read the pin: not even where the pod belongs."""
+    schema = Move.model_json_schema()["properties"]
+    assert set(schema["reason"]["enum"]) == {"SocketBusy", "PodWaiting"}
+    assert "crowded" not in Move.model_json_schema()["required"]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ NEVER_SHOWN = {
     "LabFailed",  # of the lab, not of numapin
     "ChartUnreadable",  # of the program that makes the chart's files
     "ManifestInvalid",  # of numapin plan, which prints it
+    "SocketBusy",  # of spec.move, which has a message beside it
     "SelfTestFailed",  # of helm test, which prints it
 }
 SECTION = re.compile(r"^### (\w+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)

@@ -11,6 +11,7 @@ from numapin_api.policy import Rebalance
 from numapin_operator.moves import (
     Patience,
     Record,
+    in_vain,
     judged,
     lasting,
     made_way,
@@ -76,6 +77,31 @@ def test_whether_a_move_has_made_room(ago: float, further: int, fate: Any, statu
     said = outcome(made, "Verified", fate=fate, now=NOW)
     assert (said.status, said.reason) == (status, words)
     assert made_way(made, [condition(status, 1, words)]) is (words == "MadeWay")
+
+
+@pytest.mark.parametrize(
+    ("ago", "verdict", "asked", "status", "words"),
+    [
+        # It was at 130 %, of which 30 were to go with the pod.
+        (60, "Pending", 100, "Unknown", "UnderWay"),
+        (1900, "Pending", 100, "False", "InVain"),
+        (60, "Verified", 100, "True", "Helped"),
+        # Others are to follow.
+        (60, "NoSignal", 115, "True", "Helped"),
+        (60, "Verified", 116, "Unknown", "UnderWay"),
+        (700, "Verified", 116, "False", "InVain"),
+        (60, "Verified", None, "Unknown", "UnderWay"),
+        (700, "Verified", None, "False", "InVain"),
+        (60, "Drifted", 50, "False", "InVain"),
+    ],
+)
+def test_whether_a_move_off_a_crowded_socket_has_helped(
+    ago: float, verdict: Any, asked: int | None, status: str, words: str
+):
+    made = move(ago=ago).model_copy(update={"load": 130, "gain": 30, "crowded": True})
+    said = outcome(made, verdict, load=asked, now=NOW)
+    assert (said.status, said.reason) == (status, words)
+    assert in_vain(made, [condition(status, 1, words)]) is (words == "InVain")
 
 
 def condition(status: Any, ago: float, reason: str = "X") -> Condition:

@@ -81,6 +81,96 @@ def test_the_one_that_is_to_leave_is_looked_at_because_of_another():
     assert crowded(["db"]).sockets() == {"db": 0, "s1": 0, "s2": 1, "f": 1}
 
 
+def moved(parts: Parts, name: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = parts.cluster.pin("default", name)["spec"].get("move")
+    return found
+
+
+def pinned(parts: Parts, name: str) -> None:
+    parts.observe(name, good_report(parts.cluster.pin("default", name), since=parts.time()))
+    parts.settle(5)
+
+
+def judgement(parts: Parts, name: str) -> tuple[str, str]:
+    status, reason, _ = condition(parts.cluster.pin("default", name), "Moved")
+    return status, reason
+
+
+def counted(parts: Parts, reason: str) -> float:
+    found = parts.registry.get_sample_value("numapin_operator_moves_total", {"reason": reason})
+    return found or 0.0
+
+
+def test_the_move_gives_its_reason_and_gain_and_is_judged():
+    parts = crowded(ORDERS[0])
+    found = moved(parts, "s2")
+    assert found is not None
+    said = (
+        "moved from socket 0 (102 % asked for) to socket 1, 1.0 GiB of memory: "
+        "its pods together ask for more than there is"
+    )
+    assert found == {
+        "time": found["time"],
+        "from": 0,
+        "to": 1,
+        "reason": "SocketBusy",
+        "crowded": True,
+        "message": said,
+        "load": 102,
+        "gain": 7,
+        "bytesToMove": 1 << 30,
+    }
+    assert (counted(parts, "SocketCrowded"), counted(parts, "SocketBusy")) == (1, 0)
+    assert judgement(parts, "s2") == ("Unknown", "UnderWay")
+    pinned(parts, "s2")
+    # No policy moves pods here, so that no node is looked at: it is judged all the same.
+    assert judgement(parts, "s2") == ("True", "Helped")
+    assert condition(parts.cluster.pin("default", "s2"), "Moved")[2] == (
+        f"{said}; of socket 0 95 % are asked for now"
+    )
+    assert condition(parts.cluster.pin("default", "s2"), "Pinned")[2].endswith(f"; {said}")
+    assert ("s2", "Moved") in parts.cluster.events
+    for name in ("db", "s1", "f"):
+        assert moved(parts, name) is None
+    # Nothing more is written, nor by an operator that is started anew.
+    parts.settle(300)
+    parts.cluster.writes.clear()
+    parts.settle(100)
+    again = parts.again()
+    again.settle(100)
+    assert parts.cluster.writes == []
+    assert moved(again, "s2") == found
+
+
+def test_a_move_that_nobody_could_follow_is_in_vain_and_others_leave_before_it():
+    parts = crowded(ORDERS[0])
+    assert parts.sockets()["s2"] == 1
+    # While its memory moves, the socket that it left gets more crowded than it was.
+    created(parts, "f", "7300m", memory="1Gi")
+    created(parts, "db", "3500m", memory="20Gi")
+    pinned(parts, "s2")
+    assert parts.sockets() == {"db": 0, "s1": 0, "s2": 1, "f": 1}
+    assert judgement(parts, "s2") == ("Unknown", "UnderWay")
+    parts.settle(700)
+    assert judgement(parts, "s2") == ("False", "InVain")
+    # Its own socket gets crowded: another pod makes way, though with more bytes.
+    created(parts, "db", "1", memory="20Gi")
+    created(parts, "s1", "2", memory="2Gi")
+    created(parts, "f", "4", memory="2Gi")
+    assert parts.sockets() == {"db": 0, "s1": 0, "s2": 1, "f": 1}
+    created(parts, "s2", "4500m", memory="1Gi")
+    parts.settle(60)
+    assert parts.sockets() == {"db": 0, "s1": 0, "s2": 1, "f": 0}
+    # Where no other one's leaving is enough it goes all the same.
+    created(parts, "f", "1", memory="2Gi")
+    created(parts, "s2", "3", memory="1Gi")
+    created(parts, "late", "4", memory="1Gi")
+    assert parts.sockets() == {"db": 0, "s1": 0, "s2": 1, "f": 0, "late": 1}
+    created(parts, "late", "6", memory="1Gi")
+    parts.settle(60)
+    assert parts.sockets() == {"db": 0, "s1": 0, "s2": 0, "f": 0, "late": 1}
+
+
 def test_those_of_policies_that_move_pods_leave_first():
     moved = {"podSelector": {}, "placement": {"rebalance": {"mode": "Auto"}}, "priority": 1}
     parts = Parts()

@@ -8,7 +8,8 @@ that waits for word of its devices is planned as when that wait is over.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import NAMESPACE_OID, uuid5
 
 from numapin_api.errors import ManifestError
@@ -26,6 +27,8 @@ from numapin_operator.store import Kind, Store
 from numapin_operator.tenants import tenant
 
 Json = Mapping[str, Any]
+_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of moves that are told of and not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Planner:
             policies={name: p.spec for name, p in store.policies.items()},
             namespace_labels=store.namespaces.get(pod.key.namespace, {}),
             default=self._default,
+            now=_NO_TIME,
             overdue=True,
         )
 

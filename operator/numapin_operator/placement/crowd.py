@@ -6,17 +6,20 @@ pod whose leaving is enough and moves the fewest bytes. Pods of policies that mo
 where no other's leaving is enough. Where no single pod's is, the one goes that relieves most,
 and the rest is looked at again.
 
+A pod whose last move was in vain leaves only where no other's leaving is enough: it is not tried
+again before the others, and no socket is asked for too much for ever on its account.
+
 It deliberately knows no time: neither budgets nor cooldowns hold for what was promised and
 can't be had.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from numapin_operator.placement.plan import plan, plan_in
 from numapin_operator.placement.room import CPU, MEMORY, WHOLE, Room
 from numapin_operator.placement.state import Tenant
-from numapin_operator.placement.values import Node, Pinned, Placement, Unplaceable
+from numapin_operator.placement.values import Node, Pinned, Placement, Spot, Unplaceable
 from numapin_operator.text import listed, size
 
 
@@ -41,11 +44,28 @@ class Leaving:
         name: with its namespace.
         bytes_to_move: of its memory.
         enough: nothing is asked for too much once it is gone.
+        told: where it goes, and what that is for; only of the pod that is looked at.
     """
 
     name: str
     bytes_to_move: int
     enough: bool
+    told: "Told | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of a pod that goes.
+
+    Attributes:
+        load: percent that is asked for of the scarcest on the socket that it leaves.
+        gain: by how many percent that falls.
+        message: where from, where to and why, for people.
+    """
+
+    load: int
+    gain: int
+    message: str
 
 
 def plan_among(
@@ -60,29 +80,93 @@ def plan_among(
         crowd: the same pods, in any order; asked only where there is a crowd.
 
     Returns:
-        The placement, or why there is none; and who leaves the place that the pod has for all
-        others: it or another one, None where nobody needs to or can.
+        The placement, or why there is none; and who leaves the place that the pod has because
+        more is asked for there than there is: it or another one, None where nobody needs to or can.
     """
-    found = plan(node, pins, me.pod, me.choice)
-    if not isinstance(found, Placement) or not found.crowded or me.pod.current is None:
+    found, at = plan(node, pins, me.pod, me.choice), me.pod.current
+    if not isinstance(found, Placement) or at is None:
         return found, None
+    if not found.crowded:
+        return found, _too_large(node, pins, me, found)
     others = crowd()
     who = leaving(node, (*others.tenants, me), others.fixed, me.name)
-    where = f"socket{'s' if me.pod.current.also else ''} {listed(me.pod.current.sockets)}"
     if who is not None and who.name == me.name:
-        why = (
-            f"; it makes way on {where}, whose pods together ask for more than there is "
-            f"({size(who.bytes_to_move)} of memory to move)"
-        )
-        return replace(found, message=found.message + why), who
+        together = "its pods together ask for more than there is"
+        return found, replace(who, told=_told(node, pins, me, found, together))
     kept = plan(node, pins, me.pod, me.choice, keep=True)
     if who is None and isinstance(kept, Placement):
         why = (
-            f"; the pods of {where} together ask for more than there is, "
+            f"; the pods of {_label(at)} together ask for more than there is, "
             "and none of them can go elsewhere"
         )
         kept = replace(kept, message=kept.message + why)
     return kept, who
+
+
+def asked(node: Node, pins: Iterable[Pinned], socket: int) -> int:
+    """How much pods ask for of the scarcest that they have on a socket, in percent, rounded up.
+
+    More than 100 exactly where they ask for more than there is, be it on one NUMA node.
+
+    Args:
+        node: the node.
+        pins: of all its pods.
+        socket: one that gives nothing to pods any more is asked for nothing.
+    """
+    every = list(pins)
+    room, firm = Room(node, every), Room(node, [p for p in every if not p.spot.lenient])
+    covered = room.cells.covered
+    masks = {covered(p.spot) for p in every if socket in p.spot.sockets}
+    shares = [0]
+    for mask in masks - {0} if socket in room.cells.of_socket else ():
+        for there, part in ((room, CPU), (firm, MEMORY)):
+            has = there.capacity(mask, part)
+            shares.append(-(-100 * (has - there.left(mask, part)) // max(1, has)))
+    return max(shares)
+
+
+def _told(node: Node, pins: Sequence[Pinned], me: Tenant, to: Placement, why: str) -> Told | None:
+    """What is said of a pod that goes."""
+    at = me.pod.current
+    if at is None:
+        return None
+    mine = me.pinned(replace(at, lenient=me.choice.memory != "Strict"))
+    before = asked(node, [*pins, mine], at.socket)
+    after = asked(node, [*pins, me.pinned(to.spot)], at.socket)
+    return Told(
+        load=before,
+        gain=max(0, before - after),
+        message=f"moved from {_label(at)} ({before} % asked for) to {_label(to.spot)}, "
+        f"{size(_bytes(me, to))} of memory: {why}",
+    )
+
+
+def _too_large(node: Node, pins: Sequence[Pinned], me: Tenant, to: Placement) -> Leaving | None:
+    """A pod that leaves a place because it alone asks for more than there is."""
+    at, asked_for = me.pod.current, me.choice.socket
+    if at is None or to.spot.sockets == at.sockets or asked_for not in {None, *at.sockets}:
+        return None
+    room = Room(node, ())
+    if not _alone(room, me, me.pinned(at)):
+        return None
+    told = _told(node, pins, me, to, "it alone asks for more than there is")
+    return Leaving(me.name, _bytes(me, to), enough=False, told=told)
+
+
+def _alone(room: Room, tenant: Tenant, pin: Pinned) -> bool:
+    """Whether a pod asks for more than its place has, whoever else goes."""
+    asks, mask = tenant.pod.requests, room.cells.covered(pin.spot)
+    keeps = pin.spot.memory and tenant.choice.memory == "Strict"
+    return asks.cpu_millis > room.capacity(mask, CPU) or (
+        keeps and asks.memory_bytes > room.capacity(mask, MEMORY)
+    )
+
+
+def _label(spot: Spot) -> str:
+    """How people call a place."""
+    if spot.numa_node is not None:
+        return f"NUMA node {spot.numa_node} of socket {spot.socket}"
+    return f"socket{'s' if spot.also else ''} {listed(spot.sockets)}"
 
 
 def leaving(
@@ -143,19 +227,14 @@ class _Crowded:
     def outgrown(self) -> Leaving | None:
         """A pod that is not kept there whoever else goes: it alone asks for too much."""
         for tenant in self.here:
-            pin, asks = self.pins[tenant.name], tenant.pod.requests
-            mask = self.room.cells.covered(pin.spot)
-            keeps = pin.spot.memory and tenant.choice.memory == "Strict"
-            if asks.cpu_millis > self.room.capacity(mask, CPU) or (
-                keeps and asks.memory_bytes > self.room.capacity(mask, MEMORY)
-            ):
+            if _alone(self.room, tenant, self.pins[tenant.name]):
                 return Leaving(tenant.name, _bytes(tenant, None), enough=False)
         return None
 
     def cheapest(self) -> Leaving | None:
         """The pod whose leaving is enough and moves least; else the one that relieves most."""
         before = self.lack()
-        best: tuple[tuple[bool, bool, int, int, str], Leaving] | None = None
+        best: tuple[tuple[bool, bool, bool, int, int, str], Leaving] | None = None
         for tenant in self.here:
             if not tenant.movable or not before:
                 continue
@@ -170,7 +249,8 @@ class _Crowded:
                 self.put(there, -1)
                 never = tenant.choice.rebalance.mode != "Auto"
                 one = Leaving(tenant.name, _bytes(tenant, found), enough=not after)
-                rank = (after > 0, never, after, one.bytes_to_move, tenant.name)
+                moved = one.bytes_to_move
+                rank = (after > 0, tenant.in_vain, never, after, moved, tenant.name)
                 if after < before and (best is None or rank < best[0]):
                     best = rank, one
             self.put(pin)

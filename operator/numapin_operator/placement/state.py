@@ -32,6 +32,7 @@ class Tenant:
         choice: its policy, annotations applied.
         cpu_millis: CPU time that it takes; None where not known.
         movable: it may be moved now.
+        in_vain: it was moved once, and that has not helped.
         least_load: it is moved off a socket only while so many millionths of that are in use.
     """
 
@@ -40,6 +41,7 @@ class Tenant:
     choice: Choice
     cpu_millis: int | None = None
     movable: bool = True
+    in_vain: bool = False
     least_load: int = 0
 
     @property

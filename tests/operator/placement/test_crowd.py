@@ -12,10 +12,17 @@ from support.planning import node, policy
 
 from numapin_api.cpulist import NodeSet
 from numapin_api.policy import Rebalance
-from numapin_operator.placement.crowd import Crowd, Leaving, leaving, plan_among
+from numapin_operator.placement.crowd import (
+    Crowd,
+    Leaving,
+    Told,
+    asked,
+    leaving,
+    plan_among,
+)
 from numapin_operator.placement.room import CPU, MEMORY, Room
 from numapin_operator.placement.state import Tenant
-from numapin_operator.placement.values import Candidate, Node, Placement, Unplaceable
+from numapin_operator.placement.values import Candidate, Node, Placement, Spot, Unplaceable
 
 WIDE = "S0[N0 0-7 64G] S1[N1 8-15 64G]"
 NEVER, AUTO = policy(rebalance=Rebalance()), policy(rebalance=Rebalance(mode="Auto"))
@@ -128,11 +135,13 @@ def test_what_is_said():
     every = tenants("a S0 3/20G, b S0 3/1G, c S0 3/2G")
     went, who = look(node(WIDE), every, every[1])
     assert isinstance(went, Placement)
-    assert (went.socket, who) == (1, Leaving("b", GIB, enough=True))
-    assert went.message.endswith(
-        "; it makes way on socket 0, whose pods together ask for more than there is "
-        "(1.0 GiB of memory to move)"
+    told = Told(
+        load=113,
+        gain=38,
+        message="moved from socket 0 (113 % asked for) to socket 1, 1.0 GiB of memory: "
+        "its pods together ask for more than there is",
     )
+    assert (went.socket, who) == (1, Leaving("b", GIB, enough=True, told=told))
     stayed, who = look(node(WIDE), every, every[0])
     assert isinstance(stayed, Placement)
     assert (stayed.socket, who) == (0, Leaving("b", GIB, enough=True))
@@ -146,6 +155,62 @@ def test_what_is_said():
         "; the pods of socket 0 together ask for more than there is, "
         "and none of them can go elsewhere"
     )
+
+
+def test_what_is_said_of_one_that_alone_asks_for_more_than_there_is():
+    where = node("S0[N0 0-3 64G] S1[N1 8-15 64G]")
+    large = tenant("b S0 5/1G")
+    went, who = look(where, [large, *tenants("a S0 3/1G")], large)
+    told = Told(
+        load=200,
+        gain=125,
+        message="moved from socket 0 (200 % asked for) to socket 1, 1.0 GiB of memory: "
+        "it alone asks for more than there is",
+    )
+    assert isinstance(went, Placement)
+    assert (went.socket, who) == (1, Leaving("b", GIB, enough=False, told=told))
+    # Its author sends it there: that needs no other reason.
+    sent = replace(large, choice=replace(NEVER, socket=1))
+    assert look(where, [sent], sent)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("pods", "percent"),
+    [
+        ("", 0),
+        ("a S1 9/1G", 0),
+        ("a S0 4/1G", 50),
+        ("a S0 1/48G", 75),
+        ("a S0 8/64G", 100),
+        ("a S0 8/64G, b S0 1m/0", 101),
+        ("a S0 1/64G, b S0 1/1G loose", 100),
+        ("a S0 1/64G, b S0 1/1G", 102),
+    ],
+)
+def test_how_much_is_asked_for(pods: str, percent: int):
+    pins = [t.pinned(_at(t)) for t in tenants(pods)]
+    assert asked(node(WIDE), pins, 0) == percent
+    # Whose CPUs are all gone is nobody's any more.
+    assert asked(node(WIDE), pins, 7) == 0
+
+
+def _at(one: Tenant) -> Spot:
+    spot = one.pod.current
+    assert spot is not None
+    return replace(spot, lenient=one.choice.memory != "Strict")
+
+
+def test_a_pod_that_was_moved_in_vain_leaves_only_where_no_other_is_enough():
+    def leaves(text: str) -> str | None:
+        first, *others = tenants(text)
+        found = leaving(node(WIDE), [replace(first, in_vain=True), *others], (), first.name)
+        return None if found is None else found.name
+
+    assert leaves("b S0 3/1G, a S0 3/20G, c S0 3/2G") == "c"
+    # Though its policy moves pods, and no other's does.
+    assert leaves("b S0 3/1G auto, a S0 3/20G, c S0 3/2G") == "c"
+    assert leaves("b S0 3/1G, a S0 7/20G, f S1 2/1G") == "b"
+    assert leaves("b S0 4500m/1G, a S0 500m/20G, c S0 4/2G, d S0 4/1G") == "d"
 
 
 def test_pods_of_which_nothing_is_known_stay_and_take_room():
