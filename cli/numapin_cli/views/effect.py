@@ -5,9 +5,10 @@ thread, or not counted on the node, is left out, and so is CPU time: a pod that 
 no worse off.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Final, Literal
+from collections.abc import Iterator
+from typing import Literal
 
+from numapin_agent.counters.signals import FIELDS, counted
 from numapin_api.base import Wire
 from numapin_api.pin import MIN_HINT_FAULT_PAGES, Counters, Observed
 from numapin_operator.checks import Eyes
@@ -16,18 +17,6 @@ Direction = Literal["better", "worse", "same"]
 SAME_SHARE = 0.1
 """Two windows of the same load differ by that much."""
 PAGE_CACHE = "page cache refaults"
-_SIGNALS: Final[Mapping[str, str]] = {
-    "migrated_pages": "numaMigrations",
-    "cross_socket_migrated_pages": "numaMigrations",
-    "migration_nanoseconds": "numaMigrations",
-    "hint_fault_pages_local": "hintFaults",
-    "hint_fault_pages_remote": "hintFaults",
-    "cross_socket_task_migrations": "taskMigrations",
-    "syscall_moved_pages": "syscallMoves",
-    "scanner_skips": "scannerSkips",
-}
-_IN_FILES: Final = frozenset({"migrated_pages"})
-"""What is had at level ``cgroup``, too: memory.stat tells neither where to nor how long."""
 
 
 def uncounted(seen: Eyes) -> frozenset[str]:
@@ -37,12 +26,8 @@ def uncounted(seen: Eyes) -> frozenset[str]:
         seen: what can be seen on the node; a signal that it does not name may be counted.
     """
     levels = seen.levels or {}
-    return frozenset(
-        field
-        for field, signal in _SIGNALS.items()
-        if levels.get(signal) == "none"
-        or (levels.get(signal) == "cgroup" and field not in _IN_FILES)
-    )
+    told = {field for signal in levels for field in FIELDS.get(signal, ())}
+    return frozenset(Counters.model_fields.keys() & told - counted(levels))
 
 
 class ChangeRow(Wire):
