@@ -16,8 +16,8 @@ from numapin_agent.cgroup.activity import Activity
 from numapin_agent.counters.pairs import Pairs
 from numapin_agent.counters.pulse import Fault
 from numapin_agent.counters.signals import FIELDS, CgroupCounters, counted
+from numapin_agent.handover import Twice, counted_twice
 from numapin_agent.ledger import Cell, Ledger, PodLedger, Refaults, Sample
-from numapin_agent.overlap import Overlap, overlap
 from numapin_agent.pairs import PairLedger
 from numapin_api.errors import CgroupError, CounterError
 from numapin_api.node import Signal
@@ -164,7 +164,7 @@ class Census:
             dead: signals that the one before did not count any more.
         """
         with self._lock:
-            anew, twice = tracer is not self._tracer, Overlap()
+            anew, twice = tracer is not self._tracer, Twice()
             # What was counted before it broke off was counted.
             with contextlib.suppress(CounterError):
                 self._fold()
@@ -172,7 +172,7 @@ class Census:
                     self._fold_pairs(self._tracer)
                 if anew:
                     lost = {field for signal in dead for field in FIELDS[signal]}
-                    twice = overlap(tracer, self._counted - lost)
+                    twice = counted_twice(tracer, self._counted - lost)
             self._ledger = self._ledger.interrupted(anew=anew, base=twice.counters)
             if anew:
                 self._pairs = self._pairs.begun_anew(twice.pairs)

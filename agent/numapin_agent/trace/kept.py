@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from numapin_agent.trace.overlap import overlap
+from numapin_agent.trace.blame import overlap
 from numapin_agent.trace.records import OFF, QUEUED, SYSCALL, Event
 
 SLOWEST: Final = 50

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numapin_agent.trace import causes, overlap, records
+from numapin_agent.trace import blame, causes, records
 from numapin_agent.trace.counted import Counted, Names
 from numapin_agent.trace.kept import SLOWEST
 from numapin_agent.trace.question import Question
@@ -13,7 +13,7 @@ from numapin_agent.trace.words import about_call, culprit_name, plain, under_way
 
 def spike(counted: Counted, names: Names, question: Question) -> dict[str, Any]:
     """Fields of the answer."""
-    found = overlap.culprits(counted.events)
+    found = blame.culprits(counted.events)
     # a call that waited for data, a lock or a disk is no victim of the kernel: those come last
     found.sort(key=lambda one: (one[1].kind in {None, records.OFF}, -one[0].length))
     told: list[Moment] = []

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from numapin_agent.trace import overlap, records
+from numapin_agent.trace import blame, records
 from numapin_agent.trace.counted import Counted, Names
 from numapin_agent.trace.facts import VECTORS
 from numapin_agent.trace.question import Question
@@ -208,7 +208,7 @@ def under_way(counted: Counted, names: Names) -> list[str]:
     return [f"calls that had not returned at the end, the longest first: {told}{more}"]
 
 
-def culprit_name(found: overlap.Culprit, names: Names) -> str:  # noqa: PLR0911 — one for each
+def culprit_name(found: blame.Culprit, names: Names) -> str:  # noqa: PLR0911 — one for each
     """Who made it slow, in words."""
     if found.kind is None:
         return "unknown: it ran itself, or waited in short pieces"

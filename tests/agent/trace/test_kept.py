@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numapin_agent.trace.blame import culprits
 from numapin_agent.trace.kept import Hunt, Kept, LeftOut, Slowest
-from numapin_agent.trace.overlap import culprits
 from numapin_agent.trace.records import OFF, QUEUED, SOFTIRQ, SYSCALL, TIMER, Event
 
 MS = 1_000_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numapin_agent.trace.overlap import COVERS, Culprit, culprit, culprits, overlap
+from numapin_agent.trace.blame import COVERS, Culprit, culprit, culprits, overlap
 from numapin_agent.trace.records import (
     HARDIRQ,
     NETFILTER,

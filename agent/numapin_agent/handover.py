@@ -24,7 +24,7 @@ class Tracer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Overlap:
+class Twice:
     """What the new maps hold already, that the old ones have counted as well.
 
     Attributes:
@@ -36,7 +36,7 @@ class Overlap:
     pairs: Mapping[int, Pairs] = field(default_factory=dict)
 
 
-def overlap(new: Tracer, had: Set[str]) -> Overlap:
+def counted_twice(new: Tracer, had: Set[str]) -> Twice:
     """Read it, right after the old maps were read for the last time.
 
     Args:
@@ -47,7 +47,7 @@ def overlap(new: Tracer, had: Set[str]) -> Overlap:
         CounterError: the new maps can't be read.
     """
     of_pairs = had | {"hint_fault_pages"} if "hint_fault_pages_local" in had else had
-    return Overlap(
+    return Twice(
         {
             cgroup: CgroupCounters(*_only(counts._asdict(), had))
             for cgroup, counts in new.read().items()
