@@ -46,11 +46,16 @@ MIN_DRAM_FILLS_PER_SECOND: Final = 10_000
 not matter to the pod."""
 MIN_DRAM_COUNTED_PERCENT: Final = 25
 """PMU counters that ran for less of the pod's CPU time may have missed what counts."""
+BORROWED_FILES: Final = 5
+BORROWED_PODS: Final = 8
+BORROWED_PATH: Final = 256
+"""How many files that others are charged for are told, pods for each, and characters of a path."""
 IDLE_CPU_SHARE: Final = 0.001
 """Below a thousandth of one CPU a pod touches too little memory to be judged by faults."""
 
 Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+PodName = Annotated[str, Field(max_length=253)]
 
 
 class Move(Wire):
@@ -187,6 +192,25 @@ class NodeBytes(Wire):
     """Of these, tmpfs and shared memory, which stay where they were first touched."""
 
 
+class Borrowed(Wire):
+    """A file that the pod maps on a NUMA node that is not its own, and others are charged for.
+
+    Its pages are charged to the cgroup that read them first, and don't count as the pod's memory.
+    """
+
+    path: Annotated[str, Field(max_length=BORROWED_PATH)]
+    """As the pod's processes have it; of a longer one the end."""
+    node: int
+    """The NUMA node."""
+    bytes: Bytes
+    """Estimated from a sample of pages: mapped there by the pod, less all that the pod is charged
+    for of mapped files there."""
+    pods: Annotated[list[PodName], Field(max_length=BORROWED_PODS)] = []
+    """Other pods of the namespace that map the file, too; whichever read it first is charged."""
+    others: Count = 0
+    """How many more pods do, those of other namespaces among them."""
+
+
 class Moving(Wire):
     """Progress of moving a running pod's pages."""
 
@@ -255,6 +279,10 @@ class Observed(Wire):
     drift: Drift | None = None
     moving: Moving | None = None
     memory: list[NodeBytes] = []
+    borrowed: Annotated[list[Borrowed], Field(max_length=BORROWED_FILES)] = []
+    """The largest files that the pod maps off its pin's NUMA nodes and others are charged for,
+    looked for at most once in 15 minutes. An estimate, so no verdict rests on it; empty where
+    nothing was found or can be said."""
     threads: Annotated[int | None, Field(ge=0)] = None
     """Threads of the process with the most memory: hint-fault locality is valid only above 1."""
     baseline: Counters | None = None
