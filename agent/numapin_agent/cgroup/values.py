@@ -33,13 +33,15 @@ Page cache that nobody maps stays where it is until it is reclaimed.
 """
 
 
-_SUMS = ("resident", "movable", "file", "shmem")
+_SUMS = ("resident", "movable", "file", "shmem", "mapped")
 """The fields of ``Residency``."""
 _COUNTED: Mapping[str, tuple[str, ...]] = {
     key: tuple(
         name
         for name, keys in zip(
-            _SUMS, (RESIDENT_KEYS, MOVABLE_KEYS, ("file",), ("shmem",)), strict=True
+            _SUMS,
+            (RESIDENT_KEYS, MOVABLE_KEYS, ("file",), ("shmem",), ("file_mapped",)),
+            strict=True,
         )
         if key in keys
     )
@@ -66,12 +68,15 @@ class Residency:
         movable: bytes per NUMA node that some process maps.
         file: of the resident ones, files; tmpfs and shared memory among them.
         shmem: of these, tmpfs and shared memory.
+        mapped: of the files, what some process maps, be it another pod's; empty where the kernel
+            does not say.
     """
 
     resident: Mapping[int, int]
     movable: Mapping[int, int]
     file: Mapping[int, int] = field(default_factory=dict)
     shmem: Mapping[int, int] = field(default_factory=dict)
+    mapped: Mapping[int, int] = field(default_factory=dict)
 
     def off(self, nodes: NodeSet) -> int:
         """Movable bytes on any other NUMA node."""

@@ -40,6 +40,11 @@ def test_each_resident_page_counts_once():
     assert memory.movable == {0: 419430400 + 4096, 1: 8192 + 40960}
     assert memory.file == {0: 1048576, 1: 2097152}
     assert memory.shmem == {0: 524288, 1: 0}
+    assert memory.mapped == {0: 4096, 1: 40960}
+
+
+def test_a_kernel_that_does_not_say_what_is_mapped():
+    assert parse_numa_stat("anon N0=1 N1=2\nfile N0=4 N1=0\n").mapped == {}
 
 
 @pytest.mark.parametrize(
