@@ -19,6 +19,7 @@ from lightkube import Client
 from prometheus_client import CollectorRegistry
 
 from numapin_agent import kube
+from numapin_agent.borrowing import Borrowing
 from numapin_agent.census import Census
 from numapin_agent.cgroup import CgroupHost
 from numapin_agent.cgroup.hugetlb import pools
@@ -171,6 +172,9 @@ class Agent:
             clock=clock,
         )
         self._glances = Glances(topology=lambda: self._node.topology, clock=clock)
+        self._borrowing = Borrowing.on_this_host(
+            config.paths, cgroups=cgroups, pods=self._cluster.pods, changed=self._moved
+        )
         self._loop = Loop(
             Surroundings(
                 node_name=config.node_name,
@@ -179,6 +183,7 @@ class Agent:
                 cgroups=cgroups,
                 pinner=self._pinner,
                 census=self._census,
+                lenders=self._borrowing,
                 topology=lambda: self._node.topology,
                 writes=api,
                 publisher=self._publisher,
@@ -251,6 +256,7 @@ class Agent:
         self._publisher.stop()
         self._cluster.stop()
         self._kubelet.stop()
+        self._borrowing.close()
         self._loop_thread.join(0.5)
         self._guard.close()
         self._pinner.close()

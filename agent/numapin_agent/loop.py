@@ -23,9 +23,9 @@ from numapin_agent.status import Reason
 from numapin_agent.track import MEASURED, Track
 from numapin_agent.watch import retry_seconds
 from numapin_agent.workqueue import WorkQueue
+from numapin_api import locality
 from numapin_api.cpulist import NodeSet
 from numapin_api.errors import CgroupError, CounterError, NumapinError
-from numapin_api.locality import home
 from numapin_api.pin import NumaPin, Observed
 from numapin_api.policy import seconds
 
@@ -87,7 +87,7 @@ class Loop:
         self._queue.add(self._keys_of(uid))
 
     def moved(self, uid: str) -> None:
-        """A pod's page move has ended."""
+        """A pod's page move has ended, or other files are to be told of it."""
         self._queue.add(self._keys_of(uid))
 
     def widened(self, uid: str) -> None:
@@ -345,10 +345,15 @@ class Loop:
         if whole is None and not w.census.hopeless:
             whole = seen.inherited_by(track)
             mark = None if whole is None else INHERITED
+        home = self._home(pin)
         new = observe.observed(
-            report, generation=wanted.generation, baseline=seen.baseline, last_window=whole
+            report,
+            generation=wanted.generation,
+            baseline=seen.baseline,
+            last_window=whole,
+            borrowed=w.lenders.of(key, uid, report, home=home, held=seen.published),
         )
-        inputs = observe.verdict_inputs(new, pin.spec, self._home(pin))
+        inputs = observe.verdict_inputs(new, pin.spec, home)
         streak = seen.streak.after(inputs, mark)
         seen = replace(seen, report=report, track=track, streak=streak, failures=0, settled=settled)
         self._seen[key] = seen
@@ -385,7 +390,7 @@ class Loop:
         self._w.publisher.submit(_pin_key(key), lambda: self._w.writes.apply_observed(pin, new))
 
     def _home(self, pin: NumaPin) -> NodeSet:
-        return home(pin.spec, self._w.topology())
+        return locality.home(pin.spec, self._w.topology())
 
     def _keys_of(self, uid: str) -> tuple[Key, ...]:
         return tuple(k for k, pod in self._w.objects.pods().items() if pod.cgroup_uid == uid)

@@ -7,7 +7,7 @@ Pure: no I/O and no clock. Verdicts themselves are the operator's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +25,7 @@ from numapin_api.pin import (
     MIN_HINT_FAULT_PAGES,
     STEADY_WINDOWS,
     Applied,
+    Borrowed,
     ContainerEffective,
     Counters,
     CpusMems,
@@ -120,6 +121,7 @@ def observed(
     generation: int,
     baseline: Baseline | None,
     last_window: Counters | None,
+    borrowed: Sequence[Borrowed] = (),
 ) -> Observed:
     """What to publish for a pin.
 
@@ -128,6 +130,7 @@ def observed(
         generation: of the spec that was acted on.
         baseline: before the pin, for pods that ran already.
         last_window: the last whole verification window since the pin.
+        borrowed: files that it maps and others are charged for.
     """
     applied, drift, moving, problem = report.applied, report.drift, report.moving, report.problem
     return Observed(
@@ -157,6 +160,7 @@ def observed(
         if moving
         else None,
         memory=_with_kinds(report),
+        borrowed=list(borrowed),
         threads=report.threads,
         baseline=baseline.counters if baseline else None,
         baseline_memory=list(baseline.memory) if baseline else [],
@@ -308,6 +312,8 @@ def _material(seen: Observed) -> tuple[object, ...]:
         seen.containers,
         seen.drift.count if seen.drift else 0,
         seen.moving is None,
+        # Neither bytes nor who else maps them, which change with every look.
+        frozenset((b.path, b.node) for b in seen.borrowed),
     )
 
 

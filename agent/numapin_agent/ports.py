@@ -1,4 +1,4 @@
-"""What the reconcile loop works with, as it sees it: seven small interfaces.
+"""What the reconcile loop works with, as it sees it: eight small interfaces.
 
 The real ones are named in each; tests of faults hand in others. No behaviour here.
 """
@@ -10,7 +10,8 @@ from typing import Protocol
 from numapin_agent.census import Census, Cgroup
 from numapin_agent.pin.values import PinOrder, PinReport
 from numapin_agent.pods import PodView
-from numapin_api.pin import NumaPin, Observed
+from numapin_api.cpulist import NodeSet
+from numapin_api.pin import Borrowed, NumaPin, Observed
 from numapin_api.topology import Topology
 
 Key = tuple[str, str]
@@ -91,6 +92,15 @@ class Writes(Protocol):
         """Write status.observed."""
 
 
+class Lenders(Protocol):
+    """Knows whose files pods use; ``numapin_agent.borrowing.Borrowing`` is one such."""
+
+    def of(
+        self, key: Key, uid: str, report: PinReport, *, home: NodeSet, held: Observed | None
+    ) -> list[Borrowed]:
+        """Files that a pod maps and others are charged for, as far as is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """All that the loop works with.
@@ -102,6 +112,7 @@ class Surroundings:
         cgroups: finds pods' cgroups.
         pinner: applies pins.
         census: counters.
+        lenders: files that others are charged for.
         topology: the machine's; None while it can't be read.
         writes: the API server.
         publisher: sends writes.
@@ -118,6 +129,7 @@ class Surroundings:
     cgroups: Cgroups
     pinner: Pins
     census: Census
+    lenders: Lenders
     topology: Callable[[], Topology | None]
     writes: Writes
     publisher: Sender

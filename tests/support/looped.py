@@ -17,7 +17,7 @@ from numapin_agent.ports import Key, Surroundings
 from numapin_api.cpulist import CpuSet, NodeSet
 from numapin_api.errors import CounterError
 from numapin_api.node import Signal
-from numapin_api.pin import NumaPin, Observed
+from numapin_api.pin import Borrowed, NumaPin, Observed
 
 KEY = ("default", "hopper")
 
@@ -82,6 +82,7 @@ class Node:
     surprise: Exception | None = None
     drifts: int = 0
     moved_pages: int = 0
+    borrowed: list[Borrowed] = field(default_factory=list)
     untouched: bool = False
     looks: int = 0
     spared: int = 0
@@ -101,6 +102,7 @@ class Node:
                 cgroups=self.cgroups,
                 pinner=self,
                 census=self.census,
+                lenders=self,
                 topology=lambda: None,
                 writes=self,
                 publisher=self,
@@ -165,6 +167,12 @@ class Node:
         self.released.append(uid)
         self.on_file.discard(uid)
         return PinReport(phase="Unpinned")
+
+    # Lenders
+    def of(
+        self, key: Key, uid: str, report: PinReport, *, home: NodeSet, held: Observed | None
+    ) -> list[Borrowed]:
+        return self.borrowed
 
     # Writes
     def apply_observed(self, its_pin: NumaPin, observed: Observed) -> None:

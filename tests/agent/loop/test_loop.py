@@ -14,6 +14,7 @@ from numapin_agent.loop import GRACE_SECONDS
 from numapin_agent.observe import REFRESH_SECONDS
 from numapin_agent.pin.values import PinReport
 from numapin_api.errors import CgroupError
+from numapin_api.pin import Borrowed
 
 # Releasing
 
@@ -195,3 +196,20 @@ def test_after_stop_nothing_is_done() -> None:
     node.loop.stop()
     node.loop.run()
     assert node.published == []
+
+
+def test_files_that_others_are_charged_for_are_published_when_they_are_found() -> None:
+    """The look runs beside the loop and says so; figures alone wait for the refresh."""
+    node = Node().have(pin(), pod()).run(60)
+    before = len(node.published)
+    model = Borrowed(path="/data/model.bin", node=0, bytes=64 << 20)
+    node.borrowed = [model]
+    node.loop.moved(POD_UID)
+    node.run()
+    assert [o.borrowed for o in node.published[before:]] == [[model]]
+    node.borrowed = [model.model_copy(update={"bytes": 65 << 20})]
+    node.loop.moved(POD_UID)
+    node.run()
+    assert len(node.published) == before + 1
+    node.run(int(REFRESH_SECONDS))
+    assert node.last.borrowed == node.borrowed

@@ -29,7 +29,7 @@ from numapin_agent.pin.values import (
     Problem,
 )
 from numapin_api.cpulist import CpuSet, NodeSet
-from numapin_api.pin import Counters, NumaPinSpec, Observed
+from numapin_api.pin import Borrowed, Counters, NumaPinSpec, Observed
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ON_ONE = Cpuset(CpuSet({2, 3}), NodeSet({1}))
@@ -60,8 +60,13 @@ def window(**counted: int) -> Counters:
     return counters(found, wall_minus_monotonic=TIME.timestamp() - 100, moved_pages=512)
 
 
-def publish(report: PinReport = REPORT, whole: Counters | None = None) -> Observed:
-    return observed(report, generation=3, baseline=None, last_window=whole)
+def publish(
+    report: PinReport = REPORT, whole: Counters | None = None, *borrowed: Borrowed
+) -> Observed:
+    return observed(report, generation=3, baseline=None, last_window=whole, borrowed=borrowed)
+
+
+MODEL = Borrowed(path="/data/model.bin", node=0, bytes=64 << 20, pods=["web-1"])
 
 
 def test_the_wire_form() -> None:
@@ -74,6 +79,7 @@ def test_the_wire_form() -> None:
         "effective": {"cpus": "2-3", "mems": "1"},
         "containers": [{"name": "load", "cpus": "2-3", "mems": "1"}],
         "memory": [{"node": 0, "bytes": 0}, {"node": 1, "bytes": 400 << 20}],
+        "borrowed": [],
         "threads": 8,
         "baseline": _counters(9000),
         "baselineMemory": [{"node": 0, "bytes": 7}],
@@ -162,6 +168,36 @@ def test_one_window_that_says_something_else_is_not_worth_a_write(
     new = BAD.model_copy(update={"windows": windows})
     old = STEADY.model_copy(update={"windows": 7})
     assert worth_publishing(old, new, spec=SPEC, home=HOME, age_seconds=0) is worth
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "worth"),
+    [
+        pytest.param((), (MODEL,), True, id="it appears"),
+        pytest.param((MODEL,), (), True, id="it goes"),
+        pytest.param(
+            (MODEL,), (MODEL.model_copy(update={"node": 2}),), True, id="on another NUMA node"
+        ),
+        pytest.param(
+            (MODEL,), (MODEL.model_copy(update={"bytes": 90 << 20}),), False, id="other bytes"
+        ),
+        pytest.param(
+            (MODEL,), (MODEL.model_copy(update={"pods": [], "others": 3}),), False, id="other pods"
+        ),
+    ],
+)
+def test_files_of_others_are_written_when_other_ones_are_told(
+    old: tuple[Borrowed, ...], new: tuple[Borrowed, ...], worth: bool
+) -> None:
+    before, after = (publish(REPORT, STEADY.counters, *files) for files in (old, new))
+    assert worth_publishing(before, after, spec=SPEC, home=HOME, age_seconds=0) is worth
+
+
+def test_the_order_of_files_is_not_worth_a_write() -> None:
+    other = MODEL.model_copy(update={"path": "/data/other"})
+    before = publish(REPORT, STEADY.counters, MODEL, other)
+    after = publish(REPORT, STEADY.counters, other, MODEL)
+    assert not worth_publishing(before, after, spec=SPEC, home=HOME, age_seconds=0)
 
 
 def test_little_that_is_elsewhere_becoming_much_is_written_at_once() -> None:
