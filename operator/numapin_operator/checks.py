@@ -15,16 +15,19 @@ from numapin_api.node import Level, NumaNodeStatus
 from numapin_api.pin import (
     IDLE_CPU_SHARE,
     MIN_HINT_FAULT_PAGES,
+    Borrowed,
     Counters,
     NumaPinSpec,
     Observed,
 )
 from numapin_api.policy import seconds
 from numapin_api.topology import Topology
-from numapin_operator.text import listed, size
+from numapin_operator.text import ending, listed, size
 
 WINDOW_SLACK_SECONDS: Final = 1.0
 """Windows are cut at the agent's ticks, so one may be a little short."""
+SHOWN_PODS: Final = 3
+"""That a message names of those that map a file; the NumaPin has more."""
 SKIPS_ONE_NODE_CPUSETS: Final = (6, 16)
 """From this kernel on task_numa_work returns early for a one-node cpuset.mems
 (tracepoint sched_skip_cpuset_numa). Used to name a cause only, never to decide."""
@@ -209,7 +212,8 @@ def residency(spec: NumaPinSpec, observed: Observed, topology: Topology | None) 
         wanted,
         f"{share:.1f}% of the memory ({size(local)} of {size(total)}) is on NUMA nodes {nodes}"
         + (f"; {size(total - local)} elsewhere is no more than can't be moved" if little else "")
-        + ("" if enough else left_behind(observed, nodes)),
+        + ("" if enough else left_behind(observed, nodes))
+        + beyond_it(observed, nodes),
     )
 
 
@@ -231,6 +235,44 @@ def left_behind(observed: Observed, nodes: NodeSet) -> str:
     if not named:
         return ""
     return f"; of the rest {' and '.join(named)}, which stays where it was first touched"
+
+
+def beyond_it(observed: Observed, nodes: NodeSet) -> str:
+    """Files elsewhere that the pod uses and others are charged for, ``; beyond it about …``.
+
+    An estimate, which no verdict rests on; empty where there are none.
+
+    Args:
+        observed: what the agent saw.
+        nodes: the pin's NUMA nodes.
+    """
+    found = [b for b in observed.borrowed if b.node not in nodes]
+    if not found:
+        return ""
+    total, where = sum(b.bytes for b in found), NodeSet({b.node for b in found})
+    several = len(found) > 1
+    files = listed(
+        (f"{size(b.bytes)} of " if several else "") + f"{ending(b.path)} ({users(b)})"
+        for b in found
+    )
+    node = "NUMA nodes" if len(where) > 1 else "NUMA node"
+    return (
+        f"; beyond it about {size(total)} of files that others are charged for is on "
+        f"{node} {where}: {files}"
+    )
+
+
+def users(file: Borrowed) -> str:
+    """Who else maps a file: ``mapped by pod web-1, too``."""
+    names = file.pods[:SHOWN_PODS]
+    more = len(file.pods) - len(names) + file.others
+    if not names:
+        return (
+            f"mapped by {more} other pod{'s' * (more > 1)}, too" if more else "no other pod maps it"
+        )
+    plural = "s" if len(names) + more > 1 else ""
+    rest = f" and {more} more" if more else ""
+    return f"mapped by pod{plural} {', '.join(names)}{rest}, too"
 
 
 def local_percent(spec: NumaPinSpec, observed: Observed, topology: Topology | None) -> float | None:

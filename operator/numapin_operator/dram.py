@@ -22,11 +22,17 @@ def counted(seen: Eyes) -> bool:
     return seen.level("remoteDram") != "none"
 
 
-def check(spec: NumaPinSpec, counters: Counters | None) -> Check:
+def check(spec: NumaPinSpec, counters: Counters | None, *, beyond: str = "") -> Check:
     """Enough DRAM fills were counted, and enough of them local.
 
     ``ok`` is None with the cause in the message where they were too few to matter, counted for
     too little of the time, or can't be right.
+
+    Args:
+        spec: whose limit counts.
+        counters: of the last whole window.
+        beyond: what is known of files elsewhere that others are charged for, from
+            ``checks.beyond_it``: said with a failure, which it may explain.
     """
     least = spec.verification.min_local_percent
     wanted = f">= {least}% of at least {MIN_DRAM_FILLS_PER_SECOND:,} a second"
@@ -57,5 +63,6 @@ def check(spec: NumaPinSpec, counters: Counters | None) -> Check:
         share >= least,
         found,
         wanted,
-        f"{share:.1f}% of {rate:,.0f} reads of DRAM a second were served by the CPU's own socket",
+        f"{share:.1f}% of {rate:,.0f} reads of DRAM a second were served by the CPU's own socket"
+        + ("" if share >= least else beyond),
     )

@@ -32,6 +32,11 @@ def quoted(value: str) -> str:
     return json.dumps(cut)
 
 
+def ending(path: str) -> str:
+    """A path, of a long one the end, which tells more."""
+    return path if len(path) <= SHOWN_CHARACTERS else "..." + path[3 - SHOWN_CHARACTERS :]
+
+
 def listed(items: Iterable[object]) -> str:
     """``a, b, c``; long lists end with how many more there are."""
     words = [str(item) for item in items]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from numapin_api.locality import home
 from numapin_api.pin import Evidence, NumaPinSpec, Observed, Verdict
 from numapin_operator import checks, dram, observing
 from numapin_operator.checks import Check, Eyes
@@ -199,6 +200,7 @@ def _no_signal(  # noqa: PLR0911 (one return a row of the table)
 
 def _all_checks(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> tuple[Check, ...]:
     counters = observed.counters
+    beyond = checks.beyond_it(observed, home(spec, seen.topology))
     return (
         checks.cpus(spec, observed),
         checks.mems(spec, observed),
@@ -206,7 +208,7 @@ def _all_checks(spec: NumaPinSpec, observed: Observed, seen: Eyes) -> tuple[Chec
         checks.residency(spec, observed, seen.topology),
         checks.migrations(spec, counters, seen),
         checks.hint_faults(spec, observed, counters, seen),
-        *((dram.check(spec, counters),) if dram.counted(seen) else ()),
+        *((dram.check(spec, counters, beyond=beyond),) if dram.counted(seen) else ()),
         checks.activity(counters),
         checks.window(spec, counters),
     )
