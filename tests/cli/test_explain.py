@@ -327,6 +327,47 @@ def test_nothing_known_of_node_or_status(pin, now, shown):
     assert "the agent of node numa-0 has not reported yet" in shown(e)
 
 
+BORROWED = [
+    {"path": "/data/model.bin", "node": 0, "bytes": 128 << 20, "pods": ["web-0", "web-1"]},
+    {"path": "/usr/lib/[b]x", "node": 0, "bytes": 9 << 20, "pods": ["web-0"], "others": 2},
+    {"path": "/srv/only", "node": 2, "bytes": 5 << 20, "others": 1},
+    {"path": "/srv/nobody", "node": 0, "bytes": 5 << 20},
+]
+
+
+def test_files_that_others_are_charged_for(explained, shown):
+    e = explained({"status": {"observed": {"borrowed": BORROWED}}})
+    lines = [unspaced(line) for line in shown(e).splitlines()]
+    start = lines.index("Files that others are charged for, by a sample")
+    assert lines[start + 1 : start + 6] == [
+        "socket about file also mapped by",
+        "NUMA node 0 0 128.0 MiB /data/model.bin web-0, web-1",
+        "NUMA node 0 0 9.0 MiB /usr/lib/[b]x web-0, 2 more",
+        "NUMA node 2 - 5.0 MiB /srv/only 1 more",
+        "NUMA node 0 0 5.0 MiB /srv/nobody -",
+    ]
+    assert "have this pod read them first" in next_steps(e)[-1]
+    assert e.verdict_now == "Verified"
+
+
+def test_a_long_path_of_such_a_file_keeps_to_the_screen(explained, shown):
+    """``shown`` looks at the width."""
+    long = BORROWED[0] | {"path": "/" + "d" * 250, "pods": ["w" * 200]}
+    said = shown(explained({"status": {"observed": {"borrowed": [long]}}}))
+    assert said.count("d") > 250
+
+
+def test_no_such_files_no_section(explained, shown):
+    assert "charged" not in shown(explained({}))
+
+
+def test_such_files_in_json(explained):
+    e = explained({"status": {"observed": {"borrowed": BORROWED}}})
+    found = e.model_dump(mode="json", by_alias=True)["borrowed"]
+    assert found[0] == BORROWED[0] | {"socket": 0, "others": 0}
+    assert found[2] == BORROWED[2] | {"socket": None, "pods": []}
+
+
 def test_json_has_every_key_even_without_a_value(pin, numa_node, now):
     full = explain(pin(), numa_node(), now=now).model_dump(mode="json", by_alias=True)
     bare = explain(pin(status=None), None, now=now).model_dump(mode="json", by_alias=True)

@@ -32,6 +32,12 @@ def next_steps(e: Explanation) -> tuple[str, ...]:
             f"kubectl annotate pod {e.name} -n {e.namespace} numapin.io/memory=None only its CPUs "
             "are pinned"
         )
+    if e.borrowed:
+        steps.append(
+            "files that others are charged for lie on another socket, where no pin moves them: "
+            "have this pod read them first, or bring those that read them to this socket "
+            "(placement.colocate in the policy)"
+        )
     if e.verdict and e.verdict_now and e.verdict != e.verdict_now:
         steps.append(
             f"the same checks now say {e.verdict_now}, the operator last said {e.verdict}: "

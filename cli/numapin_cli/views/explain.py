@@ -44,6 +44,8 @@ def _sections(e: Explanation, now: datetime) -> Iterator[tuple[str, RenderableTy
     yield "Checks", _checks(e.checks)
     if e.memory:
         yield "Resident memory", _memory(e)
+    if e.borrowed:
+        yield "Files that others are charged for, by a sample", _borrowed(e)
     if e.before or e.after:
         yield "Counters", _counters(e)
     if e.effect:
@@ -133,6 +135,21 @@ def _memory(e: Explanation) -> Table:
             f"{m.percent:.1f}%",
             Text("local", style="green") if m.local else Text(""),
         )
+    return table
+
+
+def _borrowed(e: Explanation) -> Table:
+    table = _grid("", "socket", ">about", "file", "also mapped by")
+    for b in e.borrowed:
+        more = [f"{b.others} more"] if b.others else []
+        table.add_row(
+            f"NUMA node {b.node}",
+            dash(b.socket),
+            size(b.bytes),
+            Text(b.path),
+            Text(", ".join([*b.pods, *more]) or "-"),
+        )
+    table.columns[3].no_wrap = False
     return table
 
 

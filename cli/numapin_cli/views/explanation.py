@@ -67,6 +67,19 @@ class MemoryRow(Wire):
     """Before the pin, for pods that ran already."""
 
 
+class BorrowedRow(Wire):
+    """A file that the pod maps off its socket and others are charged for, by an estimate."""
+
+    path: str
+    node: int
+    socket: int | None
+    bytes: int
+    pods: tuple[str, ...]
+    """Other pods of the namespace that map it, too."""
+    others: int
+    """How many more do."""
+
+
 class Rates(Wire):
     """Counters of a window, per second; null where they can't be counted on the node."""
 
@@ -116,6 +129,7 @@ class Explanation(Wire):
     containers: tuple[ContainerRow, ...] = ()
     checks: tuple[CheckRow, ...]
     memory: tuple[MemoryRow, ...] = ()
+    borrowed: tuple[BorrowedRow, ...] = ()
     local_percent: float | None = None
     threads: int | None = None
     before: Rates | None = None
@@ -176,6 +190,7 @@ def explain(pin: NumaPin, node: NumaNode | None, *, now: datetime) -> Explanatio
         containers=_containers(spec, observed),
         checks=_checks(pin, judged),
         memory=_memory(spec, observed, seen.topology),
+        borrowed=_borrowed(observed, seen.topology),
         local_percent=judged.local_percent,
         threads=observed.threads if observed else None,
         before=rates(observed.baseline, missing) if observed and observed.baseline else None,
@@ -314,4 +329,18 @@ def _memory(
             before_bytes=before.get(m.node, 0) if before else None,
         )
         for m in observed.memory
+    )
+
+
+def _borrowed(observed: Observed | None, topology: Topology | None) -> tuple[BorrowedRow, ...]:
+    return tuple(
+        BorrowedRow(
+            path=b.path,
+            node=b.node,
+            socket=topology.socket_of_node(b.node) if topology else None,
+            bytes=b.bytes,
+            pods=tuple(b.pods),
+            others=b.others,
+        )
+        for b in (observed.borrowed if observed else ())
     )
