@@ -12,12 +12,14 @@ from rich.console import Console
 from numapin_agent.trace.histogram import of
 from numapin_agent.trace.result import Blamed, Result, Row
 from numapin_api.errors import LabError
-from numapin_lab.latency.command import culprits, slowest, window
+from numapin_lab.demo.cluster import load
+from numapin_lab.latency.command import culprits, on_one_cpu, slowest, window
 from numapin_lab.latency.criteria import check
 from numapin_lab.latency.picture import Line, draw
 from numapin_lab.latency.report import LatencyReport
 from numapin_lab.latency.requests import Batch
 from numapin_lab.latency.table import show
+from numapin_lab.paths import checkout
 
 
 def requests(slow, maximum):
@@ -150,6 +152,16 @@ def test_windows_and_culprits_come_from_what_numapin_said():
         ("y", 2, 9.0),
         ("x", 1, 7.0),
     ]
+
+
+def test_redis_and_its_client_run_where_the_timer_does():
+    pod = next(m for m in load(checkout() / "lab/workloads/latency.yaml") if m["kind"] == "Pod")
+    there = on_one_cpu(pod)
+    before, after = pod["spec"]["containers"], there["spec"]["containers"]
+    assert [one["name"] for one in after] == ["server", "client"]
+    for free, bound in zip(before, after, strict=True):
+        assert bound == {**free, "command": ["taskset", "--cpu-list", "3", *free["command"]]}
+    assert before[0]["command"] == ["redis-server"]
 
 
 def test_the_picture_is_the_same_each_time():
