@@ -39,7 +39,7 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],
 }
-OPERATOR_SECONDS = 20.0
+OPERATOR_SECONDS = 60.0
 USER_NAMES = frozenset({"LOGNAME", "USER", "LNAME", "USERNAME"})
 """What getpass.getuser() looks at first; a container has none of them."""
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
