@@ -20,6 +20,7 @@ from numapin_operator.placement.crowd import (
     leaving,
     plan_among,
 )
+from numapin_operator.placement.plan import plan
 from numapin_operator.placement.room import CPU, MEMORY, Room
 from numapin_operator.placement.state import Tenant
 from numapin_operator.placement.values import Candidate, Node, Placement, Spot, Unplaceable
@@ -198,6 +199,22 @@ def _at(one: Tenant) -> Spot:
     spot = one.pod.current
     assert spot is not None
     return replace(spot, lenient=one.choice.memory != "Strict")
+
+
+def test_a_split_pod_stays_as_it_is_where_a_narrower_place_relieves_nobody():
+    """CPUs went and it shrank: socket 1 is asked for three of its two, with it or without."""
+    where = node("S0[N0 3 8G] S1[N1 6-7 8G]")
+    pod = Candidate(asks("1m/0"), current=Spot(0, also=(1,)))
+    me = Tenant("split", pod, policy(on_unplaceable="Split"))
+    every = [*tenants("a S1 1600m/0, b S1 1300m/0, c S1 100m/0"), me]
+    pins = [t.pinned(_at(t)) for t in every if t is not me]
+    alone = plan(where, pins, me.pod, me.choice)
+    assert isinstance(alone, Placement)
+    assert (alone.spot.sockets, alone.crowded) == ((0,), True)
+    for others in (every, every[::-1]):
+        found, who = look(where, others, me)
+        assert isinstance(found, Placement)
+        assert (found.spot, who) == (pod.current, None)
 
 
 def test_a_pod_that_was_moved_in_vain_leaves_only_where_no_other_is_enough():

@@ -3,8 +3,9 @@
 After every step no place is promised more than it has. Only where pods grew, policies changed
 or CPUs went under pins that were there it may be, and then no pod on it fits elsewhere. No pin
 has a reserved CPU, and planning anew what is there changes nothing, in whatever order it is
-looked at. After a resize the same pods have moved, whoever was looked at first. A pod that comes
-drives nobody from its socket, and goes where its memory fits if it does anywhere.
+looked at; where more is asked for than there is, that is a question about all pods there. After a
+resize the same pods have moved, whoever was looked at first. A pod that comes drives nobody from
+its socket, and goes where its memory fits if it does anywhere.
 """
 
 import random
@@ -73,11 +74,18 @@ class Life(RuleBasedStateMachine):
             if n != but and p.current is not None
         ]
 
+    def decided(self, name: str, *, backwards: bool = False) -> Placement | Unplaceable:
+        """What the operator would say of a pod now, the others in either order."""
+        pod, choice = self.pods[name]
+        turn = -1 if backwards else 1
+        others = [Tenant(n, p, c) for n, (p, c) in self.pods.items() if n != name and p.current]
+        me, crowd = Tenant(name, pod, choice), Crowd(others[::turn])
+        found, _ = plan_among(self.node, self.pins(name)[::turn], me, lambda: crowd)
+        return found
+
     def look(self, name: str) -> Placement | Unplaceable:
         pod, choice = self.pods[name]
-        others = [Tenant(n, p, c) for n, (p, c) in self.pods.items() if n != name and p.current]
-        me = Tenant(name, pod, choice)
-        found, _ = plan_among(self.node, self.pins(name), me, lambda: Crowd(others))
+        found = self.decided(name)
         current = found.spot if isinstance(found, Placement) else None
         self.pods[name] = replace(pod, current=current), choice
         return found
@@ -237,15 +245,19 @@ class Life(RuleBasedStateMachine):
     def what_is_there_is_planned_again_in_any_order(self) -> None:
         for name in sorted(self.pods, reverse=True):
             pod, choice = self.pods[name]
-            found = plan(self.node, list(reversed(self.pins(name))), pod, choice)
             if pod.current is None:
                 continue
+            found = self.decided(name, backwards=True)
             assert isinstance(found, Placement), found
             assert not found.cpus & self.node.reserved
             assert found.cpus
             online = {c for s in self.node.topology.sockets for c in s.cpus}
             assert set(found.cpus) <= online
             assert found.spot == pod.current
+            # Where nobody asks for too much one pod is a question of its own.
+            alone = plan(self.node, self.pins(name), pod, choice)
+            assert isinstance(alone, Placement), alone
+            assert alone.crowded or alone.spot == pod.current
 
 
 Life.TestCase.settings = settings(deadline=None, max_examples=200, stateful_step_count=25)
