@@ -335,10 +335,10 @@ class Loop:
                 w.recorder.pinned_after(w.clock() - made)
         window = float(seconds(pin.spec.verification.window))
         measured = report.phase in MEASURED
-        sample = self._counted(key, lambda: measure.sample(uid)) if measured else None
+        over = seen.track.over(seconds=window)
+        sample = self._counted(key, lambda: measure.sample(uid, over=over)) if measured else None
         track = seen.track.advance(report, sample, seconds=window)
-        pod = w.objects.pods().get(key)
-        done = measured and report.problem is None
+        pod, done = w.objects.pods().get(key), measured and report.problem is None
         settled = (pin, pod, w.census.hopeless) if done and pod is not None else None
         whole = measure.window(uid, track, report)
         mark = None if track.whole is None else track.whole.since
@@ -358,11 +358,11 @@ class Loop:
         seen = replace(seen, report=report, track=track, streak=streak, failures=0, settled=settled)
         self._seen[key] = seen
         self._publish(key, pin, new.model_copy(update={"windows": streak.windows(inputs)}))
-        due = track.due(w.clock(), seconds=window)
+        over, now = track.over(seconds=window), w.clock()
         if report.phase in ("Moving", "Baseline"):
-            due = max(MOVING_SECONDS, MOVING_LOAD * (w.clock() - begun))
-        if due is not None:
-            self._queue.add_after(key, due)
+            self._queue.add_after(key, max(MOVING_SECONDS, MOVING_LOAD * (now - begun)))
+        elif over is not None:
+            self._queue.add_after(key, max(0.0, over - now))
 
     def _counted(self, key: Key, read: Callable[[], _T]) -> _T | None:
         """What was counted of a pod; None when it can't be read, which costs a window, not a pin.

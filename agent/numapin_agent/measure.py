@@ -49,12 +49,19 @@ class Measure:
         pod = self._census.pod(uid)
         return pod.history_seconds(self._clock()) if pod else 0.0
 
-    def sample(self, uid: str) -> Sample | None:
-        """The pod's counters of now; right after a tick, which has taken everybody's, of then."""
+    def sample(self, uid: str, *, over: float | None) -> Sample | None:
+        """The pod's counters of now; right after a tick, which has taken everybody's, of then.
+
+        Args:
+            uid: in its cgroup's name.
+            over: when its running window is over, in monotonic seconds: a sample from before
+                that ends no window once it is. None while none runs.
+        """
         if not self._census.counting:
             return None
-        last = self._census.last_sample(uid)
-        if last is None or self._clock() - last.at >= SAMPLE_SECONDS:
+        last, now = self._census.last_sample(uid), self._clock()
+        late = last is not None and over is not None and last.at < over <= now
+        if last is None or late or now - last.at >= SAMPLE_SECONDS:
             self._census.sample_pod(uid)
         elif last.refaults is None:
             self._census.look_into_files(uid)

@@ -55,9 +55,9 @@ class Track:
             return self
         return replace(self, start=sample, whole=window(self.start, sample))
 
-    def due(self, at: float, *, seconds: float) -> float | None:
-        """Seconds until the running window is whole; None while none runs."""
-        return None if self.start is None else max(0.0, self.start.at + seconds - at)
+    def over(self, *, seconds: float) -> float | None:
+        """When the running window is whole, in monotonic seconds; None while none runs."""
+        return None if self.start is None else self.start.at + seconds
 
 
 def cause_of(report: PinReport) -> Cause:

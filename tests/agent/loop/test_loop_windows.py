@@ -71,6 +71,27 @@ def test_a_pod_that_starts_pinned_has_no_baseline() -> None:
     assert node.last.counters is not None
 
 
+def test_a_window_that_is_over_right_after_a_tick_ends_at_the_first_look() -> None:
+    """The tick's sample is fresh enough for anything but that: it was taken before the end."""
+    node = Node()
+    counting(node)
+    one, node.cgroups.one = node.cgroups.one, None
+    node.have(None, None).run()  # ticks come each ten seconds from here on
+    node.cgroups.one = one
+    node.now += 0.5
+    node.have(pin(), pod()).run()
+    began, looks = node.now, node.looks
+    while node.now < began + 60:
+        node.now += 0.25
+        steps = 0
+        while node.loop.step(wait=False):
+            steps += 1
+            assert steps < 10, f"{node.now - began} s after the window began the loop spins"
+    assert node.last.counters is not None
+    assert node.last.counters.seconds == 60
+    assert node.looks - looks <= 60 / INTERVAL + 1
+
+
 def test_without_counters_there_are_no_windows_and_nobody_waits_for_a_baseline() -> None:
     node = Node()
     node.have(pin(), pod()).run()

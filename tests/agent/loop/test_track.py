@@ -35,12 +35,12 @@ def follow(*looks: tuple[PinReport, Sample | None]) -> Track:
 def test_a_window_is_published_when_it_is_whole() -> None:
     track = follow((report(), sample(0, 5)), (report(), sample(30, 6)))
     assert track.whole is None
-    assert track.due(45, seconds=60) == 15
+    assert track.over(seconds=60) == 60
     track = track.advance(report(), sample(61, 9), seconds=60)
     assert track.whole is not None
     assert (track.whole.since, track.whole.seconds) == (0, 61)
     assert track.whole.counted == CgroupCounters(migrated_pages=4)
-    assert track.due(61, seconds=60) == 60
+    assert track.over(seconds=60) == 121
 
 
 def test_the_next_window_begins_where_the_last_ended() -> None:
@@ -65,7 +65,7 @@ def test_half_a_window_is_no_measurement() -> None:
     track = follow((report(), sample(0)), (report(), None), (report(), sample(60)))
     assert track.whole is None
     assert track.start == sample(60)
-    assert follow((report(), None)).due(0, seconds=60) is None
+    assert follow((report(), None)).over(seconds=60) is None
 
 
 def test_a_gap_in_the_counting_begins_anew_and_drops_what_was_whole() -> None:
