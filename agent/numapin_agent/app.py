@@ -149,7 +149,7 @@ class Agent:
                 available=self._available,
                 capacity=_capacity(config.paths),
             ),
-            moved=self._moved,
+            moved=self._turned,
             exposure_changed=self._exposure_changed,
             state_dir=config.state_dir,
         )
@@ -173,7 +173,11 @@ class Agent:
         )
         self._glances = Glances(topology=lambda: self._node.topology, clock=clock)
         self._borrowing = Borrowing.on_this_host(
-            config.paths, cgroups=cgroups, pods=self._cluster.pods, changed=self._moved
+            config.paths,
+            cgroups=cgroups,
+            pods=self._cluster.pods,
+            changed=self._turned,
+            failed=self._failed,
         )
         self._loop = Loop(
             Surroundings(
@@ -256,8 +260,8 @@ class Agent:
         self._publisher.stop()
         self._cluster.stop()
         self._kubelet.stop()
-        self._borrowing.close()
         self._loop_thread.join(0.5)
+        self._borrowing.close()
         self._guard.close()
         self._pinner.close()
 
@@ -297,8 +301,8 @@ class Agent:
         self._kubelet.look()
         self._node.refresh()
 
-    def _moved(self, uid: str) -> None:
-        self._loop.moved(uid)
+    def _turned(self, uid: str) -> None:
+        self._loop.turned(uid)
 
     def _widened(self, uid: str) -> None:
         self._loop.widened(uid)
@@ -307,7 +311,7 @@ class Agent:
         self._guard.changed()
 
     def _problems(self) -> tuple[Reason, ...]:
-        return (*self._loop.problems(), *self._guard.problems())
+        return (*self._loop.problems(), *self._guard.problems(), *self._borrowing.problems())
 
     def _failed(self, error: Exception) -> None:
         self._meters.error(error.reason if isinstance(error, NumapinError) else "InternalError")

@@ -22,6 +22,7 @@ from numapin_agent.pin.syscall import MovePages
 from numapin_agent.pin.values import PinReport
 from numapin_agent.pods import PodView
 from numapin_agent.ports import Cgroups, Key
+from numapin_agent.status import Reason
 from numapin_agent.track import MEASURED
 from numapin_api.cpulist import NodeSet
 from numapin_api.errors import NumapinError
@@ -56,6 +57,7 @@ class Borrowing:
         pods: of the node, by namespace and name.
         changed: called from another thread, with the UID in a pod's cgroup, when other files are
             to be told of it.
+        failed: called from that thread with each error.
         submit: has a look run, one at a time; by default in a thread of its own.
         clock: monotonic seconds.
     """
@@ -67,6 +69,7 @@ class Borrowing:
         cgroups: Cgroups,
         pods: Callable[[], Mapping[Key, PodView]],
         changed: Callable[[str], None],
+        failed: Callable[[Exception], None],
         submit: Callable[[Callable[[], None]], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,7 +77,9 @@ class Borrowing:
         self._cgroups = cgroups
         self._pods = pods
         self._changed = changed
+        self._failed = failed
         self._clock = clock
+        self._problem: Reason | None = None
         self._known: dict[str, _Known] = {}
         self._files: dict[str, tuple[float, frozenset[File]]] = {}
         # Its thread begins with the first look.
@@ -89,6 +94,7 @@ class Borrowing:
         cgroups: CgroupHost,
         pods: Callable[[], Mapping[Key, PodView]],
         changed: Callable[[str], None],
+        failed: Callable[[Exception], None],
     ) -> "Borrowing":
         """The real one.
 
@@ -96,7 +102,7 @@ class Borrowing:
             MoveError: move_pages(2) is not known for this machine's architecture.
         """
         sampler = Sampler(proc=paths.proc, calls=MovePages())
-        return cls(sampler, cgroups=cgroups, pods=pods, changed=changed)
+        return cls(sampler, cgroups=cgroups, pods=pods, changed=changed, failed=failed)
 
     def of(
         self, key: Key, uid: str, report: PinReport, *, home: NodeSet, held: Observed | None
@@ -127,8 +133,12 @@ class Borrowing:
             self._submit(lambda: self._look(key, uid, look))
         return list(known.answer)
 
+    def problems(self) -> tuple[Reason, ...]:
+        """What is wrong with the looks themselves, for the node's conditions."""
+        return () if self._problem is None else (self._problem,)
+
     def close(self) -> None:
-        """Stop looking."""
+        """Stop looking; nobody may ask any more."""
         self._sampler.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -138,11 +148,16 @@ class Borrowing:
         try:
             answer = self._ask(key, uid, known)
         except NumapinError as e:
-            log.info("%s/%s: its files are not looked at: %s", *key, e)
+            log.warning("%s/%s: its files are not looked at: %s", *key, e)
+            self._failed(e)
             return
-        except Exception:  # the thread's edge: the next look may go better
+        except Exception as e:  # the thread's edge: the next look may go better
             log.exception("%s/%s: looking at its files", *key)
+            self._failed(e)
+            what = f"looking at files of {key[0]}/{key[1]}: {type(e).__name__}, see the agent's log"
+            self._problem = Reason("InternalError", what)
             return
+        self._problem = None
         before = known.names()
         if self._sampler.stopped:
             return

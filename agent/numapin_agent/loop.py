@@ -86,8 +86,8 @@ class Loop:
         self._w.census.gone(uid)
         self._queue.add(self._keys_of(uid))
 
-    def moved(self, uid: str) -> None:
-        """A pod's page move has ended, or other files are to be told of it."""
+    def turned(self, uid: str) -> None:
+        """What another thread does for a pod has come to something else: moved pages, files."""
         self._queue.add(self._keys_of(uid))
 
     def widened(self, uid: str) -> None:

@@ -39,6 +39,7 @@ class Node:
     looks: list[tuple[NodeSet, frozenset[tuple[str, int]]]] = field(default_factory=list)
     searched: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    failed: list[Exception] = field(default_factory=list)
     waiting: list[Callable[[], None]] = field(default_factory=list)
     patient: bool = False
     stopped: bool = False
@@ -51,6 +52,7 @@ class Node:
             cgroups=self,
             pods=lambda: self.its_pods,
             changed=self.changed.append,
+            failed=self.failed.append,
             submit=self.submit,
             clock=lambda: self.now,
         )
@@ -187,15 +189,22 @@ def test_what_is_unknown_is_not_told():
     assert Node(legacy=True).looked() == []
 
 
-@pytest.mark.parametrize("error", [CgroupError("malformed"), RuntimeError("a bug")])
-def test_a_look_that_fails_leaves_what_was_known(error):
+@pytest.mark.parametrize(
+    ("error", "degraded"),
+    [(CgroupError("malformed"), []), (RuntimeError("a bug"), ["InternalError"])],
+)
+def test_a_look_that_fails_leaves_what_was_known_and_is_told(error, degraded):
     node = Node()
     before = node.looked()
-    node.told = error
+    found, node.told = node.told, error
     node.ask(EACH_SECONDS)
     assert node.ask() == before
+    assert node.failed == [error]
+    assert [r.reason for r in node.borrowing.problems()] == degraded
+    node.told = found
     node.ask(EACH_SECONDS)
     assert len(node.looks) == 3
+    assert node.borrowing.problems() == ()
 
 
 def test_pods_of_the_namespace_are_named_and_others_are_a_number():
@@ -259,7 +268,12 @@ def test_it_looks_in_a_thread_of_its_own():
         threads.put(f"{uid} {threading.current_thread().name}")
 
     node.borrowing = Borrowing(
-        node, cgroups=node, pods=lambda: node.its_pods, changed=changed, clock=lambda: node.now
+        node,
+        cgroups=node,
+        pods=lambda: node.its_pods,
+        changed=changed,
+        failed=node.failed.append,
+        clock=lambda: node.now,
     )
     node.looked()
     assert threads.get(timeout=10).startswith("uid-redis-0 borrowing")

@@ -125,7 +125,7 @@ def test_a_pod_that_is_as_it_was_is_not_worked_through_at_each_tick() -> None:
     [
         lambda node: node.have(pin(), pod()),  # the API server says something of it
         lambda node: node.loop.appeared(POD_UID),
-        lambda node: node.loop.moved(POD_UID),
+        lambda node: node.loop.turned(POD_UID),
         lambda node: node.its_pins.update({KEY: pin()}),  # an event was lost
         lambda node: node.its_pods.update({KEY: pod()}),
         lambda node: node.on_file.clear(),
@@ -204,11 +204,11 @@ def test_files_that_others_are_charged_for_are_published_when_they_are_found() -
     before = len(node.published)
     model = Borrowed(path="/data/model.bin", node=0, bytes=64 << 20)
     node.borrowed = [model]
-    node.loop.moved(POD_UID)
+    node.loop.turned(POD_UID)
     node.run()
     assert [o.borrowed for o in node.published[before:]] == [[model]]
     node.borrowed = [model.model_copy(update={"bytes": 65 << 20})]
-    node.loop.moved(POD_UID)
+    node.loop.turned(POD_UID)
     node.run()
     assert len(node.published) == before + 1
     node.run(int(REFRESH_SECONDS))
