@@ -139,6 +139,20 @@ def node_seconds(world: World) -> float:
     return float(world.ssh(NODE, "cat /proc/uptime").split()[0])
 
 
+def lives(world: World, name: str) -> None:
+    """Wait until the pod has filled its memory, which must not have cost its life."""
+    eventually(
+        lambda: (
+            "lived" in world.kubectl("logs", "-n", NAMESPACE, name)
+            or world.cluster.pod(NAMESPACE, name).status.phase != "Running"
+        ),
+        seconds=600,
+        what="it has filled its memory, or is dead",
+    )
+    assert not killed_for_its_cpuset(world, name)
+    assert world.cluster.pod(NAMESPACE, name).status.phase == "Running"
+
+
 def mems_in_turn(states: list[NumaPin]) -> list[str]:
     """The memory nodes in force as each state tells, each once in a row, from HOME on."""
     observed = [s.status.observed for s in states if s.status and s.status.observed]
@@ -162,16 +176,7 @@ def test_a_pinned_pod_that_outgrows_its_socket_lives_and_is_narrowed_once(
         pin = world.await_phase(name, "Pinned")
         assert world.effective(name).mems == NodeSet.parse(HOME)
         world.exec(name, "touch", "/tmp/go")
-        eventually(
-            lambda: (
-                "lived" in world.kubectl("logs", "-n", NAMESPACE, name)
-                or world.cluster.pod(NAMESPACE, name).status.phase != "Running"
-            ),
-            seconds=600,
-            what="it has filled its memory, or is dead",
-        )
-        assert not killed_for_its_cpuset(world, name)
-        assert world.cluster.pod(NAMESPACE, name).status.phase == "Running"
+        lives(world, name)
         whole = world.effective_of(NODE, "/sys/fs/cgroup")
         found = world.effective(name)
         assert (found.cpus, found.mems) == (world.socket_of(pin).cpus, whole.mems)
@@ -310,16 +315,7 @@ def test_page_cache_that_memory_min_keeps_is_not_room_for_a_pinned_pod(world: Wo
         assert zones.given_up <= before.given_up
 
         world.exec(name, "touch", "/tmp/on")
-        eventually(
-            lambda: (
-                "lived" in world.kubectl("logs", "-n", NAMESPACE, name)
-                or world.cluster.pod(NAMESPACE, name).status.phase != "Running"
-            ),
-            seconds=300,
-            what="it has filled its memory, or is dead",
-        )
-        assert not killed_for_its_cpuset(world, name)
-        assert world.cluster.pod(NAMESPACE, name).status.phase == "Running"
+        lives(world, name)
         pin = eventually(
             lambda: (pin := world.pin(name)).status.observed.problem and pin,
             seconds=60,
